@@ -1,0 +1,76 @@
+# m2mwatch. `make help` lists the targets.
+# To have beforehand: Go, npm and make. Everything else is fetched, pinned.
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help demo up build engine check test test-race lint fmt tidy golden fuzz bench generate clean tools
+
+GO            ?= go
+CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/m2mwatch
+GOLANGCI      := v2.15.0
+GOLANGCI_BIN  := $(CACHE)/tools/golangci-lint-$(GOLANGCI)/golangci-lint
+# The engine library's version is pinned in package-lock.json, with its hash.
+ENGINE        := 26.7.3-stable.1
+ENGINE_DIR    := $(CACHE)/engine/$(ENGINE)
+ENGINE_LIB    := $(ENGINE_DIR)/libchdb.so
+BIN           := bin/m2mwatch
+DATA          ?= data
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build engine ## the whole pipeline on this machine, with a simulated tenant
+	@$(BIN) demo $(ARGS)
+
+up: build engine ## the whole pipeline on this machine; CONFIG=m2mwatch.yaml
+	@$(BIN) up --data $(DATA) $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
+
+build: need-go ## build bin/m2mwatch
+	@echo "go modules and build …" >&2
+	@CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/m2mwatch
+
+engine: $(ENGINE_LIB) ## fetch the ClickHouse engine library (pinned, by npm) into the user cache directory
+
+$(ENGINE_LIB): package-lock.json
+	@$(MAKE) need-npm
+	@echo "clickhouse engine $(ENGINE): fetching 178 MB into $(ENGINE_DIR) …" >&2
+	@mkdir -p $(ENGINE_DIR)
+	@tmp=$$(mktemp -d $(CACHE)/engine/fetch.XXXXXX) && trap 'rm -rf "$$tmp"' EXIT && \
+	  cp package.json package-lock.json "$$tmp" && \
+	  (cd "$$tmp" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) && \
+	  chmod 755 "$$tmp"/node_modules/@chdb/*/libchdb.so && \
+	  mv "$$tmp"/node_modules/@chdb/*/libchdb.so $(ENGINE_LIB) && touch $(ENGINE_LIB)
+	@echo "clickhouse engine $(ENGINE): ready" >&2
+
+.PHONY: need-go need-npm
+need-go:
+	@command -v $(GO) >/dev/null || { echo "make: Go is missing; install Go 1.26 or later (https://go.dev/dl) and try again" >&2; exit 1; }
+need-npm:
+	@command -v npm >/dev/null || { echo "make: npm is missing; install Node.js with npm (https://nodejs.org), it fetches the ClickHouse engine library" >&2; exit 1; }
+
+check: tidy lint test ## the gate before each commit: tidy, lint, test
+
+test: need-go engine ## all tests, against real servers
+	@$(GO) test -timeout 20m ./...
+
+test-race: need-go engine ## all tests under the race detector (needs a C compiler)
+	@CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
+
+tidy: need-go
+	@$(GO) mod tidy -diff
+	@$(GO) mod verify >/dev/null
+
+lint: tools ## lint and format check
+	@$(GOLANGCI_BIN) run ./...
+
+fmt: tools ## format the code
+	@$(GOLANGCI_BIN) fmt ./...
+
+tools: $(GOLANGCI_BIN)
+$(GOLANGCI_BIN): 
+	@$(MAKE) need-go
+	@echo "golangci-lint $(GOLANGCI): building …" >&2
+	@cd $(or $(TMPDIR),/tmp) && GOBIN=$(dir $@) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+
+clean: ## remove what was built here
+	@rm -rf bin

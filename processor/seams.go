@@ -1,0 +1,81 @@
+package processor
+
+import (
+	"context"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// Source is the work queue of groups. internal/nats has the one for JetStream.
+type Source interface {
+	// Fetch returns up to maxMessages messages whose payloads sum to about maxBytes
+	// (at least one message may exceed it), waiting at most wait for the first.
+	// No message and no error means that there was none. It may be called
+	// again after an error: the source reconnects by itself, for ever.
+	Fetch(ctx context.Context, maxMessages, maxBytes int, wait time.Duration) ([]schemas.Message, error)
+}
+
+// DeadLetters takes the logs that cannot be decoded or stored. PublishDead
+// returns nil only when d is on disk; a repeat of the same log is harmless.
+type DeadLetters interface {
+	PublishDead(ctx context.Context, d schemas.Dead) error
+}
+
+// Matcher selects what the rules want to see. It appends one match per selector
+// that selects e, keeps no reference to e, does not allocate on a miss, and may
+// be called concurrently. processor/detect has it.
+type Matcher interface {
+	Match(dst []schemas.Match, e *schemas.Event) []schemas.Match
+}
+
+// Store is where a flush goes. internal/clickhouse has the one for ClickHouse.
+// Each insert returns nil only when the rows are synced; it may have stored
+// some or all rows even after an error, and may be repeated: rows are keyed.
+// An error that wraps schemas.ErrRefused means that the store looked at the rows and
+// refuses at least one of them; any other means that it is away or busy, and
+// the same call may succeed later.
+type Store interface {
+	InsertEvents(ctx context.Context, events []schemas.Event) error
+	InsertMatches(ctx context.Context, matches []schemas.Match) error
+	InsertTouches(ctx context.Context, touches []schemas.Touch) error
+}
+
+// FindingStore is what the correlator needs of the store. Reads see every
+// insert that has returned, whoever made it.
+type FindingStore interface {
+	// Touched returns the touches of up to maxFlushes flushes that the reader
+	// has not marked done, oldest first, and the ids of those flushes.
+	Touched(ctx context.Context, reader string, maxFlushes int) ([]schemas.Touch, []string, error)
+	// MarkTouched records that the reader has done these flushes.
+	MarkTouched(ctx context.Context, reader string, flushes []string) error
+	// DropTouched drops the days before the given one whose flushes every reader has done.
+	DropTouched(ctx context.Context, readers []string, before time.Time) error
+
+	// Correlate runs a compiled correlation and returns its rows.
+	Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error)
+	// Findings returns the stored findings, withdrawn ones too, of a rule and
+	// of keys of a tenant whose period starts in [from, to).
+	Findings(ctx context.Context, tenant, ruleID string, keys []string, from, to time.Time) ([]schemas.Finding, error)
+	InsertFindings(ctx context.Context, findings []schemas.Finding) error
+	// LastEpoch is the highest epoch (Ver >> 32) among the stored findings.
+	LastEpoch(ctx context.Context) (uint64, error)
+
+	InsertDelivery(ctx context.Context, d schemas.Delivery) error
+}
+
+// Lease says who correlates. It does not fence: what its holder writes carries
+// an epoch, and rows of an older epoch lose.
+type Lease interface {
+	// Acquire blocks until the lease is held or ctx ends. The epoch is greater
+	// than every one handed out before, and greater than atLeast. The returned
+	// context ends when the lease is lost; release gives it up early.
+	Acquire(ctx context.Context, atLeast uint64) (held context.Context, epoch uint64, release func(), err error)
+}
+
+// Alerts carries findings to notify. Publish returns nil only when the alert
+// is synced to disk; a repeat of the same id within the broker's duplicate
+// window is dropped, a later one is delivered again with the same id.
+type Alerts interface {
+	PublishAlert(ctx context.Context, a schemas.Alert) error
+}

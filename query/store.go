@@ -1,0 +1,27 @@
+package query
+
+import (
+	"context"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// Store answers the questions of the API. internal/clickhouse has the one for
+// ClickHouse. Reads see every insert that has returned. A log_id is never
+// returned or counted twice, whatever was repeated. Methods may be called
+// concurrently and end when ctx does. An error that wraps schemas.ErrNotFound
+// means that the named thing is not there.
+type Store interface {
+	Events(ctx context.Context, f schemas.EventFilter) ([]schemas.Event, error)
+	Event(ctx context.Context, tenant, logID string) (schemas.Event, error) // with Raw
+	Stats(ctx context.Context, f schemas.StatsFilter) ([]schemas.StatsRow, error)
+	Findings(ctx context.Context, f schemas.FindingFilter) ([]schemas.Finding, error)
+	Finding(ctx context.Context, id string) (schemas.Finding, error)
+	Status(ctx context.Context) (schemas.StoreStatus, error)
+}
+
+// Backlog tells how much was accepted and is not yet stored. internal/nats has
+// the one for JetStream.
+type Backlog interface {
+	Backlog(ctx context.Context) (schemas.Backlog, error)
+}

@@ -1,0 +1,44 @@
+-- findings: what the correlator computed last for (rule, tenant, key, period);
+-- the id is their hash. ver is (lease epoch, sequence), fixed before the read
+-- that the row rests on: a holder of the lease that stalled and woke up writes
+-- rows that lose. period never changes for an id, so it may be in the key.
+CREATE TABLE {{table "findings"}} {{on_cluster}}
+(
+    id       String,
+    rule_id  LowCardinality(String),
+    title    String,
+    tenant   LowCardinality(String),
+    key      String,
+    identity String,
+    level    LowCardinality(String),
+    state    LowCardinality(String),
+    first    DateTime64(3, 'UTC'),
+    last     DateTime64(3, 'UTC'),
+    count    UInt64,
+    evidence String CODEC(ZSTD(3)),
+    period   DateTime64(3, 'UTC'),
+    changes  UInt32,
+    source   Enum8('stream' = 1, 'pull' = 2, 'import' = 3, 'repair' = 4, 'custom' = 5),
+    ver      UInt64,
+    stored_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = {{engine "ReplacingMergeTree" "ver"}}
+PARTITION BY toYYYYMM(period)
+ORDER BY (tenant, rule_id, key, period, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+-- deliveries: every attempt to deliver an alert, and how it ended.
+CREATE TABLE {{table "deliveries"}} {{on_cluster}}
+(
+    time     DateTime64(3, 'UTC'),
+    tenant   LowCardinality(String),
+    alert_id String,
+    channel  LowCardinality(String),
+    attempt  UInt64,
+    ok       UInt8,
+    error    String CODEC(ZSTD(3))
+)
+ENGINE = {{engine "MergeTree"}}
+PARTITION BY toYYYYMM(time)
+ORDER BY (tenant, alert_id, time)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;

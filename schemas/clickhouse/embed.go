@@ -1,0 +1,11 @@
+// Package clickhouse holds the migrations of the store: numbered .sql files,
+// templates over the engine, so that the same files make plain tables on one
+// server and replicated ones on a cluster.
+package clickhouse
+
+import "embed"
+
+// Migrations are applied in the order of their names.
+//
+//go:embed *.sql
+var Migrations embed.FS

@@ -1,0 +1,125 @@
+package schemas
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+)
+
+// Level is how urgent a finding is, in Sigma's words.
+type Level string
+
+// The levels.
+const (
+	LevelInformational Level = "informational"
+	LevelLow           Level = "low"
+	LevelMedium        Level = "medium"
+	LevelHigh          Level = "high"
+	LevelCritical      Level = "critical"
+)
+
+// Valid reports whether l is one of the levels above.
+func (l Level) Valid() bool {
+	switch l {
+	case LevelInformational, LevelLow, LevelMedium, LevelHigh, LevelCritical:
+		return true
+	}
+	return false
+}
+
+// State is where a finding stands in its life.
+type State string
+
+// The states. A finding is a function of the stored events: when late events
+// take its ground away it is withdrawn.
+const (
+	StateOpen      State = "open"
+	StateWithdrawn State = "withdrawn"
+)
+
+// Finding is a stored result of a rule.
+type Finding struct {
+	ID       string    `json:"id"`
+	RuleID   string    `json:"rule_id"`
+	Title    string    `json:"title"`
+	Tenant   string    `json:"tenant"`
+	Key      string    `json:"key"`      // what the rule groups by, a client_id
+	Identity string    `json:"identity"` // app:<client_id>, user:<user_id>
+	Level    Level     `json:"level"`
+	State    State     `json:"state"`
+	First    time.Time `json:"first"` // first event of it, UTC
+	Last     time.Time `json:"last"`  // last event of it, UTC
+	Count    uint64    `json:"count"` // events of it
+	Evidence Evidence  `json:"evidence"`
+
+	Period  time.Time `json:"-"` // start of its dedupe period
+	Changes uint32    `json:"-"` // how often State changed; 1 when it is new
+	Source  Source    `json:"-"` // SourceImport where nothing but imported history holds it
+	Ver     uint64    `json:"-"` // of the recomputation that wrote it
+}
+
+// Evidence is what a person needs to judge a finding.
+type Evidence struct {
+	Summary      string            `json:"summary"`                // one sentence: what happened
+	Networks     []string          `json:"networks,omitempty"`     // where the events of it came from
+	NormalPerDay float64           `json:"normal_per_day"`         // successes a day before it
+	LastSuccess  *time.Time        `json:"last_success,omitempty"` //
+	LogIDs       []string          `json:"log_ids,omitempty"`      // the first of its events, 20 at most
+	Related      []RelatedEvidence `json:"related,omitempty"`      // what may explain it: a rotated secret
+	ClientName   string            `json:"client_name,omitempty"`  // as last logged
+	Causes       map[string]uint64 `json:"causes,omitempty"`       // descriptions of the events, counted
+	NextCommand  string            `json:"next_command,omitempty"` // the command to look closer
+}
+
+// RelatedEvidence is one event beside a finding.
+type RelatedEvidence struct {
+	Rule  string    `json:"rule"`
+	Title string    `json:"title"`
+	LogID string    `json:"log_id"`
+	Time  time.Time `json:"time"`
+}
+
+// MarshalString makes the evidence one string, for the store.
+func (e Evidence) MarshalString() string {
+	b, err := json.Marshal(e)
+	if err != nil { // a struct of strings, numbers and times always marshals
+		panic(err)
+	}
+	return string(b)
+}
+
+// FindingID is a hash of the rule, the tenant, the key and the start of the
+// dedupe period, so that whoever computes a finding, and whenever, gives it
+// the same id.
+func FindingID(ruleID, tenant, key string, period time.Time) string {
+	h := sha256.New()
+	for _, s := range []string{ruleID, tenant, key} {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		h.Write([]byte(s))
+	}
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(period.UnixMilli()))
+	h.Write(n[:])
+	return hex.EncodeToString(h.Sum(nil)[:12])
+}
+
+// Alert is a finding on its way to people.
+type Alert struct {
+	ID      string  `json:"id"` // <finding id>/<state>/<n>: the idempotency key of every channel
+	Finding Finding `json:"finding"`
+}
+
+// Delivery records what became of one attempt to deliver an alert.
+type Delivery struct {
+	AlertID string
+	Tenant  string
+	Channel string
+	Time    time.Time
+	Attempt uint64
+	OK      bool
+	Error   string
+}

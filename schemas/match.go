@@ -1,0 +1,48 @@
+package schemas
+
+import "time"
+
+// Match is one event that a selector selected. Key is the entity that the
+// rules of the selector correlate by; Value is what they compare (a network,
+// say). A match is believed only while the event (Tenant, ClientID, Time,
+// LogID) in the store has the same Ver: a copy that lost leaves no trace.
+type Match struct {
+	Selector string
+	Tenant   string
+	Key      string
+	Time     time.Time
+	LogID    string
+	Value    string
+	ClientID string
+	Ver      uint64
+	Source   Source
+}
+
+// Day is the bucket of a match in the store: its UTC day.
+func (m *Match) Day() time.Time { return m.Time.Truncate(24 * time.Hour) }
+
+// Touch is the mark that a flush leaves: what depends on this key of this
+// selector in this hour must be computed anew.
+type Touch struct {
+	Flush    string // id of the flush, a UUID version 7
+	Selector string
+	Tenant   string
+	Key      string
+	Bucket   time.Time // start of the UTC hour
+}
+
+// Touches returns one touch per distinct (tenant, selector, key, hour) of matches.
+func Touches(flush string, matches []Match) []Touch {
+	seen := make(map[Touch]struct{}, len(matches)/4)
+	var touches []Touch
+	for i := range matches {
+		m := &matches[i]
+		t := Touch{Flush: flush, Selector: m.Selector, Tenant: m.Tenant, Key: m.Key, Bucket: m.Time.Truncate(time.Hour)}
+		if _, ok := seen[t]; ok {
+			continue
+		}
+		seen[t] = struct{}{}
+		touches = append(touches, t)
+	}
+	return touches
+}

@@ -1,0 +1,22 @@
+package schemas
+
+import (
+	"context"
+	"time"
+)
+
+// Message is one JetStream message on its way through a work queue. It comes
+// again, here or at another process, unless Ack was reached.
+type Message interface {
+	Data() []byte
+	// Attempt is 1 at the first delivery.
+	Attempt() uint64
+	// Ack says that the message is done. It returns when the server has
+	// confirmed it; after an error the message may come again.
+	Ack(ctx context.Context) error
+	// Nak asks for the message again after the delay.
+	Nak(delay time.Duration) error
+	// InProgress puts off redelivery. It must be called more often than the
+	// consumer's AckWait (30 s) while the message is held.
+	InProgress() error
+}

@@ -1,0 +1,113 @@
+package schemas
+
+import (
+	"errors"
+	"time"
+)
+
+// ErrRefused is wrapped by a store's error when it has looked at the rows and
+// refuses at least one of them: the same rows will be refused again. Every
+// other error means that the store is away or busy.
+var ErrRefused = errors.New("refused by the store")
+
+// ErrNotFound is wrapped when what was asked for by name is not there.
+var ErrNotFound = errors.New("not found")
+
+// Query is SQL with its parameters, as {name:Type} placeholders. A value is
+// never part of the text.
+type Query struct {
+	SQL    string
+	Params map[string]any
+}
+
+// CorrelationRow is what every compiled correlation answers, in this order of
+// columns: one row per key and dedupe period in which it triggered.
+type CorrelationRow struct {
+	Key          string
+	Period       uint64 // start of the period, Unix milliseconds
+	First        uint64 // of the events of the finding, Unix milliseconds
+	Last         uint64
+	Count        uint64
+	Values       []string // distinct values of the events, 20 at most
+	LogIDs       []string // the first of the events, 20 at most
+	Imported     uint8    // 1 where every event of it came by import
+	Baseline     uint64   // successes in the look-back before First
+	BaselineDays float64  // length of the history that Baseline was counted over, in days
+	LastSuccess  uint64   // Unix milliseconds; 0 where there was none
+}
+
+// EventFilter narrows a listing of events, newest first. Zero values do not
+// narrow. From is inclusive, To exclusive.
+type EventFilter struct {
+	Tenant   string
+	ClientID string
+	UserID   string
+	Type     string
+	From, To time.Time
+	Limit    int          // 1 to 1000
+	After    *EventCursor // continue behind this event
+}
+
+// EventCursor is the place of an event in a listing: newest first, and by
+// log_id and tenant, descending, among events of one time.
+type EventCursor struct {
+	Time   time.Time `json:"t"`
+	LogID  string    `json:"l"`
+	Tenant string    `json:"n"`
+}
+
+// StatsDimensions are the dimensions that events can be counted by.
+var StatsDimensions = []string{"tenant", "type", "client_id", "identity", "identity_kind", "outcome", "audience", "network", "user_id", "organization_id", "source"}
+
+// StatsFilter asks for counts of distinct log_ids by dimensions, each one of
+// StatsDimensions. Rows come highest count first.
+type StatsFilter struct {
+	Tenant   string
+	By       []string
+	From, To time.Time
+	Limit    int // 1 to 10,000 rows
+}
+
+// StatsRow is one count; Values are in the order of StatsFilter.By.
+type StatsRow struct {
+	Values []string
+	Count  uint64
+}
+
+// FindingFilter narrows a listing of findings, the last active first. From and
+// To bound Last.
+type FindingFilter struct {
+	Tenant   string
+	RuleID   string
+	Key      string
+	State    State
+	Level    Level
+	From, To time.Time
+	Limit    int // 1 to 1000
+	After    *FindingCursor
+}
+
+// FindingCursor is the place of a finding in a listing.
+type FindingCursor struct {
+	Last time.Time `json:"t"`
+	ID   string    `json:"i"`
+}
+
+// StoreStatus is what the store knows about itself.
+type StoreStatus struct {
+	Events       uint64    // rows, an estimate: copies not yet merged count
+	Bytes        uint64    // on disk
+	LastEvent    time.Time // newest event time, zero where there is none
+	LastStored   time.Time
+	Uncorrelated uint64 // touches that the correlator has not read
+	Version      string // of the server
+}
+
+// Backlog is what the broker holds.
+type Backlog struct {
+	Pending   uint64 // records accepted and not yet stored; zero is exact
+	Estimated bool   // Pending is an estimate
+	Dead      uint64 // records in DEAD
+	Alerts    uint64 // alerts not yet delivered
+	Version   string // of the server
+}

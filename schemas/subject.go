@@ -1,0 +1,32 @@
+package schemas
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+// The JetStream streams, their durable consumers and their buckets.
+const (
+	StreamLogs   = "LOGS"   // groups of logs, until they are stored
+	StreamDead   = "DEAD"   // logs that cannot be read, until somebody looks
+	StreamAlerts = "ALERTS" // findings on their way to people
+
+	ConsumerProcessor = "processor" // the one reader of LOGS, shared by all processors
+	ConsumerNotify    = "notify"    // the one reader of ALERTS
+
+	BucketLeases = "LEASES"     // key-value: who correlates
+	BucketDead   = "DEAD_LARGE" // objects: dead logs larger than a message may be
+)
+
+// SubjectLogs is where a tenant's groups are published.
+func SubjectLogs(tenant string) string { return "logs." + tenant }
+
+// SubjectDead is where one dead log is published. The hash makes a repeat of
+// the same log land on the same subject, of which DEAD keeps one message.
+func SubjectDead(tenant string, raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return "dead." + tenant + "." + hex.EncodeToString(sum[:16])
+}
+
+// SubjectAlerts is where a tenant's alerts are published.
+func SubjectAlerts(tenant string) string { return "alerts." + tenant }
