@@ -1,0 +1,222 @@
+// Package config is the one configuration of every command: defaults, then the
+// file, then the environment, then flags.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// Config holds every setting. The name of a key in the file is the koanf tag;
+// the same key in the environment is M2MWATCH_ and the path in upper case with
+// _ for the dots (nats.url is M2MWATCH_NATS_URL); lists and mappings are
+// written there as YAML. Keys marked "reloaded" apply without a restart.
+type Config struct {
+	// Data is the directory that one process owns: the embedded servers' files,
+	// the API's socket, the hash of the first API token.
+	Data string `koanf:"data"`
+	// Listen serves the API, health and metrics, and the webhook where
+	// WebhookListen is empty.
+	Listen string `koanf:"listen"`
+	// WebhookListen serves the webhook and nothing else, so that only it has to
+	// face the internet.
+	WebhookListen string `koanf:"webhook_listen"`
+
+	Log        Log        `koanf:"log"`
+	Tenants    []Tenant   `koanf:"tenants"`
+	API        API        `koanf:"api"`
+	Ingest     Ingest     `koanf:"ingest"`
+	Processor  Processor  `koanf:"processor"`
+	NATS       NATS       `koanf:"nats"`
+	ClickHouse ClickHouse `koanf:"clickhouse"`
+	Store      Store      `koanf:"store"`
+	Notify     Notify     `koanf:"notify"`
+}
+
+// Log says what goes to standard error.
+type Log struct {
+	Level  slog.Level `koanf:"level"`  // debug, info, warn or error
+	Format string     `koanf:"format"` // text or json
+}
+
+// Tenant is one Auth0 tenant. Reloaded.
+type Tenant struct {
+	Name string `koanf:"name"` // schemas.TenantPattern; the path segment of its webhook
+	// Secrets are the values that the tenant's log stream may send as
+	// Authorization; several while one replaces another.
+	Secrets []Secret `koanf:"secrets"`
+	// SecretFiles are read at start and whenever they change.
+	SecretFiles []string `koanf:"secret_files"`
+}
+
+// API guards the query API.
+type API struct {
+	// Tokens are the bearer tokens it takes. Without any, one is made at the
+	// first start, printed once and kept as a hash in the data directory.
+	// Reloaded.
+	Tokens []Token `koanf:"tokens"`
+}
+
+// Token is one bearer token of the API.
+type Token struct {
+	Name      string `koanf:"name"` // shown in logs
+	Token     Secret `koanf:"token"`
+	TokenFile string `koanf:"token_file"`
+}
+
+// Ingest bounds what the webhook takes.
+type Ingest struct {
+	MaxBody  Bytes `koanf:"max_body"`  // of one request, decompressed; more is 413. Hard cap 128 MiB
+	MaxGroup Bytes `koanf:"max_group"` // of one JetStream message; at most what the server takes
+	Memory   Bytes `koanf:"memory"`    // held by all requests together; more is 503
+	Requests int   `koanf:"requests"`  // at once; more is 503
+}
+
+// Processor bounds a flush.
+type Processor struct {
+	FlushRows int   `koanf:"flush_rows"` // events that make a flush
+	Memory    Bytes `koanf:"memory"`     // raw bytes held at once
+}
+
+// NATS is the broker. Without a URL the process brings its own, in process,
+// without a listener, under Data.
+type NATS struct {
+	URL       string `koanf:"url"`        // nats://host:4222[,…]; NATS_URL works too
+	CredsFile string `koanf:"creds_file"` // a user's .creds file
+	User      string `koanf:"user"`
+	Password  Secret `koanf:"password"`
+	CAFile    string `koanf:"ca_file"`
+	CertFile  string `koanf:"cert_file"`
+	KeyFile   string `koanf:"key_file"`
+	Replicas  int    `koanf:"replicas"` // of each stream; 3 on a cluster
+
+	MaxPayload  Bytes `koanf:"max_payload"`  // of the embedded server
+	LogsBytes   Bytes `koanf:"logs_bytes"`   // LOGS may grow to this; full means 503
+	DeadBytes   Bytes `koanf:"dead_bytes"`   // DEAD and its object store, each
+	AlertsBytes Bytes `koanf:"alerts_bytes"` // ALERTS
+}
+
+// ClickHouse is the store. Without a URL the process brings its own as a child
+// process, on loopback, under Data.
+type ClickHouse struct {
+	URL      string `koanf:"url"`      // clickhouse://user:pass@host:9440/db?secure=true; CLICKHOUSE_URL works too
+	Database string `koanf:"database"` // where the URL names none
+	Library  string `koanf:"library"`  // path of the engine library; default: the user's cache directory
+	Memory   Bytes  `koanf:"memory"`   // the embedded server's limit
+}
+
+// Store is what is kept.
+type Store struct {
+	// Retention of events and matches; 0 keeps them for ever. A log older than
+	// this goes to DEAD when it arrives.
+	Retention Days `koanf:"retention"`
+}
+
+// Notify says where alerts go.
+type Notify struct {
+	Webhook Webhook `koanf:"webhook"`
+}
+
+// Webhook takes alerts, signed as Standard Webhooks say.
+type Webhook struct {
+	URL        string `koanf:"url"`
+	Secret     Secret `koanf:"secret"` // whsec_<base64>
+	SecretFile string `koanf:"secret_file"`
+}
+
+// Default is the configuration before anything is read.
+func Default() Config {
+	return Config{
+		Data:       "data",
+		Listen:     "127.0.0.1:8080",
+		Log:        Log{Level: slog.LevelInfo, Format: "text"},
+		Ingest:     Ingest{MaxBody: 128 << 20, MaxGroup: 1 << 20, Memory: 64 << 20, Requests: 256},
+		Processor:  Processor{FlushRows: 25_000, Memory: 128 << 20},
+		NATS:       NATS{Replicas: 1, MaxPayload: 1 << 20, LogsBytes: 4 << 30, DeadBytes: 1 << 30, AlertsBytes: 64 << 20},
+		ClickHouse: ClickHouse{Database: "m2mwatch", Memory: 1 << 30},
+		Store:      Store{Retention: 400},
+	}
+}
+
+// Validate returns every problem at once, joined.
+func (c *Config) Validate() error {
+	v := &problems{}
+	v.check(c.Data != "", "data: want a directory")
+	v.address("listen", c.Listen)
+	if c.WebhookListen != "" {
+		v.address("webhook_listen", c.WebhookListen)
+		v.check(c.WebhookListen != c.Listen || strings.HasSuffix(c.Listen, ":0"), "webhook_listen: the same as listen; leave it out to serve the webhook there")
+	}
+	v.check(c.Log.Format == "text" || c.Log.Format == "json", "log.format %q: want text or json", c.Log.Format)
+	v.tenants(c.Tenants)
+	v.tokens(c.API.Tokens)
+	v.check(c.Ingest.MaxBody > 0 && c.Ingest.MaxBody <= 128<<20, "ingest.max_body: want 1 to 128MiB")
+	v.check(c.Ingest.MaxGroup >= 64<<10, "ingest.max_group: want 64KiB or more")
+	v.check(c.Ingest.Memory >= 4*c.Ingest.MaxGroup, "ingest.memory: want at least four times ingest.max_group")
+	v.check(c.Ingest.Requests > 0, "ingest.requests: want 1 or more")
+	v.check(c.Processor.FlushRows > 0 && c.Processor.FlushRows <= 1_000_000, "processor.flush_rows: want 1 to 1000000")
+	v.check(c.Processor.Memory >= 8<<20, "processor.memory: want 8MiB or more")
+	v.check(c.NATS.Replicas == 1 || c.NATS.Replicas == 3, "nats.replicas: want 1 or 3")
+	v.check(c.NATS.MaxPayload >= 128<<10 && c.NATS.MaxPayload <= 64<<20, "nats.max_payload: want 128KiB to 64MiB")
+	v.check(c.NATS.LogsBytes >= 16<<20, "nats.logs_bytes: want 16MiB or more")
+	v.check(c.NATS.DeadBytes >= 1<<20, "nats.dead_bytes: want 1MiB or more")
+	v.check(c.NATS.AlertsBytes >= 1<<20, "nats.alerts_bytes: want 1MiB or more")
+	v.check((c.NATS.CertFile == "") == (c.NATS.KeyFile == ""), "nats.cert_file and nats.key_file: want both or neither")
+	v.check(strings.HasPrefix(c.ClickHouse.Database, "m2mwatch"), "clickhouse.database %q: want a name that begins with m2mwatch", c.ClickHouse.Database)
+	v.check(c.ClickHouse.Memory >= 256<<20, "clickhouse.memory: want 256MiB or more")
+	v.webhook(c.Notify.Webhook)
+	return errors.Join(v.errs...)
+}
+
+// problems collects what Validate finds.
+type problems struct{ errs []error }
+
+func (p *problems) check(ok bool, format string, args ...any) {
+	if !ok {
+		p.errs = append(p.errs, fmt.Errorf(format, args...))
+	}
+}
+
+func (p *problems) address(key, addr string) {
+	_, _, err := net.SplitHostPort(addr)
+	p.check(err == nil, "%s %q: want host:port", key, addr)
+}
+
+func (p *problems) tenants(tenants []Tenant) {
+	seen := map[string]bool{}
+	for i, t := range tenants {
+		if err := schemas.CheckTenant(t.Name); err != nil {
+			p.check(false, "tenants[%d]: %v", i, err)
+			continue
+		}
+		p.check(!seen[t.Name], "tenants: %s is there twice", t.Name)
+		seen[t.Name] = true
+		p.check(len(t.Secrets) > 0, "tenant %s: want at least one secret (secrets or secret_files)", t.Name)
+		for _, s := range t.Secrets {
+			p.check(len(s) >= 8, "tenant %s: a secret is shorter than 8 characters", t.Name)
+		}
+	}
+}
+
+func (p *problems) tokens(tokens []Token) {
+	for i, t := range tokens {
+		p.check(t.Name != "", "api.tokens[%d]: want a name", i)
+		p.check(len(t.Token) >= 16, "api.tokens[%d]: want a token or token_file of 16 characters or more", i)
+	}
+}
+
+func (p *problems) webhook(w Webhook) {
+	if w.URL == "" {
+		p.check(w.Secret == "", "notify.webhook: a secret without a url")
+		return
+	}
+	u, err := url.Parse(w.URL)
+	p.check(err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "", "notify.webhook.url: want an http or https URL")
+	p.check(strings.HasPrefix(w.Secret.Reveal(), "whsec_"), "notify.webhook.secret: want whsec_ and base64, as Standard Webhooks say")
+}

@@ -1,0 +1,145 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func write(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDefaultIsValid(t *testing.T) {
+	c := Default()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLaterLayersWin(t *testing.T) {
+	file := write(t, "m2mwatch.yaml", "listen: 127.0.0.1:1\ndata: from-file\nclickhouse: {memory: 512MiB}\nstore: {retention: 30d}\n")
+	c, err := Load(Origin{
+		File:    file,
+		Environ: []string{"M2MWATCH_DATA=from-env", "M2MWATCH_LISTEN=127.0.0.1:2", "NATS_URL=nats://example:4222", "HOME=/"},
+		Flags:   map[string]any{"listen": "127.0.0.1:3"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprint(c.Listen, c.Data, c.NATS.URL, int64(c.ClickHouse.Memory), int(c.Store.Retention))
+	if want := fmt.Sprint("127.0.0.1:3", "from-env", "nats://example:4222", 512<<20, 30); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestEnvironmentTakesListsAsYAML(t *testing.T) {
+	c, err := Load(Origin{Environ: []string{`M2MWATCH_TENANTS=[{name: acme, secrets: ["s3cret-value"]}]`}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Tenants) != 1 || c.Tenants[0].Name != "acme" || c.Tenants[0].Secrets[0].Reveal() != "s3cret-value" {
+		t.Errorf("got %+v", c.Tenants)
+	}
+}
+
+func TestEveryKeyIsAnEnvironmentVariable(t *testing.T) {
+	for key, list := range Keys() {
+		value := map[bool]string{true: "[]", false: ""}[list]
+		env, err := environment([]string{EnvName(key) + "=" + value})
+		if err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+		if _, ok := env[key]; !ok {
+			t.Errorf("%s: not set by %s", key, EnvName(key))
+		}
+	}
+}
+
+func TestSecretsComeFromFiles(t *testing.T) {
+	secret := write(t, "secret", "from-a-file-1\n")
+	file := write(t, "c.yaml", fmt.Sprintf("tenants: [{name: acme, secrets: [inline-secret], secret_files: [%q]}]", secret))
+	c, err := Load(Origin{File: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Tenants[0].Secrets; len(got) != 2 || got[1].Reveal() != "from-a-file-1" {
+		t.Errorf("got %d secrets", len(got))
+	}
+	if files := c.Files(file); len(files) != 2 {
+		t.Errorf("files to watch: got %v", files)
+	}
+}
+
+func TestLoadReportsEveryProblem(t *testing.T) {
+	file := write(t, "c.yaml", "listen: nowhere\nlog: {format: xml}\ntenants: [{name: Acme}, {name: ok-1}]\napi: {tokens: [{token: short}]}\n")
+	_, err := Load(Origin{File: file})
+	if err == nil {
+		t.Fatal("loaded")
+	}
+	for _, want := range []string{"listen", "log.format", `"Acme"`, "tenant ok-1: want at least one secret", "api.tokens[0]: want a name", "16 characters"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error lacks %q: %v", want, err)
+		}
+	}
+}
+
+func TestUnknownKeysAreErrors(t *testing.T) {
+	for _, text := range []string{"lissten: 127.0.0.1:1", "nats: {ulr: x}", "tenants: [{name: a, secret: x}]"} {
+		if _, err := Load(Origin{File: write(t, "c.yaml", text)}); err == nil || !strings.Contains(err.Error(), "unknown keys") {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
+	if _, err := Load(Origin{Environ: []string{"M2MWATCH_LISSTEN=x"}}); err == nil {
+		t.Error("unknown environment variable was taken")
+	}
+}
+
+func TestSecretsNeverPrint(t *testing.T) {
+	const value = "do-not-print-me"
+	s := Secret(value)
+	j, _ := json.Marshal(struct{ S Secret }{s})
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "secret", s)
+	for _, text := range []string{fmt.Sprint(s), fmt.Sprintf("%v %s %q %#v %+v", s, s, s, s, []Secret{s}), string(j), log.String()} {
+		if strings.Contains(text, value) {
+			t.Errorf("printed: %s", text)
+		}
+	}
+	for _, text := range []string{
+		"tenants: [{name: acme, secrets: {a: " + value + "}}]",
+		"api: {tokens: " + value + "}",
+		"clickhouse: " + value,
+	} {
+		if _, err := Load(Origin{File: write(t, "c.yaml", text)}); err == nil || strings.Contains(err.Error(), value) {
+			t.Errorf("%s: got %v", text, err)
+		}
+	}
+}
+
+func TestUnitsRoundTrip(t *testing.T) {
+	for text, want := range map[string]Bytes{"0": 0, "1500": 1500, "64KiB": 64 << 10, "20GiB": 20 << 30} {
+		var b Bytes
+		if err := b.UnmarshalText([]byte(text)); err != nil || b != want {
+			t.Errorf("%s: got %d, %v", text, b, err)
+		}
+		if out, _ := b.MarshalText(); string(out) != text {
+			t.Errorf("%s: written %s", text, out)
+		}
+	}
+	var b Bytes
+	for _, text := range []string{"", "-1", "1MB", "9999999999TiB"} {
+		if err := b.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q was taken", text)
+		}
+	}
+}

@@ -1,0 +1,246 @@
+package config
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"sort"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/v2"
+	yamlv3 "go.yaml.in/yaml/v3"
+)
+
+// Origin says where settings come from, the later over the earlier: File,
+// Environ (as os.Environ gives it), Flags (key to value).
+type Origin struct {
+	File    string
+	Environ []string
+	Flags   map[string]any
+}
+
+// aliases are names that the environment of a NATS or ClickHouse user has.
+var aliases = map[string]string{"NATS_URL": "nats.url", "CLICKHOUSE_URL": "clickhouse.url"}
+
+// Load reads, merges and validates. Its error holds every problem found.
+func Load(from Origin) (*Config, error) {
+	k := koanf.New(".")
+	if err := loadFile(k, from.File); err != nil {
+		return nil, err
+	}
+	env, err := environment(from.Environ)
+	if err != nil {
+		return nil, err
+	}
+	for _, layer := range []map[string]any{env, from.Flags} {
+		if err := k.Load(confmap.Provider(layer, "."), nil); err != nil {
+			return nil, fmt.Errorf("merge settings: %w", err)
+		}
+	}
+	c := Default()
+	if err := decode(k, &c); err != nil {
+		return nil, err
+	}
+	if err := c.readFiles(filepath.Dir(from.File)); err != nil {
+		return nil, err
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+func loadFile(k *koanf.Koanf, path string) error {
+	if path == "" {
+		return nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	m, err := yaml.Parser().Unmarshal(b)
+	if err != nil {
+		return fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	return k.Load(confmap.Provider(m, ""), nil)
+}
+
+// environment maps M2MWATCH_* onto keys. A name that no key has is an error,
+// like an unknown key of the file; names that commands read for themselves
+// (not settings of a server) are passed over.
+func environment(environ []string) (map[string]any, error) {
+	keys := Keys()
+	byName := map[string]string{}
+	for key := range keys {
+		byName[EnvName(key)] = key
+	}
+	out := map[string]any{}
+	var errs []error
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		key, ok := byName[name]
+		if alias := aliases[name]; alias != "" {
+			if _, set := out[alias]; !set && value != "" {
+				out[alias] = value
+			}
+			continue
+		}
+		if !ok {
+			if strings.HasPrefix(name, "M2MWATCH_") && !clientNames[name] {
+				errs = append(errs, fmt.Errorf("environment: %s is no setting", name))
+			}
+			continue
+		}
+		if !keys[key] {
+			out[key] = value
+			continue
+		}
+		var list any
+		if err := yamlv3.Unmarshal([]byte(value), &list); err != nil {
+			errs = append(errs, fmt.Errorf("environment: %s: want YAML", name)) // not the value: it may hold a secret
+			continue
+		}
+		out[key] = list
+	}
+	return out, errors.Join(errs...)
+}
+
+// clientNames are read by commands that ask a running instance, and by tests.
+var clientNames = map[string]bool{
+	"M2MWATCH_URL": true, "M2MWATCH_TOKEN": true, "M2MWATCH_CONFIG": true,
+	"M2MWATCH_ENGINE_LIBRARY": true, "M2MWATCH_REQUIRE_SERVERS": true, "M2MWATCH_KILL_AT": true,
+}
+
+// EnvName is the environment's name of a key.
+func EnvName(key string) string {
+	return "M2MWATCH_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
+// Keys returns every key of the configuration, with true for those that hold a
+// list.
+func Keys() map[string]bool {
+	out := map[string]bool{}
+	collectKeys(reflect.TypeFor[Config](), "", out)
+	return out
+}
+
+var textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+
+func collectKeys(t reflect.Type, prefix string, out map[string]bool) {
+	for field := range t.Fields() {
+		key := prefix + field.Tag.Get("koanf")
+		if field.Type.Kind() == reflect.Struct && !reflect.PointerTo(field.Type).Implements(textUnmarshaler) {
+			collectKeys(field.Type, key+".", out)
+			continue
+		}
+		out[key] = field.Type.Kind() == reflect.Slice
+	}
+}
+
+func decode(k *koanf.Koanf, c *Config) error {
+	err := k.UnmarshalWithConf("", c, koanf.UnmarshalConf{
+		DecoderConfig: &mapstructure.DecoderConfig{
+			TagName:          "koanf",
+			Result:           c,
+			ErrorUnused:      true,
+			WeaklyTypedInput: true,
+			DecodeHook: mapstructure.ComposeDecodeHookFunc(
+				numbersAsText,
+				mapstructure.TextUnmarshallerHookFunc(),
+			),
+		},
+	})
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("configuration: %s", plainText(err))
+}
+
+// numbersAsText lets a size or a span be written as a bare number in YAML.
+func numbersAsText(from, to reflect.Type, value any) (any, error) {
+	if from.Kind() == reflect.Int && reflect.PointerTo(to).Implements(textUnmarshaler) {
+		return fmt.Sprint(value), nil
+	}
+	return value, nil
+}
+
+// quoted is how the decoder quotes a value that it could not use: it may be a
+// secret in the wrong place.
+var quoted = regexp.MustCompile(`(?s), (value|got.*?value): '.*?'`)
+
+// plainText says "unknown keys" where the decoder says "invalid keys", and
+// leaves values out.
+func plainText(err error) string {
+	text := strings.ReplaceAll(err.Error(), "has invalid keys", "has unknown keys")
+	return quoted.ReplaceAllString(text, "")
+}
+
+// readFiles reads the secrets that stand in files; a relative path is relative
+// to the configuration file's folder.
+func (c *Config) readFiles(dir string) error {
+	var errs []error
+	read := func(where, path string) Secret {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		s, err := readSecretFile(path)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", where, err))
+		}
+		return s
+	}
+	for i := range c.Tenants {
+		t := &c.Tenants[i]
+		for _, path := range t.SecretFiles {
+			if s := read("tenant "+t.Name, path); s != "" {
+				t.Secrets = append(t.Secrets, s)
+			}
+		}
+	}
+	for i := range c.API.Tokens {
+		if t := &c.API.Tokens[i]; t.TokenFile != "" {
+			t.Token = read("api token "+t.Name, t.TokenFile)
+		}
+	}
+	if w := &c.Notify.Webhook; w.SecretFile != "" {
+		w.Secret = read("notify.webhook", w.SecretFile)
+	}
+	return errors.Join(errs...)
+}
+
+// Files lists the files whose content the configuration rests on, for whoever
+// watches for changes.
+func (c *Config) Files(file string) []string {
+	dir := filepath.Dir(file)
+	var files []string
+	add := func(path string) {
+		if path == "" {
+			return
+		}
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		files = append(files, path)
+	}
+	if file != "" {
+		files = append(files, file)
+	}
+	for _, t := range c.Tenants {
+		for _, f := range t.SecretFiles {
+			add(f)
+		}
+	}
+	for _, t := range c.API.Tokens {
+		add(t.TokenFile)
+	}
+	add(c.Notify.Webhook.SecretFile)
+	sort.Strings(files)
+	return files
+}
