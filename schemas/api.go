@@ -1,0 +1,154 @@
+package schemas
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The types of this file are what the API answers: query writes them, and the
+// commands read them. Times are UTC with milliseconds.
+
+// ProblemType is the media type of a Problem.
+const ProblemType = "application/problem+json"
+
+// Problem is the body of every answer that is not 2xx (RFC 9457).
+type Problem struct {
+	Type   string `json:"type" example:"about:blank"`
+	Title  string `json:"title" doc:"The status in words." example:"Unprocessable Entity"`
+	Status int    `json:"status" example:"422"`
+	Code   string `json:"code" doc:"What is wrong, for programs: snake_case, and stable." example:"parameter_invalid"`
+	Detail string `json:"detail" doc:"What is wrong and what to do, for people." example:"limit: expected number <= 1000"`
+}
+
+// EventView is an event as the API shows it.
+type EventView struct {
+	LogID          string    `json:"log_id" example:"90020250314120000000000000000000000001223372036854775807"`
+	Tenant         string    `json:"tenant" example:"acme"`
+	Time           time.Time `json:"time" doc:"The log's own time." example:"2025-03-14T12:00:00.000Z"`
+	Type           string    `json:"type" doc:"Auth0's event type code." example:"seccft"`
+	ClientID       string    `json:"client_id" example:"invoice-sync"`
+	ClientName     string    `json:"client_name" doc:"As logged; anyone who edits the application chooses it."`
+	IP             string    `json:"ip" example:"192.0.2.10"`
+	Network        string    `json:"network" doc:"The /24 or /48 of ip; empty where ip is no address." example:"192.0.2.0/24"`
+	UserAgent      string    `json:"user_agent"`
+	Audience       string    `json:"audience" doc:"Several are joined by a space."`
+	Scopes         []string  `json:"scopes"`
+	Outcome        Outcome   `json:"outcome" enum:"success,failure,info,limit,unknown"`
+	Description    string    `json:"description"`
+	UserID         string    `json:"user_id"`
+	OrganizationID string    `json:"organization_id"`
+	Hostname       string    `json:"hostname"`
+	Method         string    `json:"method" doc:"Of a Management API call."`
+	Path           string    `json:"path" doc:"Of a Management API call."`
+	Target         string    `json:"target" doc:"The identity that a Management API call acted upon." example:"app:invoice-sync"`
+	Source         string    `json:"source" enum:"stream,pull,import,repair,custom" doc:"By which way the log came in."`
+	IngestedAt     time.Time `json:"ingested_at" example:"2025-03-14T12:00:01.250Z"`
+	Identity       Identity  `json:"identity"`
+	RawMasked      bool      `json:"raw_masked" doc:"The values of secrets in the raw record are replaced by ***."`
+}
+
+// EventDetail is an event with its raw record: the record itself where it is
+// JSON, byte for byte, else a string that holds it.
+type EventDetail struct {
+	EventView
+	Raw json.RawMessage `json:"raw,omitempty" doc:"The record as it came, byte for byte; a string where it is no JSON."`
+}
+
+// EventPage is one page of events, newest first.
+type EventPage struct {
+	Events []EventView `json:"events"`
+	Next   string      `json:"next,omitempty" doc:"The cursor of the next page; absent at the end."`
+}
+
+// FindingPage is one page of findings, the last active first.
+type FindingPage struct {
+	Findings []Finding `json:"findings"`
+	Next     string    `json:"next,omitempty" doc:"The cursor of the next page; absent at the end."`
+}
+
+// StatsPage holds counts of distinct log_ids, the highest first.
+type StatsPage struct {
+	Rows []StatsEntry `json:"rows"`
+}
+
+// StatsEntry is one count. In JSON it is an object with a member per
+// dimension, in the order of By, and then count.
+type StatsEntry struct {
+	By     []string
+	Values []string
+	Count  uint64
+}
+
+// MarshalJSON writes {"type":"seccft","count":123}.
+func (s StatsEntry) MarshalJSON() ([]byte, error) {
+	b := []byte{'{'}
+	for i, name := range s.By {
+		for j, text := range []string{name, s.Values[i]} {
+			quoted, err := json.Marshal(text)
+			if err != nil {
+				return nil, err
+			}
+			b = append(append(b, quoted...), ":,"[j])
+		}
+	}
+	return fmt.Appendf(b, `"count":%d}`, s.Count), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (s *StatsEntry) UnmarshalJSON(data []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return errors.New("row of counts: want an object")
+	}
+	*s = StatsEntry{}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return fmt.Errorf("row of counts: %w", err)
+		}
+		if name == "count" {
+			err = dec.Decode(&s.Count)
+		} else {
+			var value string
+			err = dec.Decode(&value)
+			s.By, s.Values = append(s.By, name.(string)), append(s.Values, value)
+		}
+		if err != nil {
+			return fmt.Errorf("row of counts: %v: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// StatusView is how far the pipeline is. Pending and the two after it are null
+// where the process that answers has no broker.
+type StatusView struct {
+	Pending          *uint64    `json:"pending" doc:"Records accepted and not yet stored. Zero is exact."`
+	PendingEstimated bool       `json:"pending_estimated" doc:"pending is an estimate."`
+	Dead             *uint64    `json:"dead" doc:"Records that could not be read, waiting for somebody to look."`
+	Alerts           *uint64    `json:"alerts" doc:"Alerts not yet delivered."`
+	Uncorrelated     uint64     `json:"uncorrelated" doc:"Touches that the correlator has not read. Where pending and uncorrelated are zero in one answer, every accepted record is stored and correlated."`
+	Events           uint64     `json:"events" doc:"Stored events, an estimate."`
+	Bytes            uint64     `json:"bytes" doc:"Size of the store on disk."`
+	LastEvent        *time.Time `json:"last_event" doc:"Time of the newest event."`
+	LastStored       *time.Time `json:"last_stored" doc:"When something was stored last."`
+	DelaySeconds     *float64   `json:"delay_seconds" doc:"From the arrival of a record to its being stored, lately."`
+	Versions         Versions   `json:"versions"`
+}
+
+// Versions are the versions of this program and of its servers, empty where
+// one is not known.
+type Versions struct {
+	M2MWatch   string `json:"m2mwatch"`
+	NATS       string `json:"nats"`
+	ClickHouse string `json:"clickhouse"`
+}
+
+// Accepted is the answer to logs that were sent, when all of them are on disk.
+type Accepted struct {
+	Accepted int `json:"accepted"` // logs that are safe now, the dead ones among them
+	Dead     int `json:"dead"`     // logs that cannot be read; they lie in DEAD
+}
