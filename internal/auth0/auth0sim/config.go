@@ -1,0 +1,73 @@
+package auth0sim
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Config says what tenant to simulate. The zero value is usable.
+type Config struct {
+	// Name is the tenant's name, of a-z, 0-9 and -; it also makes its domain.
+	// Default "acme".
+	Name string
+	// Seed makes the population, its history and every random choice.
+	Seed uint64
+	// Machines and People are the sizes of the population. Default 212 and
+	// 1031; at least 2 machines (the story's and a flaky one) and 1 person.
+	Machines, People int
+
+	// Now dates what happens live. Default time.Now.
+	Now func() time.Time
+	// Rate is how many events a second Live makes. Default 20.
+	Rate float64
+
+	// Duplicates is the share of logs that a stream delivers a second time,
+	// some batches later; Reorder the share that it holds back for some
+	// batches. Default 0: repeats then come from retries alone.
+	Duplicates, Reorder float64
+	// BatchSize and BatchInterval bound what one delivery carries: it leaves
+	// when it is full or when its first log has waited that long. Default 100
+	// and 200 ms.
+	BatchSize     int
+	BatchInterval time.Duration
+	// RetryPause and RetryPauseMax are the first and the longest pause between
+	// two tries of a delivery; it doubles in between. Default 100 ms and 5 s.
+	RetryPause, RetryPauseMax time.Duration
+
+	// Client sends deliveries and the story's requests. Default a client of the
+	// tenant's own, with a time-out of 10 s.
+	Client *http.Client
+	// Logger takes failed deliveries. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.Name == "" {
+		c.Name = "acme"
+	}
+	c.Machines = max(orDefault(c.Machines, 212), 2)
+	c.People = max(orDefault(c.People, 1031), 1)
+	c.Rate = orDefault(c.Rate, 20)
+	c.BatchSize = orDefault(c.BatchSize, 100)
+	c.BatchInterval = orDefault(c.BatchInterval, 200*time.Millisecond)
+	c.RetryPause = orDefault(c.RetryPause, 100*time.Millisecond)
+	c.RetryPauseMax = max(orDefault(c.RetryPauseMax, 5*time.Second), c.RetryPause)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Client == nil {
+		c.Client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 4}}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func orDefault[T int | float64 | time.Duration](v, fallback T) T {
+	if v <= 0 {
+		return fallback
+	}
+	return v
+}

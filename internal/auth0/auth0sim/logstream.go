@@ -1,0 +1,282 @@
+package auth0sim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Format is how a log stream writes a batch.
+type Format string
+
+// The formats of a custom webhook.
+const (
+	FormatJSONLines  Format = "JSONLINES"
+	FormatJSONArray  Format = "JSONARRAY"
+	FormatJSONObject Format = "JSONOBJECT"
+)
+
+// Stream is a custom webhook log stream.
+type Stream struct {
+	Endpoint      string
+	Authorization string // sent as it is
+	Format        Format // default JSONLINES
+}
+
+// logStream delivers at least once and in about the order of what happened. A
+// batch that is not answered with 2xx is sent again, for ever.
+type logStream struct {
+	Stream
+	cfg *Config
+	rng *rand.Rand // run's own
+
+	mu    sync.Mutex // guards what follows
+	queue []delivery
+	held  []heldDelivery // for a later batch: repeats and reordered ones
+	batch int            // number of the batch in the making
+	open  int            // deliveries that were pushed or held and are not answered
+	count Deliveries
+
+	wake chan struct{} // has a token when queue has grown
+	done chan struct{} // closed and made anew when open falls to 0; under mu
+}
+
+type delivery struct {
+	raw    []byte
+	repeat bool
+}
+
+type heldDelivery struct {
+	delivery
+	due int // batch
+}
+
+func newLogStream(cfg *Config, s Stream, n int) *logStream {
+	if s.Format == "" {
+		s.Format = FormatJSONLines
+	}
+	return &logStream{
+		Stream: s, cfg: cfg, rng: newRand(cfg.Seed, sequenceDelivery+uint64(n)<<8),
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+}
+
+func (l *logStream) push(raw []byte) {
+	l.mu.Lock()
+	l.queue = append(l.queue, delivery{raw: raw})
+	l.open++
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *logStream) counts() Deliveries {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.count
+}
+
+func (l *logStream) drain(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		open, done := l.open, l.done
+		l.mu.Unlock()
+		if open == 0 {
+			return nil
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return fmt.Errorf("drain log stream: %d logs not delivered: %w", open, ctx.Err())
+		}
+	}
+}
+
+func (l *logStream) run(ctx context.Context) {
+	for l.wait(ctx) {
+		batch := l.take()
+		if len(batch) == 0 {
+			continue
+		}
+		if !l.deliver(ctx, batch) {
+			l.putBack(batch)
+			return
+		}
+		l.settle(batch)
+	}
+}
+
+// wait returns true when a batch is full, or something is there and has waited
+// its interval; false when ctx has ended.
+func (l *logStream) wait(ctx context.Context) bool {
+	timer := time.NewTimer(l.cfg.BatchInterval)
+	defer timer.Stop()
+	for {
+		queued, held := l.waiting()
+		if queued >= l.cfg.BatchSize {
+			return ctx.Err() == nil
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-l.wake:
+		case <-timer.C:
+			if queued+held > 0 {
+				return true
+			}
+			timer.Reset(l.cfg.BatchInterval)
+		}
+	}
+}
+
+func (l *logStream) waiting() (queued, held int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue), len(l.held)
+}
+
+// take makes the next batch: what was held for it, then the head of the queue,
+// of which some are held back and some come again later.
+func (l *logStream) take() []delivery {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.batch++
+	batch := l.takeHeld(len(l.queue) == 0)
+	n := min(len(l.queue), max(0, l.cfg.BatchSize-len(batch)))
+	for _, d := range l.queue[:n] {
+		if chance(l.rng, l.cfg.Reorder) {
+			l.held = append(l.held, heldDelivery{d, l.batch + 1 + l.rng.IntN(3)})
+			continue
+		}
+		if chance(l.rng, l.cfg.Duplicates) {
+			l.held = append(l.held, heldDelivery{delivery{d.raw, true}, l.batch + 1 + l.rng.IntN(5)})
+			l.open++
+		}
+		batch = append(batch, d)
+	}
+	clear(l.queue[:n])
+	l.queue = l.queue[n:]
+	return batch
+}
+
+// takeHeld removes what is due, or all when nothing else is there.
+func (l *logStream) takeHeld(all bool) []delivery {
+	batch := make([]delivery, 0, l.cfg.BatchSize)
+	rest := l.held[:0]
+	for _, h := range l.held {
+		if (all || h.due <= l.batch) && len(batch) < l.cfg.BatchSize {
+			batch = append(batch, h.delivery)
+		} else {
+			rest = append(rest, h)
+		}
+	}
+	clear(l.held[len(rest):])
+	l.held = rest
+	return batch
+}
+
+func (l *logStream) putBack(batch []delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = append(batch, l.queue...)
+}
+
+func (l *logStream) settle(batch []delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count.Posts++
+	for _, d := range batch {
+		if d.repeat {
+			l.count.Repeated++
+		} else {
+			l.count.Delivered++
+		}
+	}
+	l.open -= len(batch)
+	if l.open == 0 {
+		close(l.done)
+		l.done = make(chan struct{})
+	}
+}
+
+// deliver posts a batch until it is answered with 2xx; false when ctx has ended.
+func (l *logStream) deliver(ctx context.Context, batch []delivery) bool {
+	body := l.body(batch)
+	pause := l.cfg.RetryPause
+	for {
+		err := l.post(ctx, body)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		l.mu.Lock()
+		l.count.Retries++
+		l.mu.Unlock()
+		l.cfg.Logger.Debug("log stream delivery refused", "logs", len(batch), "again_in", pause, "error", err)
+		if !sleep(ctx, pause) {
+			return false
+		}
+		pause = min(2*pause, l.cfg.RetryPauseMax)
+	}
+}
+
+func (l *logStream) post(ctx context.Context, body []byte) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.Endpoint, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if l.Authorization != "" {
+		req.Header.Set("Authorization", l.Authorization)
+	}
+	resp, err := l.cfg.Client.Do(req)
+	if err != nil {
+		return fmt.Errorf("post %d bytes: %w", len(body), err)
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // so that the connection is used again
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("post %d bytes: status %d", len(body), resp.StatusCode)
+	}
+	return nil
+}
+
+// body writes a batch in the stream's format.
+func (l *logStream) body(batch []delivery) []byte {
+	before, between, after := "", "\n", "\n"
+	switch l.Format {
+	case FormatJSONArray:
+		before, between, after = "[", ",", "]"
+	case FormatJSONObject:
+		before, between, after = `{"logs":[`, ",", "]}"
+	}
+	body := []byte(before)
+	for i, d := range batch {
+		if i > 0 {
+			body = append(body, between...)
+		}
+		body = append(body, d.raw...)
+	}
+	return append(body, after...)
+}
+
+// sleep returns true after d, false when ctx ends before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
