@@ -10,6 +10,10 @@ import (
 // other error means that the store is away or busy.
 var ErrRefused = errors.New("refused by the store")
 
+// ErrFull is wrapped by a publish's error when the stream has no room left:
+// nothing was stored, and nothing older was dropped to make room.
+var ErrFull = errors.New("the stream is full")
+
 // ErrNotFound is wrapped when what was asked for by name is not there.
 var ErrNotFound = errors.New("not found")
 

@@ -1,0 +1,245 @@
+package nats
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// The headers of a message in DEAD. Its payload is the raw log, or nothing
+// where headerObject names it.
+const (
+	headerReason = "M2m-Reason"
+	headerSource = "M2m-Source"
+	headerTime   = "M2m-Time"
+	headerMasked = "M2m-Masked"
+	headerSize   = "M2m-Size"
+	headerObject = "M2m-Object"
+)
+
+const (
+	// maxHeaderText clips what is put into a header; with the fixed headers it
+	// stays within headerRoom.
+	maxHeaderText = 512
+
+	// noTenant stands in the subject where the tenant of a log is not known. It
+	// is no tenant's name.
+	noTenant = "_"
+
+	// largeTimeout is for the whole way of a large log to the object store and back.
+	largeTimeout = time.Minute
+)
+
+// PublishDead stores one log that cannot be read, whole. Where the same log of
+// the same tenant is already in DEAD it stays as it is, and that is success.
+//
+// A log larger than a message goes to the object store first and then by its
+// name to DEAD. A crash between the two leaves an object that no message
+// names; the repeat finds it and goes on.
+func (p *Publisher) PublishDead(ctx context.Context, d schemas.Dead) error {
+	if err := p.publishDead(ctx, d); err != nil {
+		return fmt.Errorf("publish a dead log of %q: %w", d.Tenant, err)
+	}
+	return nil
+}
+
+func (p *Publisher) publishDead(ctx context.Context, d schemas.Dead) error {
+	if d.Object != "" {
+		return errors.New("its bytes are in the object store already, want them here")
+	}
+	if schemas.CheckTenant(d.Tenant) != nil {
+		d.Tenant = noTenant
+	}
+	subject := schemas.SubjectDead(d.Tenant, d.Raw)
+	d.Size = int64(len(d.Raw))
+	if len(d.Raw) > p.MaxGroup() {
+		object, err := p.putLarge(ctx, d)
+		if err != nil {
+			return err
+		}
+		d.Object, d.Raw = object, nil
+	}
+	msg := newMessage(schemas.StreamDead, subject, d.Raw)
+	setDeadHeaders(msg.Header, d)
+	if err := p.publish(ctx, msg); !taken(err) {
+		return err
+	}
+	return nil
+}
+
+func setDeadHeaders(h nats.Header, d schemas.Dead) {
+	h[headerReason] = []string{headerText(d.Reason, maxHeaderText)}
+	h[headerSource] = []string{d.Source.String()}
+	h[headerTime] = []string{d.Time.UTC().Format(time.RFC3339Nano)}
+	h[headerSize] = []string{strconv.FormatInt(d.Size, 10)}
+	if d.Masked {
+		h[headerMasked] = []string{"true"}
+	}
+	if d.Object != "" {
+		h[headerObject] = []string{d.Object}
+	}
+}
+
+// headerText makes s fit for a header: one line, printable, at most limit bytes.
+func headerText(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(s) > limit {
+		cut := limit - len("…")
+		for cut > 0 && !utf8.RuneStart(s[cut]) {
+			cut--
+		}
+		s = s[:cut] + "…"
+	}
+	return strings.TrimSpace(s)
+}
+
+// putLarge stores the raw log as an object and returns its name, which is a
+// hash of tenant and log: a repeat finds it and writes nothing.
+func (p *Publisher) putLarge(ctx context.Context, d schemas.Dead) (string, error) {
+	select {
+	case p.large <- struct{}{}:
+		defer func() { <-p.large }()
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, largeTimeout)
+	defer cancel()
+	store, err := p.conn.js.ObjectStore(ctx, schemas.BucketDead)
+	if err != nil {
+		return "", fmt.Errorf("open the object store: %w", err)
+	}
+	name, digest := objectName(d.Tenant, d.Raw), objectDigest(d.Raw)
+	if info, err := store.GetInfo(ctx, name); err == nil && info.Digest == digest && verifyObject(ctx, store, name) == nil {
+		return name, nil
+	}
+	if _, err := store.Put(ctx, jetstream.ObjectMeta{Name: name}, bytes.NewReader(d.Raw)); err != nil {
+		return "", fmt.Errorf("store %d bytes as an object: %w", len(d.Raw), full(err))
+	}
+	return name, verifyObject(ctx, store, name)
+}
+
+// verifyObject reads an object once; the reader compares the digest at the
+// end. The library sends the chunks of an object from one buffer and may send
+// a chunk again after it has filled the buffer anew, so that a put without an
+// error does not say that the right bytes are stored.
+func verifyObject(ctx context.Context, store jetstream.ObjectStore, name string) error {
+	r, err := store.Get(ctx, name)
+	if err == nil {
+		_, err = io.Copy(io.Discard, r)
+		err = errors.Join(err, r.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("read the stored object back: %w", err)
+	}
+	return nil
+}
+
+func objectName(tenant string, raw []byte) string {
+	h := sha256.New()
+	h.Write([]byte(tenant))
+	h.Write([]byte{0}) // no tenant's name holds it
+	h.Write(raw)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func objectDigest(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return "SHA-256=" + base64.URLEncoding.EncodeToString(sum[:])
+}
+
+// DeadLetters calls each for every log in DEAD, oldest first, and stops at its
+// first error, which it returns. What comes in meanwhile may be missed. A log
+// whose Object is set has its bytes in the object store: see DeadObject.
+func (c *Conn) DeadLetters(ctx context.Context, each func(schemas.Dead) error) error {
+	stream, err := c.js.Stream(ctx, schemas.StreamDead)
+	if err != nil {
+		return fmt.Errorf("read DEAD: %w", err)
+	}
+	for seq := stream.CachedInfo().State.FirstSeq; seq <= stream.CachedInfo().State.LastSeq; seq++ {
+		msg, err := stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject("dead.>"))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read DEAD: message %d: %w", seq, err)
+		}
+		if err := each(readDead(msg)); err != nil {
+			return err
+		}
+		seq = msg.Sequence // the numbers have gaps
+	}
+	return nil
+}
+
+// readDead reads what PublishDead wrote. It does not fail: a header that does
+// not parse must not hide the log.
+func readDead(msg *jetstream.RawStreamMsg) schemas.Dead {
+	d := schemas.Dead{
+		Reason: msg.Header.Get(headerReason),
+		Masked: msg.Header.Get(headerMasked) == "true",
+		Object: msg.Header.Get(headerObject),
+		Raw:    msg.Data,
+		Size:   int64(len(msg.Data)),
+	}
+	if tokens := strings.Split(msg.Subject, "."); len(tokens) > 1 && tokens[1] != noTenant {
+		d.Tenant = tokens[1]
+	}
+	if source, err := schemas.ParseSource(msg.Header.Get(headerSource)); err == nil {
+		d.Source = source
+	}
+	d.Time = msg.Time.UTC()
+	if t, err := time.Parse(time.RFC3339Nano, msg.Header.Get(headerTime)); err == nil {
+		d.Time = t.UTC()
+	}
+	if n, err := strconv.ParseInt(msg.Header.Get(headerSize), 10, 64); err == nil {
+		d.Size = n
+	}
+	return d
+}
+
+// DeadObject reads a large dead log by the name in Dead.Object. A log larger
+// than maxBytes is refused before it is read. An error that wraps
+// schemas.ErrNotFound means that there is none of that name.
+func (c *Conn) DeadObject(ctx context.Context, name string, maxBytes int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, largeTimeout)
+	defer cancel()
+	store, err := c.js.ObjectStore(ctx, schemas.BucketDead)
+	if err != nil {
+		return nil, fmt.Errorf("open the object store: %w", err)
+	}
+	info, err := store.GetInfo(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil, fmt.Errorf("dead log %s: %w", name, schemas.ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read dead log %s: %w", name, err)
+	}
+	if info.Size > uint64(max(maxBytes, 0)) {
+		return nil, fmt.Errorf("read dead log %s: %d bytes, at most %d are wanted", name, info.Size, maxBytes)
+	}
+	raw, err := store.GetBytes(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("read dead log %s: %w", name, err)
+	}
+	return raw, nil
+}

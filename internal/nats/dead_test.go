@@ -1,0 +1,209 @@
+package nats_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/m2mwatch/m2mwatch/internal/nats"
+	"github.com/m2mwatch/m2mwatch/internal/nats/natstest"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+func TestDeadLogComesBackWhole(t *testing.T) {
+	h := natstest.New(t)
+	p := h.Publisher(t)
+	want := []schemas.Dead{
+		{Tenant: "acme", Source: schemas.SourceStream, Time: epoch, Reason: "no log_id: “x”", Raw: []byte(`{"type":"s"}`), Size: 12},
+		{Tenant: "acme", Source: schemas.SourceImport, Time: epoch.Add(time.Nanosecond), Reason: "empty"},
+		{Tenant: "other", Source: schemas.SourceCustom, Time: epoch, Reason: "masked", Raw: []byte{0, '\r', '\n', 0xff}, Masked: true, Size: 4},
+		{Source: schemas.SourceStream, Time: epoch, Reason: "of no tenant", Raw: []byte("?"), Size: 1},
+	}
+	for _, d := range want {
+		if err := p.PublishDead(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(want, deadLetters(t, h.Conn), cmp.Comparer(bytes.Equal)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRepeatedDeadLogIsSuccessAndStoredOnce(t *testing.T) {
+	h := natstest.New(t)
+	p := h.Publisher(t)
+	d := schemas.Dead{Tenant: "acme", Source: schemas.SourceStream, Time: epoch, Reason: "first", Raw: []byte("{")}
+	for range 3 {
+		if err := p.PublishDead(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		d.Reason, d.Time = "again", d.Time.Add(time.Hour)
+	}
+	got := deadLetters(t, h.Conn)
+	if len(got) != 1 || got[0].Reason != "first" {
+		t.Errorf("DEAD holds %+v, want the first alone", got)
+	}
+}
+
+func TestFullDeadRefusesTheNewAndKnowsTheOld(t *testing.T) {
+	limits := natstest.Limits()
+	limits.DeadBytes = 8 << 10
+	h := natstest.New(t, natstest.WithLimits(limits))
+	p := h.Publisher(t)
+	first := schemas.Dead{Tenant: "acme", Source: schemas.SourceStream, Raw: bytes.Repeat([]byte("a"), 7<<10)}
+	if err := p.PublishDead(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	second := schemas.Dead{Tenant: "acme", Source: schemas.SourceStream, Raw: bytes.Repeat([]byte("b"), 2<<10)}
+	if err := p.PublishDead(t.Context(), second); !errors.Is(err, schemas.ErrFull) {
+		t.Errorf("err = %v, want one that wraps ErrFull", err)
+	}
+	if err := p.PublishDead(t.Context(), first); err != nil {
+		t.Errorf("a repeat while DEAD is full: %v", err)
+	}
+	if n := len(deadLetters(t, h.Conn)); n != 1 {
+		t.Errorf("DEAD holds %d logs, want 1", n)
+	}
+}
+
+func TestLargeDeadLogGoesWholeThroughTheObjectStore(t *testing.T) {
+	h := natstest.New(t)
+	p := h.Publisher(t)
+	raw := make([]byte, 8<<20)
+	random := rand.NewChaCha8([32]byte{1})
+	_, _ = random.Read(raw)
+	d := schemas.Dead{Tenant: "acme", Source: schemas.SourceStream, Time: epoch, Reason: "too large", Raw: raw}
+	if err := p.PublishDead(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	stored := stateBytes(t, h.Conn, "OBJ_"+schemas.BucketDead)
+	if err := p.PublishDead(t.Context(), d); err != nil {
+		t.Fatalf("a repeat: %v", err)
+	}
+	if again := stateBytes(t, h.Conn, "OBJ_"+schemas.BucketDead); again != stored {
+		t.Errorf("the object store holds %d bytes after a repeat, %d before", again, stored)
+	}
+	h.Restart(t)
+	got := deadLetters(t, h.Conn)
+	if len(got) != 1 || got[0].Object == "" || got[0].Size != 8<<20 || len(got[0].Raw) != 0 {
+		t.Fatalf("DEAD holds %+v, want one that names an object of 8 MiB", got)
+	}
+	back, err := h.Conn.DeadObject(t.Context(), got[0].Object, 128<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(back, raw) {
+		t.Error("the object is not what was stored")
+	}
+	if _, err := h.Conn.DeadObject(t.Context(), got[0].Object, 8<<20-1); err == nil {
+		t.Error("an object larger than wanted was read")
+	}
+	if _, err := h.Conn.DeadObject(t.Context(), "none", 1<<20); !errors.Is(err, schemas.ErrNotFound) {
+		t.Errorf("err = %v, want one that wraps ErrNotFound", err)
+	}
+}
+
+func TestFullObjectStoreRefusesAndLeavesNoMessage(t *testing.T) {
+	limits := natstest.Limits()
+	limits.DeadLargeBytes = 1 << 20
+	h := natstest.New(t, natstest.WithLimits(limits))
+	p := h.Publisher(t)
+	d := schemas.Dead{Tenant: "acme", Source: schemas.SourceStream, Raw: make([]byte, 4<<20)}
+	if err := p.PublishDead(t.Context(), d); !errors.Is(err, schemas.ErrFull) {
+		t.Errorf("err = %v, want one that wraps ErrFull", err)
+	}
+	if got := deadLetters(t, h.Conn); len(got) != 0 {
+		t.Errorf("DEAD holds %+v, want nothing", got)
+	}
+}
+
+func TestDeadLogAtTheEdgeOfAMessage(t *testing.T) {
+	h := natstest.New(t)
+	p := h.Publisher(t)
+	for _, n := range []int{p.MaxGroup(), p.MaxGroup() + 1} {
+		d := schemas.Dead{Tenant: strings.Repeat("t", 63), Source: schemas.SourceStream, Raw: make([]byte, n), Reason: strings.Repeat("ß", 5000), Masked: true}
+		if err := p.PublishDead(t.Context(), d); err != nil {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+	}
+	got := deadLetters(t, h.Conn)
+	if len(got) != 2 || got[0].Object != "" || got[1].Object == "" {
+		t.Fatalf("got %d logs, want one in a message and one in the object store", len(got))
+	}
+	if size := len(got[0].Reason); size > 512 || size < 500 {
+		t.Errorf("a reason of 10,000 bytes came back with %d, want about 512", size)
+	}
+}
+
+func TestDeadLettersStopsAtAnError(t *testing.T) {
+	h := natstest.New(t)
+	p := h.Publisher(t)
+	for _, raw := range []string{"1", "2", "3"} {
+		if err := p.PublishDead(t.Context(), schemas.Dead{Tenant: "acme", Source: schemas.SourceStream, Raw: []byte(raw)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enough := errors.New("enough")
+	seen := 0
+	err := h.Conn.DeadLetters(t.Context(), func(schemas.Dead) error {
+		if seen++; seen == 2 {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) || seen != 2 {
+		t.Errorf("err = %v after %d logs, want %v after 2", err, seen, enough)
+	}
+}
+
+func FuzzHeaderTextFitsAHeader(f *testing.F) {
+	for _, s := range []string{"", "a\r\nX: y", "\x00\xff", strings.Repeat("é", 600), " tab\tend "} {
+		f.Add(s, 512)
+	}
+	f.Fuzz(func(t *testing.T, s string, limit int) {
+		if limit < 3 {
+			return
+		}
+		got := nats.HeaderText(s, limit)
+		if len(got) > limit {
+			t.Errorf("%d bytes, limit %d", len(got), limit)
+		}
+		for _, r := range got {
+			if !unicode.IsPrint(r) {
+				t.Errorf("%q holds %q, which is not printable", got, r)
+			}
+		}
+		if again := nats.HeaderText(got, limit); again != got {
+			t.Errorf("%q becomes %q the second time", got, again)
+		}
+	})
+}
+
+func deadLetters(tb testing.TB, c *nats.Conn) []schemas.Dead {
+	tb.Helper()
+	var all []schemas.Dead
+	err := c.DeadLetters(context.Background(), func(d schemas.Dead) error {
+		all = append(all, d)
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return all
+}
+
+func stateBytes(tb testing.TB, c *nats.Conn, stream string) uint64 {
+	tb.Helper()
+	state, err := c.StreamState(context.Background(), stream)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return state.Bytes
+}

@@ -1,0 +1,29 @@
+package nats
+
+import (
+	"context"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// JetStream is the library's view, for tests that look behind ours.
+func (c *Conn) JetStream() jetstream.JetStream { return c.js }
+
+// Raw is the library's connection.
+func (c *Conn) Raw() *nats.Conn { return c.nc }
+
+// Inner is the server itself.
+func (s *Server) Inner() *server.Server { return s.inner }
+
+// Streams are the names of the streams that Declare declares.
+var Streams = []string{"LOGS", "DEAD", "ALERTS", streamLeases, streamDeadLarge}
+
+// StreamState is what the server says about a stream.
+func (c *Conn) StreamState(ctx context.Context, name string) (jetstream.StreamState, error) {
+	return c.streamState(ctx, name)
+}
+
+// HeaderText is headerText.
+func HeaderText(s string, limit int) string { return headerText(s, limit) }
