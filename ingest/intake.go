@@ -1,0 +1,207 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// Answer is what a request is answered with when everything of it is on disk.
+type Answer struct {
+	Accepted int `json:"accepted"` // records that are safe now, the dead ones among them
+	Dead     int `json:"dead"`     // records that cannot be read; they lie in DEAD
+}
+
+// minGroup is the smallest group that makes sense. A publisher that takes less
+// is not connected yet: a record must not go to DEAD as oversize because of it.
+const minGroup = 1 << 10
+
+var (
+	// errGone is wrapped when the sender did not wait for the answer.
+	errGone = errors.New("sender went away")
+	// errNotReady is wrapped when the publisher takes no groups now.
+	errNotReady = errors.New("publisher is not ready")
+)
+
+// intake is one request on its way.
+type intake struct {
+	in     *Ingest
+	ctx    context.Context
+	tenant string
+	source schemas.Source
+	share  *share
+
+	to       *committer
+	maxGroup int
+	open     portion
+	groups   []*group
+
+	masker masker
+	dead   deadLogs
+	answer Answer
+	masked int
+	bytes  int
+}
+
+// take splits the body, makes its records durable and returns when they are.
+// Its errors wrap those of Splitter and Publisher, errOverloaded, errGone or errNotReady.
+//
+//  1. records are framed and handed to the committer, portion by portion
+//  2. what cannot be read is stored in DEAD
+//  3. all groups that hold a record of it are awaited
+//
+// A crash or an error anywhere loses nothing: the sender has no 2xx and sends
+// the body again; what was published before is published twice.
+func (in *Ingest) take(ctx context.Context, tenant string, source schemas.Source, body io.Reader) (Answer, error) {
+	r := &intake{
+		in: in, ctx: ctx, tenant: tenant, source: source,
+		share:    &share{ctx: ctx, budget: in.budget, large: in.large},
+		to:       in.committer(tenant, source),
+		maxGroup: in.maxGroup(),
+	}
+	if r.maxGroup < minGroup {
+		return Answer{}, fmt.Errorf("%w: it takes %d bytes", errNotReady, r.maxGroup)
+	}
+	if err := r.share.reserve(windowBase, false); err != nil {
+		return Answer{}, err
+	}
+	defer r.share.release(windowBase, false)
+	defer r.drop()
+	if err := r.split(body); err != nil {
+		return Answer{}, err
+	}
+	if err := r.await(); err != nil {
+		return Answer{}, err
+	}
+	r.count()
+	return r.answer, nil
+}
+
+func (r *intake) split(body io.Reader) error {
+	s := newSplitter(body, SplitOptions{MaxRecord: r.maxRecord(), MaxBody: r.in.cfg.Limits.MaxBody, mem: r.share}, &r.in.pools)
+	defer s.Close()
+	for {
+		rec, err := s.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return r.flush()
+		case err != nil:
+			return err
+		}
+		if err := r.record(rec); err != nil {
+			return err
+		}
+	}
+}
+
+// flush hands over what is still open.
+func (r *intake) flush() error {
+	if r.open.logs > 0 {
+		r.handOver()
+	}
+	return r.flushDead()
+}
+
+// maxRecord is the longest record that fits into a group of its own.
+func (r *intake) maxRecord() int {
+	return r.maxGroup - schemas.GroupHeaderSize(r.tenant) - schemas.GroupLogSize(0)
+}
+
+func (r *intake) record(rec Record) error {
+	r.answer.Accepted++
+	r.bytes += len(rec.Raw)
+	raw, masked := r.masker.mask(rec.Raw, rec.Broken == "")
+	if masked {
+		r.masked++
+	}
+	switch {
+	case rec.Broken != "":
+		return r.addDead(raw, masked, rec.Broken)
+	case len(raw) > r.maxRecord():
+		r.answer.Dead++
+		return r.publishDead(raw, masked, fmt.Sprintf("record of %d bytes is larger than a message may be (%d): raise max_payload of the NATS server and ingest.max_group", len(raw), r.maxRecord()))
+	}
+	return r.add(raw, masked)
+}
+
+func (r *intake) add(raw []byte, masked bool) error {
+	need := schemas.GroupLogSize(len(raw))
+	if r.open.logs > 0 && len(r.open.data)+need > r.maxGroup {
+		r.handOver()
+	}
+	if err := r.ensure(need); err != nil {
+		return err
+	}
+	r.open.add(raw, masked)
+	return nil
+}
+
+// ensure makes place for need bytes in the open portion.
+func (r *intake) ensure(need int) error {
+	p := &r.open
+	size := cap(p.data)
+	if p.data == nil {
+		need += schemas.GroupHeaderSize(r.tenant)
+		size = min(portionBase, r.maxGroup)
+	}
+	for size < len(p.data)+need {
+		size = min(2*size, r.maxGroup)
+	}
+	if size == cap(p.data) {
+		return nil
+	}
+	if err := r.share.reserve(size-p.reserved, false); err != nil {
+		return err
+	}
+	p.reserved = size
+	data := make([]byte, len(p.data), size)
+	copy(data, p.data)
+	p.data = data
+	if p.header == 0 {
+		p.data = schemas.AppendGroupHeader(p.data, r.tenant, r.source, r.in.cfg.Now())
+		p.header = len(p.data)
+	}
+	return nil
+}
+
+func (r *intake) handOver() {
+	g := r.to.join(r.open, r.maxGroup)
+	r.open = portion{}
+	if n := len(r.groups); n == 0 || r.groups[n-1] != g {
+		r.groups = append(r.groups, g)
+	}
+}
+
+// drop gives back what was not handed over.
+func (r *intake) drop() {
+	if r.open.reserved > 0 {
+		r.share.release(r.open.reserved, false)
+		r.open = portion{}
+	}
+	r.dropDead()
+}
+
+func (r *intake) await() error {
+	for _, g := range r.groups {
+		select {
+		case <-g.done:
+		case <-r.ctx.Done():
+			return fmt.Errorf("%w: %w", errGone, r.ctx.Err())
+		}
+		if g.err != nil {
+			return fmt.Errorf("publish group: %w", g.err)
+		}
+	}
+	return nil
+}
+
+func (r *intake) count() {
+	m, source := r.in.metrics, r.source.String()
+	m.records.WithLabelValues(source).Add(float64(r.answer.Accepted))
+	m.dead.WithLabelValues(source).Add(float64(r.answer.Dead))
+	m.masked.WithLabelValues(source).Add(float64(r.masked))
+	m.bytes.WithLabelValues(source).Add(float64(r.bytes))
+}

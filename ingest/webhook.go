@@ -1,0 +1,163 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/m2mwatch/m2mwatch/internal/httpserver"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// How long a sender is asked to wait before it repeats a body.
+const (
+	retryOverloaded = 2 * time.Second
+	retryNotStored  = 5 * time.Second
+)
+
+// Router is what Echo and its groups have in common.
+type Router interface {
+	POST(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route
+	GET(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) *echo.Route
+}
+
+// Webhook mounts what faces the internet: POST /v1/logs/:tenant, where log
+// streams deliver, guarded by the tenant's secrets.
+func (in *Ingest) Webhook(r Router) {
+	r.POST("/v1/logs/:tenant", in.counted(in.postLogs))
+	r.GET("/v1/logs/:tenant", in.counted(getLogs))
+	r.POST("/v1/custom/:tenant", in.counted(postCustom))
+}
+
+// Import mounts POST /v1/import/:tenant, where history comes in. It asks for
+// no secret: guard checks the bearer token of the API, where one is needed.
+func (in *Ingest) Import(r Router, guard ...echo.MiddlewareFunc) {
+	r.POST("/v1/import/:tenant", in.counted(in.postImport), guard...)
+}
+
+func (in *Ingest) postLogs(c echo.Context) error {
+	tenant := c.Param("tenant")
+	if !authorized(in.cfg.Tenants, tenant, c.Request().Header.Get(echo.HeaderAuthorization)) {
+		c.Response().Header().Set(echo.HeaderWWWAuthenticate, "Bearer")
+		return &httpserver.Error{
+			Status: http.StatusUnauthorized, Code: "unauthorized",
+			Message: "The tenant is not configured here, or the Authorization header is none of its secrets. Compare the log stream's Authorization token with the tenant's secrets.",
+		}
+	}
+	return in.receive(c, tenant, schemas.SourceStream)
+}
+
+func (in *Ingest) postImport(c echo.Context) error {
+	tenant := c.Param("tenant")
+	if _, ok := in.cfg.Tenants.Secrets(tenant); !ok {
+		return &httpserver.Error{
+			Status: http.StatusNotFound, Code: "unknown_tenant",
+			Message: "No tenant of this name is configured. Add it to tenants in the configuration.",
+		}
+	}
+	return in.receive(c, tenant, schemas.SourceImport)
+}
+
+func getLogs(c echo.Context) error {
+	c.Response().Header().Set(echo.HeaderAllow, http.MethodPost)
+	return &httpserver.Error{
+		Status: http.StatusMethodNotAllowed, Code: "method_not_allowed",
+		Message: "This is the webhook of an Auth0 log stream: it takes POST. Create a log stream of the type Custom Webhook with this URL as its payload URL and the tenant's secret as its authorization token.",
+	}
+}
+
+func postCustom(echo.Context) error {
+	return &httpserver.Error{
+		Status: http.StatusNotImplemented, Code: "not_implemented",
+		Message: "Custom events come with a later release.",
+	}
+}
+
+// receive takes the body in and answers.
+func (in *Ingest) receive(c echo.Context, tenant string, source schemas.Source) error {
+	leave, err := in.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	req := c.Request()
+	if req.ContentLength > in.cfg.Limits.MaxBody {
+		return in.refusal(ErrTooLarge)
+	}
+	body := newTimedBody(req.Body, http.NewResponseController(c.Response()), in.cfg.Limits.ReadTimeout)
+	answer, err := in.take(req.Context(), tenant, source, body)
+	if err != nil {
+		return in.refusal(err)
+	}
+	if answer.Dead > 0 {
+		in.cfg.Logger.WarnContext(req.Context(), "records went to DEAD", "tenant", tenant, "source", source.String(), "dead", answer.Dead, "accepted", answer.Accepted)
+	}
+	in.cfg.At("before_answer")
+	return c.JSON(http.StatusOK, answer)
+}
+
+// enter takes a place for a request, and never waits for one: who waits would
+// take memory too.
+func (in *Ingest) enter() (leave func(), err error) {
+	if !in.draining.Load() {
+		select {
+		case in.requests <- struct{}{}:
+			return func() { <-in.requests }, nil
+		default:
+		}
+	}
+	return nil, in.refusal(fmt.Errorf("%w: %d requests at once, or shutting down", errOverloaded, in.cfg.Limits.MaxRequests))
+}
+
+// refusal makes the answer of an error.
+func (in *Ingest) refusal(err error) error {
+	e := &httpserver.Error{Cause: err}
+	switch {
+	case errors.Is(err, ErrCloudEvent):
+		e.Status, e.Code = http.StatusBadRequest, "event_stream"
+		e.Message = "This is an event of Auth0's Event Streams, which carry no logins and no tokens. Create a log stream instead: Monitoring, Streams, Custom Webhook, with this URL."
+	case errors.Is(err, ErrTooLarge):
+		e.Status, e.Code = http.StatusRequestEntityTooLarge, "too_large"
+		e.Message = fmt.Sprintf("The body is larger than %d bytes. Send it in parts.", in.cfg.Limits.MaxBody)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		e.Status, e.Code = http.StatusRequestTimeout, "too_slow"
+		e.Message = fmt.Sprintf("The body did not arrive within %v. Send it again, in smaller parts.", in.cfg.Limits.ReadTimeout)
+	case errors.Is(err, ErrBody):
+		e.Status, e.Code = http.StatusBadRequest, "body_incomplete"
+		e.Message = "The body ends early or its compression is damaged. Send it again."
+	case errors.Is(err, errOverloaded):
+		e.Status, e.Code, e.RetryAfter = http.StatusServiceUnavailable, "overloaded", retryOverloaded
+		e.Message = "Too much is arriving at once. Nothing is lost: send the body again."
+	case errors.Is(err, errGone):
+		return httpserver.ClientGone(err)
+	case errors.Is(err, schemas.ErrFull):
+		e.Status, e.Code, e.RetryAfter = http.StatusServiceUnavailable, "full", retryNotStored
+		e.Message = "The store for records is full until what it holds is processed. Nothing is lost: send the body again."
+	default:
+		e.Status, e.Code, e.RetryAfter = http.StatusServiceUnavailable, "not_stored", retryNotStored
+		e.Message = "The records could not be stored. Nothing is lost: send the body again."
+	}
+	return e
+}
+
+// counted counts the answers of a handler by status.
+func (in *Ingest) counted(h echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		err := h(c)
+		status := http.StatusOK
+		var e *httpserver.Error
+		switch {
+		case errors.As(err, &e):
+			status = e.Status
+		case err != nil:
+			status = http.StatusInternalServerError
+		}
+		in.metrics.requests.WithLabelValues(strconv.Itoa(status)).Inc()
+		return err
+	}
+}
