@@ -11,7 +11,7 @@
 -- answer mean "on disk"; at 25,000 rows an insert they cost nothing.
 -- Codecs: times of neighbours differ little (Delta) and log ids share their
 -- long prefix; what compresses by repetition alone takes ZSTD.
-CREATE TABLE {{table "events"}} {{on_cluster}}
+CREATE TABLE IF NOT EXISTS {{table "events"}} {{on_cluster}}
 (
     tenant          LowCardinality(String),
     client_id       String                  CODEC(ZSTD(1)),

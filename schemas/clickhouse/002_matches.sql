@@ -7,7 +7,7 @@
 -- must name it. The small granule is for look-ups of single keys.
 -- client_id and ver lead back to the event: a match is believed only while the
 -- event's surviving row has the same ver. source tells imported history apart.
-CREATE TABLE {{table "matches"}} {{on_cluster}}
+CREATE TABLE IF NOT EXISTS {{table "matches"}} {{on_cluster}}
 (
     selector  LowCardinality(String),
     tenant    LowCardinality(String),

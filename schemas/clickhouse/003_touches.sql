@@ -2,9 +2,9 @@
 -- marks the flushes it has done, by their id and never by a time, since two
 -- processors' flushes end in any order. bucket is the UTC hour.
 -- Both tables are partitioned by the day of the flush (its id is a UUID
--- version 7, which carries it), so that a day done by every reader is dropped
--- from both at once.
-CREATE TABLE {{table "touches"}} {{on_cluster}}
+-- version 7, which carries it), so that what every reader has done is dropped
+-- cheaply: its parts of touches first, then the marks of the day.
+CREATE TABLE IF NOT EXISTS {{table "touches"}} {{on_cluster}}
 (
     day      Date,
     flush    UUID,
@@ -18,7 +18,7 @@ PARTITION BY day
 ORDER BY (flush, selector, tenant, key, bucket)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
-CREATE TABLE {{table "touches_done"}} {{on_cluster}}
+CREATE TABLE IF NOT EXISTS {{table "touches_done"}} {{on_cluster}}
 (
     day    Date,
     reader LowCardinality(String),

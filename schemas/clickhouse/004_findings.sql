@@ -2,7 +2,7 @@
 -- the id is their hash. ver is (lease epoch, sequence), fixed before the read
 -- that the row rests on: a holder of the lease that stalled and woke up writes
 -- rows that lose. period never changes for an id, so it may be in the key.
-CREATE TABLE {{table "findings"}} {{on_cluster}}
+CREATE TABLE IF NOT EXISTS {{table "findings"}} {{on_cluster}}
 (
     id       String,
     rule_id  LowCardinality(String),
@@ -28,7 +28,7 @@ ORDER BY (tenant, rule_id, key, period, id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- deliveries: every attempt to deliver an alert, and how it ended.
-CREATE TABLE {{table "deliveries"}} {{on_cluster}}
+CREATE TABLE IF NOT EXISTS {{table "deliveries"}} {{on_cluster}}
 (
     time     DateTime64(3, 'UTC'),
     tenant   LowCardinality(String),

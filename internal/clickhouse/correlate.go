@@ -1,0 +1,65 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// FindingStore is what the correlator reads and writes: touches, correlations
+// over matches, findings and deliveries. Its reads see every insert that has
+// returned. Its methods may be called concurrently.
+type FindingStore struct {
+	conn driver.Conn
+}
+
+// NewFindingStore makes a FindingStore of db, whose user must be allowed to
+// read, insert and alter. db stays the caller's to close.
+func NewFindingStore(db *DB) *FindingStore { return &FindingStore{conn: db.conn} }
+
+// Correlate runs a compiled correlation and returns its rows.
+func (s *FindingStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
+	return collect(ctx, s.conn, "correlate", q, func(scan scanner) (r schemas.CorrelationRow, err error) {
+		err = scan(&r.Key, &r.Period, &r.First, &r.Last, &r.Count, &r.Values, &r.LogIDs,
+			&r.Imported, &r.Baseline, &r.BaselineDays, &r.LastSuccess)
+		return r, err
+	})
+}
+
+// scanner takes the columns of one row.
+type scanner func(dest ...any) error
+
+// scanOne is the row of a query for one column.
+func scanOne[V any](scan scanner) (v V, err error) {
+	err = scan(&v)
+	return v, err
+}
+
+// collect runs q and returns its rows.
+func collect[R any](ctx context.Context, conn driver.Conn, attempt string, q schemas.Query, row func(scanner) (R, error)) ([]R, error) {
+	params, err := encodeParams(q.Params)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", attempt, err)
+	}
+	rows, err := conn.Query(ch.Context(ctx, ch.WithParameters(params)), q.SQL)
+	if err != nil {
+		return nil, queryError(ctx, attempt, err)
+	}
+	defer rows.Close()
+	var all []R
+	for rows.Next() {
+		r, err := row(rows.Scan)
+		if err != nil {
+			return nil, queryError(ctx, attempt, err)
+		}
+		all = append(all, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, queryError(ctx, attempt, err)
+	}
+	return all, nil
+}

@@ -1,0 +1,187 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// Events lists events without their raw logs, newest first. It looks in
+// windows that grow from the newest event backwards, so that the first page of
+// a long history does not read all of it.
+func (r *Reader) Events(ctx context.Context, f schemas.EventFilter) ([]schemas.Event, error) {
+	span, err := r.span(ctx)
+	if err != nil || span.Rows == 0 {
+		return nil, err
+	}
+	from, to := eventBounds(f, span)
+	limit := listingLimit(f.Limit)
+	var events []schemas.Event
+	for lo, hi := range windows(from, to) {
+		q := eventsQuery(f, lo, hi, limit-len(events))
+		window, err := collect(ctx, r.conn, "list events", q, scanEvent)
+		if err != nil {
+			return nil, err
+		}
+		if events = append(events, window...); len(events) >= limit {
+			break
+		}
+	}
+	return events, nil
+}
+
+// eventBounds is the range of Unix milliseconds that a listing can find
+// something in: [from, to).
+func eventBounds(f schemas.EventFilter, span tableSpan) (from, to int64) {
+	from, to = span.First.UnixMilli(), span.Last.UnixMilli()+1
+	if !f.From.IsZero() {
+		from = max(from, ceilMilli(f.From))
+	}
+	if !f.To.IsZero() {
+		to = min(to, ceilMilli(f.To))
+	}
+	if f.After != nil {
+		to = min(to, f.After.Time.UnixMilli()+1)
+	}
+	return from, to
+}
+
+const dayMilli = 24 * 60 * 60 * 1000
+
+// windows cuts [from, to) into ranges, the latest first: the rest of the last
+// day, then 4 days, then 16 and so on. They begin at midnight, where the
+// partitions do.
+func windows(from, to int64) iter.Seq2[int64, int64] {
+	return func(yield func(lo, hi int64) bool) {
+		for hi, days := to, int64(1); hi > from; days *= 4 {
+			lo := (hi-1)/dayMilli*dayMilli - (days-1)*dayMilli
+			if !yield(max(lo, from), hi) {
+				return
+			}
+			hi = lo
+		}
+	}
+}
+
+const (
+	eventKey     = "(tenant, client_id, time, log_id)"
+	newestEvents = "ORDER BY time DESC, log_id DESC, tenant DESC\nLIMIT {limit:UInt32}"
+
+	// Copies of an event have its time and so its partition: FINAL need not
+	// look across partitions.
+	withinPartitions = "\nSETTINGS do_not_merge_across_partitions_select_final = 1"
+
+	eventFields = `tenant, client_id, time, log_id, ver, type, outcome, description,
+       identity, identity_kind, identity_reason, client_name, user_id, ip, network, user_agent,
+       audience, scopes, organization_id, hostname, method, path, target, source, ingested_at, raw_masked`
+)
+
+// eventsQuery lists the newest events in [from, to) Unix milliseconds. It
+// finds their keys first and fetches whole rows by key, so that the columns
+// that are only shown are read for the rows that are shown.
+func eventsQuery(f schemas.EventFilter, from, to int64, limit int) schemas.Query {
+	w := where{}
+	w.and("time >= "+milliseconds("from"), "from", from)
+	w.and("time < "+milliseconds("to"), "to", to)
+	period := w.clause()
+	w.equal("tenant", f.Tenant)
+	w.equal("client_id", f.ClientID)
+	w.equal("user_id", f.UserID)
+	w.equal("type", f.Type)
+	if f.After != nil {
+		w.and("(time, log_id, tenant) < ("+milliseconds("after_time")+", {after_log_id:String}, {after_tenant:String})",
+			"after_time", f.After.Time.UnixMilli())
+		w.param("after_log_id", f.After.LogID)
+		w.param("after_tenant", f.After.Tenant)
+	}
+	w.param("limit", limit)
+	keys := "SELECT tenant, client_id, time, log_id FROM events FINAL\n" + w.clause() + newestEvents
+	return schemas.Query{
+		SQL: "SELECT " + eventFields + "\nFROM events FINAL\n" + period +
+			"  AND " + eventKey + " IN (\n" + keys + "\n)\n" + newestEvents + withinPartitions,
+		Params: w.params,
+	}
+}
+
+// How far the time of an event is looked for around the stamp in its log_id,
+// before everywhere. The stamp is Auth0's time of ingestion: later than the
+// event by seconds, cut to the second for some tenants.
+const (
+	beforeStamp = 10 * time.Minute
+	afterStamp  = time.Minute
+)
+
+// Event returns one event with its raw log.
+func (r *Reader) Event(ctx context.Context, tenant, logID string) (schemas.Event, error) {
+	for _, p := range stampPeriods(logID) {
+		q := eventQuery(tenant, logID, p.from, p.to)
+		events, err := collect(ctx, r.conn, "read an event", q, scanEventRaw)
+		if err != nil {
+			return schemas.Event{}, err
+		}
+		if len(events) > 0 {
+			return events[0], nil
+		}
+	}
+	return schemas.Event{}, fmt.Errorf("event %s of tenant %s: %w",
+		clip(logID, maxErrorQuoted), clip(tenant, maxErrorQuoted), schemas.ErrNotFound)
+}
+
+type period struct{ from, to time.Time }
+
+// stampPeriods are the periods to look for a log_id in, one after the other.
+func stampPeriods(logID string) []period {
+	everywhere := period{minTime, maxTime}
+	stamp, ok := schemas.LogIDTime(logID)
+	if !ok {
+		return []period{everywhere}
+	}
+	return []period{{stamp.Add(-beforeStamp), stamp.Add(afterStamp)}, everywhere}
+}
+
+// eventQuery fetches by key, as eventsQuery does. Should a log_id have two
+// keys for a while, because it is normalized anew, the higher ver is it.
+func eventQuery(tenant, logID string, from, to time.Time) schemas.Query {
+	w := where{}
+	w.and("time >= "+milliseconds("from"), "from", ceilMilli(from))
+	w.and("time < "+milliseconds("to"), "to", ceilMilli(to))
+	w.and("tenant = {tenant:String}", "tenant", tenant)
+	w.and("log_id = {log_id:String}", "log_id", logID)
+	return schemas.Query{
+		SQL: "SELECT " + eventFields + ", raw\nFROM events FINAL\n" + w.clause() +
+			"  AND " + eventKey + " IN (\nSELECT tenant, client_id, time, log_id FROM events\n" + w.clause() + ")\n" +
+			"ORDER BY ver DESC\nLIMIT 1" + withinPartitions,
+		Params: w.params,
+	}
+}
+
+func scanEvent(scan scanner) (schemas.Event, error) { return scanEventAnd(scan) }
+
+func scanEventRaw(scan scanner) (schemas.Event, error) {
+	var raw string
+	e, err := scanEventAnd(scan, &raw)
+	e.Raw = []byte(raw)
+	return e, err
+}
+
+// scanEventAnd reads the columns of eventFields, and more that follow them.
+func scanEventAnd(scan scanner, more ...any) (schemas.Event, error) {
+	var (
+		e             schemas.Event
+		outcome, kind string
+		source        int8
+		masked        uint8
+	)
+	dest := append([]any{
+		&e.Tenant, &e.ClientID, &e.Time, &e.LogID, &e.Ver, &e.Type, &outcome, &e.Description,
+		&e.Identity.ID, &kind, &e.Identity.Reason, &e.ClientName, &e.UserID, &e.IP, &e.Network, &e.UserAgent,
+		&e.Audience, &e.Scopes, &e.OrganizationID, &e.Hostname, &e.Method, &e.Path, &e.Target, &source, &e.IngestedAt, &masked,
+	}, more...)
+	err := scan(dest...)
+	e.Outcome, e.Identity.Kind, e.Source = schemas.Outcome(outcome), schemas.Kind(kind), schemas.Source(source)
+	e.Time, e.IngestedAt, e.RawMasked = e.Time.UTC(), e.IngestedAt.UTC(), masked != 0
+	return e, err
+}

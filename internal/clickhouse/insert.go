@@ -1,0 +1,125 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// maxPartitions is how many partitions one insert touches at most. The server
+// refuses 101.
+const maxPartitions = 90
+
+// column is one column of an insert: its name, and its value of a row.
+type column[R any] struct {
+	name  string
+	value func(*R) any
+}
+
+// insert writes rows to a table and returns when they are synced. Rows of many
+// partitions go in several inserts, so that after an error some may be stored.
+func insert[R any](ctx context.Context, conn driver.Conn, table string, columns []column[R], partition func(*R) int64, rows []R) error {
+	for _, part := range splitPartitions(rows, partition, maxPartitions) {
+		if err := insertOnce(ctx, conn, table, columns, part); err != nil {
+			return insertError(ctx, fmt.Sprintf("insert %d %s", len(part), table), err)
+		}
+	}
+	return nil
+}
+
+// insertOnce sends rows as one block, so that they are stored together or not
+// at all. It appends row by row: by columns was no faster. The batch is never
+// flushed between, although that would save the client memory, because the
+// driver's Flush does not end with its context.
+func insertOnce[R any](ctx context.Context, conn driver.Conn, table string, columns []column[R], rows []R) error {
+	names := make([]string, len(columns))
+	for i := range columns {
+		names[i] = columns[i].name
+	}
+	batch, err := conn.PrepareBatch(ctx, "INSERT INTO "+table+" ("+strings.Join(names, ", ")+")")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = batch.Abort() }() // Close would send what is there
+	row := make([]any, len(columns))
+	for i := range rows {
+		for c := range columns {
+			row[c] = columns[c].value(&rows[i])
+		}
+		if err := batch.Append(row...); err != nil {
+			return err
+		}
+	}
+	return batch.Send()
+}
+
+// splitPartitions cuts rows into slices of at most limit distinct partitions.
+// Nearly always that is one slice, the rows as they are.
+func splitPartitions[R any](rows []R, partition func(*R) int64, limit int) [][]R {
+	if len(rows) == 0 {
+		return nil
+	}
+	distinct := make(map[int64]struct{})
+	for i := range rows {
+		distinct[partition(&rows[i])] = struct{}{}
+	}
+	if len(distinct) <= limit {
+		return [][]R{rows}
+	}
+	sorted := slices.Clone(rows)
+	slices.SortStableFunc(sorted, func(a, b R) int { return int(partition(&a) - partition(&b)) })
+	return cutPartitions(sorted, partition, limit)
+}
+
+// cutPartitions is splitPartitions of rows in the order of their partitions.
+func cutPartitions[R any](rows []R, partition func(*R) int64, limit int) [][]R {
+	var parts [][]R
+	start, seen := 0, 1
+	for i := 1; i < len(rows); i++ {
+		if partition(&rows[i]) == partition(&rows[i-1]) {
+			continue
+		}
+		if seen++; seen > limit {
+			parts = append(parts, rows[start:i])
+			start, seen = i, 1
+		}
+	}
+	return append(parts, rows[start:])
+}
+
+// The range of times that every column of time can hold; DateTime ends first.
+// Outside of it the driver would store another time without an error.
+var (
+	minTime = time.Unix(0, 0).UTC()
+	maxTime = time.Date(2106, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// checkTime refuses a time that the columns cannot hold.
+func checkTime(what string, t time.Time) error {
+	if t.Before(minTime) || !t.Before(maxTime) {
+		return fmt.Errorf("%w: %s %s is not between 1970 and 2106", schemas.ErrRefused, what, t.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// checkSource refuses a source that the columns have no name for.
+func checkSource(s schemas.Source) error {
+	if !s.Valid() {
+		return fmt.Errorf("%w: unknown %s", schemas.ErrRefused, s)
+	}
+	return nil
+}
+
+// dayOf and monthOf number the partitions by day and by month.
+func dayOf(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
+
+func monthOf(t time.Time) int64 {
+	y, m, _ := t.UTC().Date()
+	return int64(y)*12 + int64(m)
+}

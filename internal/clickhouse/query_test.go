@@ -1,0 +1,217 @@
+package clickhouse
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+var (
+	someTime = time.UnixMilli(1_700_000_000_123)
+	someMS   = int64(1_700_000_000_123)
+	hostile  = "') OR 1=1 --"
+)
+
+// conditions are the lines of a query that begin with WHERE or AND.
+func conditions(q schemas.Query) []string {
+	var lines []string
+	for line := range strings.Lines(q.SQL) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "WHERE ") || strings.HasPrefix(line, "AND ") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func TestQueriesNarrowByWhatTheFilterNames(t *testing.T) {
+	stats := func(f schemas.StatsFilter) schemas.Query {
+		q, err := statsQuery(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	const from, to = "time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC')", "time < fromUnixTimestamp64Milli({to:Int64}, 'UTC')"
+	key := "AND (tenant, client_id, time, log_id) IN ("
+	tests := map[string]struct {
+		query      schemas.Query
+		conditions []string
+		params     map[string]any
+	}{
+		"events": {
+			eventsQuery(schemas.EventFilter{}, 1, 2, 3),
+			[]string{"WHERE " + from, "AND " + to, key, "WHERE " + from, "AND " + to},
+			map[string]any{"from": int64(1), "to": int64(2), "limit": 3},
+		},
+		"events by everything": {
+			eventsQuery(schemas.EventFilter{Tenant: hostile, ClientID: "c", UserID: "u", Type: "t", After: &schemas.EventCursor{Time: someTime, LogID: "l", Tenant: "a"}}, 1, 2, 3),
+			[]string{
+				"WHERE " + from, "AND " + to, key, "WHERE " + from, "AND " + to,
+				"AND tenant = {tenant:String}", "AND client_id = {client_id:String}", "AND user_id = {user_id:String}", "AND type = {type:String}",
+				"AND (time, log_id, tenant) < (fromUnixTimestamp64Milli({after_time:Int64}, 'UTC'), {after_log_id:String}, {after_tenant:String})",
+			},
+			map[string]any{
+				"from": int64(1), "to": int64(2), "limit": 3, "tenant": hostile, "client_id": "c", "user_id": "u", "type": "t",
+				"after_time": someMS, "after_log_id": "l", "after_tenant": "a",
+			},
+		},
+		"stats": {stats(schemas.StatsFilter{Limit: 20_000}), nil, map[string]any{"limit": 10_000}},
+		"stats by everything": {
+			stats(schemas.StatsFilter{Tenant: hostile, By: []string{"source", "type"}, From: someTime, To: someTime, Limit: 5}),
+			[]string{"WHERE tenant = {tenant:String}", "AND " + from, "AND " + to},
+			map[string]any{"tenant": hostile, "from": someMS, "to": someMS, "limit": 5},
+		},
+		"findings": {findingsQuery(schemas.FindingFilter{}), nil, map[string]any{"limit": 1000}},
+		"findings by everything": {
+			findingsQuery(schemas.FindingFilter{
+				Tenant: hostile, RuleID: "r", Key: "k", State: "s", Level: "l", From: someTime, To: someTime, Limit: 5,
+				After: &schemas.FindingCursor{Last: someTime, ID: "i"},
+			}),
+			[]string{
+				"WHERE tenant = {tenant:String}", "AND rule_id = {rule_id:String}", "AND key = {key:String}", "AND state = {state:String}", "AND level = {level:String}",
+				"AND last >= fromUnixTimestamp64Milli({from:Int64}, 'UTC')", "AND last < fromUnixTimestamp64Milli({to:Int64}, 'UTC')",
+				"AND (last, id) < (fromUnixTimestamp64Milli({after_last:Int64}, 'UTC'), {after_id:String})",
+			},
+			map[string]any{
+				"tenant": hostile, "rule_id": "r", "key": "k", "state": "s", "level": "l", "from": someMS, "to": someMS, "limit": 5,
+				"after_last": someMS, "after_id": "i",
+			},
+		},
+	}
+	placeholder := regexp.MustCompile(`\{(\w+):`)
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.conditions, conditions(tt.query)); diff != "" {
+				t.Errorf("conditions (-want +got):\n%s\n%s", diff, tt.query.SQL)
+			}
+			if diff := cmp.Diff(tt.params, tt.query.Params); diff != "" {
+				t.Errorf("params (-want +got):\n%s", diff)
+			}
+			for _, p := range placeholder.FindAllStringSubmatch(tt.query.SQL, -1) {
+				if _, ok := tt.query.Params[p[1]]; !ok {
+					t.Errorf("placeholder %s has no value", p[1])
+				}
+			}
+			if strings.Contains(tt.query.SQL, hostile) {
+				t.Errorf("a value is in the text: %s", tt.query.SQL)
+			}
+		})
+	}
+}
+
+func TestStatsQueryGroupsByTheColumnsNamed(t *testing.T) {
+	q, err := statsQuery(schemas.StatsFilter{By: []string{"source", "type"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `SELECT CAST([toString(source), type], 'Array(String)') AS dimensions, count() AS events
+FROM events FINAL
+GROUP BY toString(source), type
+ORDER BY events DESC, dimensions
+LIMIT {limit:UInt32}
+SETTINGS do_not_merge_across_partitions_select_final = 1`
+	if diff := cmp.Diff(want, q.SQL); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestEveryStatsDimensionHasAColumn(t *testing.T) {
+	for _, by := range schemas.StatsDimensions {
+		if statsColumns[by] == "" {
+			t.Errorf("dimension %s has no column", by)
+		}
+	}
+	if len(statsColumns) != len(schemas.StatsDimensions) {
+		t.Errorf("%d columns, want one for each of %d dimensions", len(statsColumns), len(schemas.StatsDimensions))
+	}
+}
+
+func TestWindowsCoverTheRangeOnceFromItsEnd(t *testing.T) {
+	const day = dayMilli
+	tests := []struct {
+		from, to int64
+		want     [][2]int64
+	}{
+		{5, 5, nil},
+		{6, 5, nil},
+		{5, 6, [][2]int64{{5, 6}}},
+		{0, day, [][2]int64{{0, day}}},
+		{0, day + 1, [][2]int64{{day, day + 1}, {0, day}}},
+		{7, 30*day + 9, [][2]int64{{30 * day, 30*day + 9}, {26 * day, 30 * day}, {10 * day, 26 * day}, {7, 10 * day}}},
+	}
+	for _, tt := range tests {
+		var got [][2]int64
+		for lo, hi := range windows(tt.from, tt.to) {
+			got = append(got, [2]int64{lo, hi})
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("windows(%d, %d) (-want +got):\n%s", tt.from, tt.to, diff)
+		}
+	}
+}
+
+func TestSplitPartitionsKeepsEveryRowAndTheLimit(t *testing.T) {
+	partition := func(n *int) int64 { return int64(*n % 7) }
+	rows := make([]int, 40)
+	for i := range rows {
+		rows[i] = i * 5
+	}
+	for limit := 1; limit <= 8; limit++ {
+		var all []int
+		for _, part := range splitPartitions(rows, partition, limit) {
+			distinct := make(map[int64]bool)
+			for _, n := range part {
+				distinct[partition(&n)] = true
+			}
+			if len(distinct) > limit {
+				t.Errorf("limit %d: a part has %d partitions", limit, len(distinct))
+			}
+			all = append(all, part...)
+		}
+		slices.Sort(all)
+		if !slices.Equal(all, rows) {
+			t.Errorf("limit %d: got %v, want every row once", limit, all)
+		}
+	}
+}
+
+func TestErrorTextIsClippedAndQuotesNoValues(t *testing.T) {
+	tests := map[string]struct {
+		err  error
+		want string
+	}{
+		"long quote":   {&ch.Exception{Code: 6, Message: "Cannot parse 'short' in '" + strings.Repeat("x", 40) + "' here"}, "code 6: Cannot parse 'short' in '…' here"},
+		"constraint":   {&ch.Exception{Code: 469, Message: "Constraint `c` is violated at row 1. Expression: (x). Column values: x = 'y'"}, "code 469: Constraint `c` is violated at row 1"},
+		"bad value":    {&ch.Exception{Code: 457, Message: "Value y cannot be parsed as UInt64 for query parameter 'n' because"}, "code 457: a value does not fit its parameter 'n' because"},
+		"network":      {errors.New("dial tcp:\nrefused " + strings.Repeat("é", 200)), "dial tcp: refused " + strings.Repeat("é", 91) + "…"},
+		"not UTF-8":    {errors.New("a\xffb"), "a?b"},
+		"open quote":   {&ch.Exception{Code: 1, Message: "it's " + strings.Repeat("x", 40)}, "code 1: it'…"},
+		"wrapped once": {fmt.Errorf("column raw: %w", &ch.Exception{Code: 1, Message: "m"}), "code 1: m"},
+	}
+	for name, tt := range tests {
+		if got := queryError(t.Context(), "try", tt.err).Error(); got != "try: "+tt.want {
+			t.Errorf("%s:\ngot  %s\nwant try: %s", name, got, tt.want)
+		}
+	}
+}
+
+func TestOnlyBlameOfTheRowsIsARefusal(t *testing.T) {
+	for code, want := range map[int32]bool{
+		codeViolated: true, 117: true, 321: true,
+		53: false, 60: false, 81: false, 159: false, 164: false, 202: false, 210: false, 241: false, 243: false, 252: false, 497: false, 516: false, 1000: false,
+	} {
+		err := insertError(t.Context(), "insert", fmt.Errorf("wrapped: %w", &ch.Exception{Code: code}))
+		if got := errors.Is(err, schemas.ErrRefused); got != want {
+			t.Errorf("code %d: refused is %v, want %v", code, got, want)
+		}
+	}
+}

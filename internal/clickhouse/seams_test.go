@@ -1,0 +1,13 @@
+package clickhouse_test
+
+import (
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/processor"
+	"github.com/m2mwatch/m2mwatch/query"
+)
+
+var (
+	_ processor.Store        = (*clickhouse.Writer)(nil)
+	_ processor.FindingStore = (*clickhouse.FindingStore)(nil)
+	_ query.Store            = (*clickhouse.Reader)(nil)
+)

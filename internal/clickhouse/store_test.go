@@ -1,0 +1,157 @@
+package clickhouse_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// noon is yesterday's: no retention reaches it, and the day around it is over.
+func noon() time.Time {
+	return time.Now().UTC().Truncate(24 * time.Hour).Add(-12 * time.Hour)
+}
+
+// event is a stored event with every field set, number n of its tenant.
+func event(n int, at time.Time) schemas.Event {
+	return schemas.Event{
+		Tenant: "acme", ClientID: fmt.Sprintf("client-%d", n%3), Time: at, LogID: fmt.Sprintf("900%s%06d", at.Format("20060102150405"), n), Ver: 7,
+		Type: []string{"seccft", "feccft"}[n%2], Outcome: schemas.OutcomeSuccess, Description: "a description",
+		Identity:   schemas.Identity{ID: fmt.Sprintf("app:client-%d", n%3), Kind: schemas.KindMachine, Reason: "grant"},
+		ClientName: "invoice-sync", UserID: fmt.Sprintf("auth0|%d", n%5), IP: "203.0.113.7", Network: "203.0.113.0/24", UserAgent: "curl/8",
+		Audience: "https://api", Scopes: []string{"read:a", "write:b"}, OrganizationID: "org_1", Hostname: "acme.eu.auth0.com",
+		Method: "POST", Path: "/api/v2/clients", Target: "app:x",
+		Source: schemas.SourceStream, IngestedAt: at.Add(time.Second), Raw: fmt.Appendf(nil, `{"log_id":"%d"}`, n), RawMasked: n%2 == 1,
+	}
+}
+
+func events(n int, at time.Time) []schemas.Event {
+	all := make([]schemas.Event, n)
+	for i := range all {
+		all[i] = event(i, at.Add(time.Duration(i)*time.Second))
+	}
+	return all
+}
+
+// newestFirst is the order of a listing, and listings have no raw logs.
+func newestFirst(events []schemas.Event) []schemas.Event {
+	listed := slices.Clone(events)
+	slices.SortFunc(listed, func(a, b schemas.Event) int {
+		return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(b.LogID, a.LogID), cmp.Compare(b.Tenant, a.Tenant))
+	})
+	for i := range listed {
+		listed[i].Raw = nil
+	}
+	return listed
+}
+
+func insertEvents(t *testing.T, db *clickhouse.DB, events []schemas.Event) {
+	t.Helper()
+	if err := clickhouse.NewWriter(db).InsertEvents(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func listEvents(t *testing.T, db *clickhouse.DB, f schemas.EventFilter) []schemas.Event {
+	t.Helper()
+	events, err := clickhouse.NewReader(db).Events(t.Context(), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
+// countEvents is the sum of Stats.
+func countEvents(t *testing.T, db *clickhouse.DB) uint64 {
+	t.Helper()
+	rows, err := clickhouse.NewReader(db).Stats(t.Context(), schemas.StatsFilter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 1 {
+		t.Fatalf("a count without dimensions has %d rows, want 1", len(rows))
+	}
+	return rows[0].Count
+}
+
+// plain is a connection of the driver's own to db, for what the adapter does
+// not do.
+func plain(t testing.TB, db *clickhouse.DB) driver.Conn {
+	t.Helper()
+	options, err := ch.ParseDSN(clickhousetest.Engine(t).Options(clickhouse.RoleApp).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Auth.Database = db.Database()
+	conn, err := ch.Open(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func execute(t testing.TB, db *clickhouse.DB, sql string) {
+	t.Helper()
+	if err := plain(t, db).Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// connectThrough gives a DB whose connections run through a relay, and a
+// function that takes the server away from it.
+func connectThrough(t *testing.T, db *clickhouse.DB, role clickhouse.Role) (*clickhouse.DB, func()) {
+	t.Helper()
+	c := clickhousetest.Engine(t).Options(role)
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	away := func() { cancel(); listener.Close() }
+	t.Cleanup(away)
+	go relay(ctx, listener, u.Host)
+
+	u.Host = listener.Addr().String()
+	c.URL, c.Database = u.String(), db.Database()
+	through, err := clickhouse.Connect(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { through.Close() })
+	return through, away
+}
+
+// relay joins what connects to listener with target, until ctx ends.
+func relay(ctx context.Context, listener net.Listener, target string) {
+	for {
+		client, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", target)
+		if err != nil {
+			client.Close()
+			return
+		}
+		context.AfterFunc(ctx, func() { client.Close(); server.Close() })
+		go func() { io.Copy(server, client); server.Close() }()
+		go func() { io.Copy(client, server); client.Close() }()
+	}
+}

@@ -1,0 +1,123 @@
+CREATE TABLE IF NOT EXISTS events ON CLUSTER 'main\'s'
+(
+    tenant          LowCardinality(String),
+    client_id       String                  CODEC(ZSTD(1)),
+    time            DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    log_id          String                  CODEC(ZSTD(1)),
+    ver             UInt64                  CODEC(ZSTD(1)),
+    deleted         UInt8 DEFAULT 0         CODEC(ZSTD(1)),
+
+    type            LowCardinality(String),
+    outcome         LowCardinality(String),
+    description     LowCardinality(String),
+    identity        String                  CODEC(ZSTD(1)),
+    identity_kind   LowCardinality(String),
+    identity_reason LowCardinality(String),
+
+    client_name     String                  CODEC(ZSTD(1)),
+    user_id         String                  CODEC(ZSTD(1)),
+    ip              String                  CODEC(ZSTD(1)),
+    network         String                  CODEC(ZSTD(1)),
+    user_agent      String                  CODEC(ZSTD(1)),
+    audience        LowCardinality(String),
+    scopes          Array(LowCardinality(String)),
+    organization_id String                  CODEC(ZSTD(1)),
+    hostname        LowCardinality(String),
+
+    method          LowCardinality(String),
+    path            String                  CODEC(ZSTD(1)),
+    target          String                  CODEC(ZSTD(1)),
+
+    source          Enum8('stream' = 1, 'pull' = 2, 'import' = 3, 'repair' = 4, 'custom' = 5),
+    ingested_at     DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    stored_at       DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(Delta, ZSTD(1)),
+    raw             String                  CODEC(ZSTD(3)),
+    raw_masked      UInt8                   CODEC(ZSTD(1)),
+
+    CONSTRAINT log_id_is_there CHECK log_id != '' AND length(log_id) <= 64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver, deleted)
+PARTITION BY toYYYYMMDD(time)
+ORDER BY (tenant, client_id, time, log_id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+CREATE TABLE IF NOT EXISTS matches ON CLUSTER 'main\'s'
+(
+    selector  LowCardinality(String),
+    tenant    LowCardinality(String),
+    bucket    Date                    CODEC(ZSTD(1)),
+    key       String                  CODEC(ZSTD(1)),
+    t         UInt64                  CODEC(Delta, ZSTD(1)),
+    log_id    String                  CODEC(ZSTD(1)),
+    value     String                  CODEC(ZSTD(1)),
+    client_id String                  CODEC(ZSTD(1)),
+    ver       UInt64                  CODEC(ZSTD(1)),
+    source    Enum8('stream' = 1, 'pull' = 2, 'import' = 3, 'repair' = 4, 'custom' = 5)
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+PARTITION BY toYYYYMM(bucket)
+ORDER BY (selector, tenant, bucket, key, t, log_id)
+SETTINGS index_granularity = 1024,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+CREATE TABLE IF NOT EXISTS touches ON CLUSTER 'main\'s'
+(
+    day      Date,
+    flush    UUID,
+    selector LowCardinality(String),
+    tenant   LowCardinality(String),
+    key      String                CODEC(ZSTD(1)),
+    bucket   DateTime('UTC')       CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+PARTITION BY day
+ORDER BY (flush, selector, tenant, key, bucket)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+CREATE TABLE IF NOT EXISTS touches_done ON CLUSTER 'main\'s'
+(
+    day    Date,
+    reader LowCardinality(String),
+    flush  UUID
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+PARTITION BY day
+ORDER BY (reader, flush)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+CREATE TABLE IF NOT EXISTS findings ON CLUSTER 'main\'s'
+(
+    id       String,
+    rule_id  LowCardinality(String),
+    title    String,
+    tenant   LowCardinality(String),
+    key      String,
+    identity String,
+    level    LowCardinality(String),
+    state    LowCardinality(String),
+    first    DateTime64(3, 'UTC'),
+    last     DateTime64(3, 'UTC'),
+    count    UInt64,
+    evidence String CODEC(ZSTD(3)),
+    period   DateTime64(3, 'UTC'),
+    changes  UInt32,
+    source   Enum8('stream' = 1, 'pull' = 2, 'import' = 3, 'repair' = 4, 'custom' = 5),
+    ver      UInt64,
+    stored_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+PARTITION BY toYYYYMM(period)
+ORDER BY (tenant, rule_id, key, period, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+CREATE TABLE IF NOT EXISTS deliveries ON CLUSTER 'main\'s'
+(
+    time     DateTime64(3, 'UTC'),
+    tenant   LowCardinality(String),
+    alert_id String,
+    channel  LowCardinality(String),
+    attempt  UInt64,
+    ok       UInt8,
+    error    String CODEC(ZSTD(3))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+PARTITION BY toYYYYMM(time)
+ORDER BY (tenant, alert_id, time)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;

@@ -1,0 +1,203 @@
+package clickhouse_test
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// newFlush is a UUID version 7 of a time.
+func newFlush(t *testing.T, at time.Time) string {
+	t.Helper()
+	var id [16]byte
+	binary.BigEndian.PutUint64(id[:8], uint64(at.UnixMilli())<<16|0x7000|uint64(rand.IntN(0x1000)))
+	binary.BigEndian.PutUint64(id[8:], 1<<63|rand.Uint64()>>2)
+	h := hex.EncodeToString(id[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+func touchesOf(flush string, keys ...string) []schemas.Touch {
+	touches := make([]schemas.Touch, len(keys))
+	for i, key := range keys {
+		touches[i] = schemas.Touch{Flush: flush, Selector: "s", Tenant: "acme", Key: key, Bucket: noon()}
+	}
+	return touches
+}
+
+func touch(t *testing.T, db *clickhouse.DB, flush string, keys ...string) {
+	t.Helper()
+	if err := clickhouse.NewWriter(db).InsertTouches(t.Context(), touchesOf(flush, keys...)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func touched(t *testing.T, db *clickhouse.DB, reader string, limit int) ([]schemas.Touch, []string) {
+	t.Helper()
+	touches, flushes, err := clickhouse.NewFindingStore(db).Touched(t.Context(), reader, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return touches, flushes
+}
+
+func mark(t *testing.T, db *clickhouse.DB, reader string, flushes ...string) {
+	t.Helper()
+	if err := clickhouse.NewFindingStore(db).MarkTouched(t.Context(), reader, flushes); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTouchesAreReadOldestFlushFirstByEachReader(t *testing.T) {
+	db := clickhousetest.New(t)
+	var flushes []string
+	for i := range 5 {
+		flushes = append(flushes, newFlush(t, noon().Add(time.Duration(i)*7*time.Hour)))
+	}
+	for _, i := range rand.Perm(5) {
+		touch(t, db, flushes[i], "k"+fmt.Sprint(i), "\x00'\xff")
+		touch(t, db, flushes[i], "k"+fmt.Sprint(i), "\x00'\xff") // repeated
+	}
+	touches, got := touched(t, db, "correlate", 2)
+	if diff := cmp.Diff(flushes[:2], got); diff != "" {
+		t.Errorf("flushes (-want +got):\n%s", diff)
+	}
+	want := append(touchesOf(flushes[0], "\x00'\xff", "k0"), touchesOf(flushes[1], "\x00'\xff", "k1")...)
+	if diff := cmp.Diff(want, touches); diff != "" {
+		t.Errorf("touches (-want +got):\n%s", diff)
+	}
+	mark(t, db, "correlate", flushes[1], flushes[0])
+	mark(t, db, "correlate", flushes[0])
+	mark(t, db, "recount", flushes[2])
+	if _, got := touched(t, db, "correlate", 10); !slices.Equal(got, flushes[2:]) {
+		t.Errorf("correlate has %v left, want %v", got, flushes[2:])
+	}
+	if _, got := touched(t, db, "recount", 10); !slices.Equal(got, []string{flushes[0], flushes[1], flushes[3], flushes[4]}) {
+		t.Errorf("recount has %v left, want all but %s", got, flushes[2])
+	}
+}
+
+func TestConcurrentFlushesAreEachReadOnce(t *testing.T) {
+	db := clickhousetest.New(t)
+	const writers, each = 4, 10
+	want := make([]string, writers*each)
+	for i := range want {
+		want[i] = newFlush(t, noon().Add(time.Duration(rand.IntN(3600))*time.Second))
+	}
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for _, flush := range want[w*each : (w+1)*each] {
+				if err := clickhouse.NewWriter(db).InsertTouches(t.Context(), touchesOf(flush, "a", "b")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	var got []string
+	for len(got) < len(want) && time.Now().Before(deadline) {
+		touches, flushes := touched(t, db, "correlate", 3)
+		if len(touches) != 2*len(flushes) {
+			t.Errorf("%d touches of %d flushes, want 2 of each", len(touches), len(flushes))
+		}
+		mark(t, db, "correlate", flushes...)
+		got = append(got, flushes...)
+	}
+	wg.Wait()
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("flushes read (-want +got):\n%s", diff)
+	}
+}
+
+// rowsOf is the number of rows of a table as they lie there.
+func rowsOf(t *testing.T, db *clickhouse.DB, table string) uint64 {
+	t.Helper()
+	var n uint64
+	if err := plain(t, db).QueryRow(t.Context(), "SELECT count() FROM "+table).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func drop(t *testing.T, db *clickhouse.DB, readers []string, before time.Time) {
+	t.Helper()
+	if err := clickhouse.NewFindingStore(db).DropTouched(t.Context(), readers, before); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDropTouchedTakesOnlyWhatEveryReaderHasDone(t *testing.T) {
+	db := clickhousetest.New(t)
+	readers := []string{"correlate", "recount", "correlate"}
+	day := noon()
+	done, half, today := newFlush(t, day.AddDate(0, 0, -3)), newFlush(t, day.AddDate(0, 0, -2)), newFlush(t, day)
+	for _, flush := range []string{done, half, today} {
+		touch(t, db, flush, "a", "b")
+		mark(t, db, "correlate", flush)
+	}
+	drop(t, db, readers, day)
+	if got := rowsOf(t, db, "touches"); got != 6 {
+		t.Errorf("%d touches are left while a reader has to read them, want 6", got)
+	}
+	mark(t, db, "recount", done, today)
+	drop(t, db, readers, day)
+	if touches, marks := rowsOf(t, db, "touches"), rowsOf(t, db, "touches_done"); touches != 4 || marks != 3 {
+		t.Errorf("%d touches and %d marks are left, want 4 and 3: the undone day and the day that is not before", touches, marks)
+	}
+	if _, got := touched(t, db, "recount", 10); !slices.Equal(got, []string{half}) {
+		t.Errorf("recount has %v left, want %s", got, half)
+	}
+	if err := clickhouse.NewFindingStore(db).DropTouched(t.Context(), nil, day); err == nil {
+		t.Error("no reader is named and everything is dropped")
+	}
+}
+
+func TestDropTouchedEndsWhatACrashHasLeft(t *testing.T) {
+	db := clickhousetest.New(t)
+	flush := newFlush(t, noon().AddDate(0, 0, -3))
+	touch(t, db, flush, "a")
+	mark(t, db, "correlate", flush)
+	execute(t, db, "TRUNCATE TABLE touches") // the crash came between the two drops
+	drop(t, db, []string{"correlate"}, noon())
+	if got := rowsOf(t, db, "touches_done"); got != 0 {
+		t.Errorf("%d marks are left, want 0", got)
+	}
+}
+
+func TestDropTouchedKeepsALateFlushOfADoneDay(t *testing.T) {
+	db := clickhousetest.New(t)
+	execute(t, db, "SYSTEM STOP MERGES touches")
+	day := noon().AddDate(0, 0, -3)
+	done, late := newFlush(t, day), newFlush(t, day)
+	touch(t, db, done, "a")
+	mark(t, db, "correlate", done)
+	touch(t, db, late, "b")
+	drop(t, db, []string{"correlate"}, noon())
+	touches, _ := touched(t, db, "correlate", 10)
+	if diff := cmp.Diff(touchesOf(late, "b"), touches); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestFlushThatIsNoUUID7IsRefused(t *testing.T) {
+	db := clickhousetest.New(t)
+	for _, flush := range []string{"", "x", "00000000-0000-4000-8000-000000000000", "{01a20b7b-e4e1-769b-bdcd-b405078c013a}", "01a20b7be4e1769bbdcdb405078c013a"} {
+		if err := clickhouse.NewWriter(db).InsertTouches(t.Context(), touchesOf(flush, "a")); !errors.Is(err, schemas.ErrRefused) {
+			t.Errorf("flush %q: %v, want ErrRefused", flush, err)
+		}
+	}
+}
