@@ -1,0 +1,123 @@
+// Package query answers questions about what is stored, over HTTP.
+package query
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
+	"github.com/labstack/echo/v4"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// prefix is where the API is served; the paths of the operations follow it.
+const prefix = "/v1"
+
+// Config says what an API answers from.
+type Config struct {
+	// Store has the events and the findings. It must be set.
+	Store Store
+	// Backlog tells what is accepted and not yet stored. Nil means that this
+	// process has no broker: the status then says null.
+	Backlog Backlog
+	// Logger may be nil.
+	Logger *slog.Logger
+	// Now is the clock that relative times count back from; nil means time.Now.
+	Now func() time.Time
+	// Delay is the time from arrival to store, lately, and false where none is
+	// known; nil means never known.
+	Delay func() (time.Duration, bool)
+	// Timeout bounds each question to the store and the broker. Default 10 s.
+	Timeout time.Duration
+	// Version of the program, for the status.
+	Version string
+}
+
+// API answers questions. Its methods may be called concurrently.
+type API struct {
+	cfg Config
+}
+
+// New makes an API.
+func New(cfg Config) *API {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = 10 * time.Second
+	}
+	return &API{cfg: cfg}
+}
+
+// Register serves the API under /v1 of e, behind the middlewares: a token is
+// asked for there. It may be called for several servers.
+func (a *API) Register(e *echo.Echo, middlewares ...echo.MiddlewareFunc) {
+	g := e.Group(prefix, middlewares...)
+	api := humaecho.NewWithGroup(e, g, humaConfig())
+	api.UseMiddleware(catchErrors)
+	a.registerEvents(api)
+	a.registerStats(api)
+	a.registerFindings(api)
+	a.registerStatus(api)
+
+	spec := describe(api.OpenAPI())
+	g.GET("/openapi.json", blob("application/openapi+json", spec.json))
+	g.GET("/openapi.yaml", blob("application/openapi+yaml", spec.yaml))
+}
+
+func blob(contentType string, b []byte) echo.HandlerFunc {
+	return func(c echo.Context) error { return c.Blob(http.StatusOK, contentType, b) }
+}
+
+func humaConfig() huma.Config {
+	cfg := huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title:       "m2mwatch",
+				Version:     "1",
+				Description: "What the machine users of an Auth0 tenant did, and what is wrong with it.",
+			},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"token": {Type: "http", Scheme: "bearer", Description: "A token of the configuration (api.tokens). The local socket needs none."},
+				},
+			},
+			Security: []map[string][]string{{"token": {}}},
+		},
+		Formats:       map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}, // json: of problem+json
+		DefaultFormat: "application/json",
+		// A misspelt filter must not widen the question in silence.
+		RejectUnknownQueryParameters: true,
+		Transformers:                 []huma.Transformer{keepError},
+	}
+	// What a later version adds is no breach of this one.
+	cfg.AllowAdditionalPropertiesByDefault = true
+	return cfg
+}
+
+// operation is what all operations have in common. The error statuses are
+// those beside the ones that any operation may answer.
+func operation(id, path, summary, description string, errors ...int) huma.Operation {
+	op := huma.Operation{
+		OperationID: id, Method: http.MethodGet, Path: path, Summary: summary, Description: description,
+		Responses: map[string]*huma.Response{},
+	}
+	always := []int{http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
+	for _, status := range append(always, errors...) {
+		op.Responses[statusKey(status)] = &huma.Response{
+			Description: errorTexts[status],
+			Content: map[string]*huma.MediaType{
+				schemas.ProblemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}},
+			},
+		}
+	}
+	return op
+}

@@ -1,0 +1,154 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
+
+	"github.com/m2mwatch/m2mwatch/internal/httpserver"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// errorTexts describe the error answers in the OpenAPI document.
+var errorTexts = map[int]string{
+	http.StatusBadRequest:          "The cursor is not one that this API gave.",
+	http.StatusUnauthorized:        "The token is missing or wrong.",
+	http.StatusNotFound:            "There is no such thing.",
+	http.StatusUnprocessableEntity: "A parameter is wrong; the detail says which and why.",
+	http.StatusServiceUnavailable:  "The store or the broker is away; try again after Retry-After seconds.",
+	http.StatusGatewayTimeout:      "The question took too long; narrow it.",
+}
+
+func statusKey(status int) string { return strconv.Itoa(status) }
+
+// wrapped is huma.Context under a name that its own method Context leaves free.
+type wrapped = huma.Context
+
+// errorContext keeps an error that huma wants to write, and what huma writes
+// of it away from the response.
+type errorContext struct {
+	wrapped
+	failure error
+}
+
+// catchErrors hands every error of huma and of the operations to Echo, whose
+// one error handler words and writes them all alike.
+func catchErrors(ctx huma.Context, next func(huma.Context)) {
+	c := &errorContext{wrapped: ctx}
+	next(c)
+	if c.failure != nil {
+		humaecho.Unwrap(ctx).Error(c.failure)
+	}
+}
+
+// Unwrap gives humaecho its own context.
+func (c *errorContext) Unwrap() huma.Context { return c.wrapped }
+
+// SetStatus commits the response, unless that is left to the error handler.
+func (c *errorContext) SetStatus(status int) {
+	if c.failure == nil {
+		c.wrapped.SetStatus(status)
+	}
+}
+
+// BodyWriter swallows huma's wording of an error.
+func (c *errorContext) BodyWriter() io.Writer {
+	if c.failure != nil {
+		return io.Discard
+	}
+	return c.wrapped.BodyWriter()
+}
+
+// keepError is the transformer that huma runs before it writes anything. What
+// it returns in place of an error is written to nowhere.
+func keepError(ctx huma.Context, _ string, v any) (any, error) {
+	c, ok := ctx.(*errorContext)
+	if !ok {
+		return v, nil
+	}
+	switch e := v.(type) {
+	case *huma.ErrorModel:
+		c.failure = fromHuma(e)
+	case huma.StatusError:
+		c.failure = e
+	default:
+		return v, nil
+	}
+	return struct{}{}, nil
+}
+
+// fromHuma words what huma found wrong with a request: "limit: expected …".
+func fromHuma(m *huma.ErrorModel) error {
+	texts := make([]string, 0, len(m.Errors))
+	for _, d := range m.Errors {
+		_, name, _ := strings.Cut(d.Location, ".") // query.limit
+		texts = append(texts, clip(name, 64)+": "+d.Message)
+	}
+	if m.Status != http.StatusUnprocessableEntity { // no fault of the request
+		return fmt.Errorf("%d %s: %s", m.Status, m.Detail, strings.Join(texts, "; "))
+	}
+	return invalid(strings.Join(texts, "; "))
+}
+
+func invalid(detail string) *httpserver.Error {
+	return &httpserver.Error{Status: http.StatusUnprocessableEntity, Code: "parameter_invalid", Message: detail}
+}
+
+// ask runs one question under the time limit and words its failure; what names
+// who was asked, store or broker.
+func ask[T any](ctx context.Context, a *API, what string, question func(context.Context) (T, error)) (T, error) {
+	limited, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
+	defer cancel()
+	answer, err := question(limited)
+	if err != nil {
+		var none T
+		return none, a.failed(ctx, limited, what, err)
+	}
+	return answer, nil
+}
+
+func (a *API) failed(ctx, limited context.Context, what string, err error) error {
+	switch {
+	case errors.Is(err, schemas.ErrNotFound):
+		return &httpserver.Error{Status: http.StatusNotFound, Code: "not_found", Message: "There is no such thing.", Cause: err}
+	case ctx.Err() != nil:
+		return httpserver.ClientGone(err)
+	case limited.Err() != nil || errors.Is(err, context.DeadlineExceeded):
+		return &httpserver.Error{
+			Status: http.StatusGatewayTimeout, Code: "query_timeout", Cause: err,
+			Message: fmt.Sprintf("The answer took longer than %s: narrow the question by tenant and by time (from, to).", a.cfg.Timeout),
+		}
+	case errors.Is(err, schemas.ErrRefused):
+		return &httpserver.Error{
+			Status: http.StatusInternalServerError, Code: "internal", Cause: err,
+			Message: "An unexpected error; the log has its cause.",
+		}
+	}
+	return &httpserver.Error{
+		Status: http.StatusServiceUnavailable, Code: what + "_unavailable", Cause: err, RetryAfter: 5 * time.Second,
+		Message: fmt.Sprintf("The %s does not answer; nothing is lost, try again.", what),
+	}
+}
+
+// named replaces the sentence of a not_found by one that names the thing.
+func named(err error, sentence string) error {
+	if e, ok := errors.AsType[*httpserver.Error](err); ok && e.Status == http.StatusNotFound {
+		e.Message = sentence
+	}
+	return err
+}
+
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n] + "…"
+}

@@ -1,0 +1,102 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+type eventsInput struct {
+	Tenant   string `query:"tenant" pattern:"^[a-z0-9-]{1,63}$" patternDescription:"1 to 63 of a-z, 0-9 and -" example:"acme"`
+	ClientID string `query:"client_id" maxLength:"256" example:"invoice-sync"`
+	UserID   string `query:"user_id" maxLength:"256" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
+	Type     string `query:"type" maxLength:"64" doc:"Auth0's event type code." example:"feccft"`
+	Period
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	Cursor string `query:"cursor" maxLength:"1024" doc:"The value of next of the page before."`
+}
+
+type eventsOutput struct {
+	Body schemas.EventPage
+}
+
+type eventInput struct {
+	Tenant string `path:"tenant" pattern:"^[a-z0-9-]{1,63}$" patternDescription:"1 to 63 of a-z, 0-9 and -" example:"acme"`
+	LogID  string `path:"log_id" maxLength:"256" example:"90020250314120000000000000000000000001223372036854775807"`
+	Raw    bool   `query:"raw" doc:"Answer the bytes of the raw record alone."`
+}
+
+type eventOutput struct {
+	Body eventDetail
+}
+
+func (a *API) registerEvents(api huma.API) {
+	huma.Register(api, operation("list-events", "/events", "List events",
+		"Events, newest first. No log_id is listed twice, however often it was delivered.", http.StatusBadRequest), a.events)
+	huma.Register(api, operation("get-event", "/events/{tenant}/{log_id}", "Show one event",
+		"An event with the record that it was made of.", http.StatusNotFound), a.event)
+}
+
+func (a *API) events(ctx context.Context, in *eventsInput) (*eventsOutput, error) {
+	f, err := a.eventFilter(in)
+	if err != nil {
+		return nil, err
+	}
+	events, err := ask(ctx, a, "store", func(ctx context.Context) ([]schemas.Event, error) {
+		return a.cfg.Store.Events(ctx, f)
+	})
+	if err != nil {
+		return nil, err
+	}
+	page := schemas.EventPage{Events: make([]schemas.EventView, len(events))}
+	for i := range events {
+		page.Events[i] = viewEvent(&events[i])
+	}
+	if len(events) == f.Limit { // the next page may turn out empty
+		last := &events[len(events)-1]
+		page.Next = encodeCursor(schemas.EventCursor{Time: last.Time, LogID: last.LogID, Tenant: last.Tenant})
+	}
+	return &eventsOutput{Body: page}, nil
+}
+
+func (a *API) eventFilter(in *eventsInput) (schemas.EventFilter, error) {
+	f := schemas.EventFilter{Tenant: in.Tenant, ClientID: in.ClientID, UserID: in.UserID, Type: in.Type, Limit: in.Limit}
+	var err error
+	if f.From, f.To, err = in.resolve(a.cfg.Now()); err != nil {
+		return f, err
+	}
+	f.After, err = decodeCursor(in.Cursor, func(c schemas.EventCursor) bool {
+		return c.LogID != "" && schemas.CheckTenant(c.Tenant) == nil && inRange(c.Time)
+	})
+	return f, err
+}
+
+func (a *API) event(ctx context.Context, in *eventInput) (*eventOutput, error) {
+	e, err := ask(ctx, a, "store", func(ctx context.Context) (schemas.Event, error) {
+		return a.cfg.Store.Event(ctx, in.Tenant, in.LogID)
+	})
+	if err != nil {
+		return nil, named(err, fmt.Sprintf("No event with the log_id %s is stored for the tenant %s.", in.LogID, in.Tenant))
+	}
+	detail := schemas.EventDetail{EventView: viewEvent(&e), Raw: e.Raw}
+	return &eventOutput{Body: eventDetail{EventDetail: detail, alone: in.Raw}}, nil
+}
+
+// viewEvent is an event as the API shows it, without the raw record.
+func viewEvent(e *schemas.Event) schemas.EventView {
+	return schemas.EventView{
+		LogID: e.LogID, Tenant: e.Tenant, Time: e.Time, Type: e.Type,
+		ClientID: e.ClientID, ClientName: e.ClientName,
+		IP: e.IP, Network: e.Network, UserAgent: e.UserAgent,
+		Audience: e.Audience, Scopes: e.Scopes,
+		Outcome: e.Outcome, Description: e.Description,
+		UserID: e.UserID, OrganizationID: e.OrganizationID, Hostname: e.Hostname,
+		Method: e.Method, Path: e.Path, Target: e.Target,
+		Source: e.Source.String(), IngestedAt: e.IngestedAt,
+		Identity: e.Identity, RawMasked: e.RawMasked,
+	}
+}

@@ -1,0 +1,74 @@
+package query
+
+import (
+	"context"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+type statusOutput struct {
+	Body schemas.StatusView
+}
+
+func (a *API) registerStatus(api huma.API) {
+	huma.Register(api, operation("get-status", "/status", "Show how far the pipeline is",
+		"Wait for pending and uncorrelated to be zero in one answer before looking for findings of what was sent."), a.status)
+}
+
+// status asks the broker first. A processor inserts the touches of a group
+// before it acks the group, so a record that is no longer pending has left its
+// touches in the store by then: zero pending and, read after that, zero
+// uncorrelated mean that all of it is correlated. The other way round a group
+// could be stored between the two looks and be missed by both.
+func (a *API) status(ctx context.Context, _ *struct{}) (*statusOutput, error) {
+	view := schemas.StatusView{Versions: schemas.Versions{M2MWatch: a.cfg.Version}}
+	if err := a.addBacklog(ctx, &view); err != nil {
+		return nil, err
+	}
+	if err := a.addStore(ctx, &view); err != nil {
+		return nil, err
+	}
+	if a.cfg.Delay != nil {
+		if d, ok := a.cfg.Delay(); ok {
+			seconds := d.Seconds()
+			view.DelaySeconds = &seconds
+		}
+	}
+	return &statusOutput{Body: view}, nil
+}
+
+func (a *API) addBacklog(ctx context.Context, view *schemas.StatusView) error {
+	if a.cfg.Backlog == nil {
+		return nil
+	}
+	b, err := ask(ctx, a, "broker", a.cfg.Backlog.Backlog)
+	if err != nil {
+		return err
+	}
+	view.Pending, view.PendingEstimated = &b.Pending, b.Estimated
+	view.Dead, view.Alerts = &b.Dead, &b.Alerts
+	view.Versions.NATS = b.Version
+	return nil
+}
+
+func (a *API) addStore(ctx context.Context, view *schemas.StatusView) error {
+	s, err := ask(ctx, a, "store", a.cfg.Store.Status)
+	if err != nil {
+		return err
+	}
+	view.Uncorrelated, view.Events, view.Bytes = s.Uncorrelated, s.Events, s.Bytes
+	view.LastEvent, view.LastStored = known(s.LastEvent), known(s.LastStored)
+	view.Versions.ClickHouse = s.Version
+	return nil
+}
+
+// known is null for the zero time.
+func known(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
