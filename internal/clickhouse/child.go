@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// errFolderInUse: another engine has the folder's files open.
+var errFolderInUse = errors.New("another engine has the folder")
+
 // errPortTaken: another process took the port that was free a moment ago.
 var errPortTaken = errors.New("the port is taken")
 
@@ -101,6 +104,9 @@ func (c *child) deathError() error {
 	said := c.said()
 	if strings.Contains(said, "Address already in use") {
 		return fmt.Errorf("start the ClickHouse engine: %w: %s", errPortTaken, said)
+	}
+	if strings.Contains(said, "Another server instance in same directory") {
+		return fmt.Errorf("start the ClickHouse engine: %w: %s", errFolderInUse, said)
 	}
 	return fmt.Errorf("the ClickHouse engine ended (%v); it last said: %s", c.command.ProcessState, said)
 }

@@ -30,6 +30,9 @@ type EngineConfig struct {
 	// StartTimeout bounds each start, 60 s by default: a large store has many
 	// parts to look at.
 	StartTimeout time.Duration
+	// PredecessorTimeout bounds the wait for an engine that still has the
+	// folder, 10 s by default: the child of a process that was killed.
+	PredecessorTimeout time.Duration
 	// Logger is told of deaths and restarts. Default: none.
 	Logger *slog.Logger
 	// Registerer takes the engine's metrics. Default: none.
@@ -49,6 +52,9 @@ func (c EngineConfig) withDefaults() (EngineConfig, error) {
 	}
 	if c.MemoryLimit == 0 {
 		c.MemoryLimit = 2 << 30
+	}
+	if c.PredecessorTimeout == 0 {
+		c.PredecessorTimeout = 10 * time.Second
 	}
 	if c.StartTimeout == 0 {
 		c.StartTimeout = time.Minute
@@ -94,7 +100,7 @@ func StartEngine(ctx context.Context, c EngineConfig) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.startOnFreePort(ctx); err != nil {
+	if err := e.startBehindPredecessor(ctx); err != nil {
 		return nil, err
 	}
 	if e.config.Registerer != nil {
@@ -119,6 +125,24 @@ func newEngine(c EngineConfig) (*Engine, error) {
 			Help: "Times the embedded ClickHouse died and was started again.",
 		}),
 	}, nil
+}
+
+// startBehindPredecessor waits for the engine of a process that was killed a
+// moment ago: it ends by itself, but not before its parent.
+func (e *Engine) startBehindPredecessor(ctx context.Context) error {
+	waiting, cancel := context.WithTimeout(ctx, e.config.PredecessorTimeout)
+	defer cancel()
+	for {
+		err := e.startOnFreePort(ctx)
+		if !errors.Is(err, errFolderInUse) {
+			return err
+		}
+		select {
+		case <-waiting.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // startOnFreePort tries a few ports: between our look and the child's listen
