@@ -1,0 +1,157 @@
+package processor
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// batch is what one flush writes: the events of whole messages, and what of
+// them cannot be read. The raw logs alias the messages.
+type batch struct {
+	messages []schemas.Message
+	events   []schemas.Event
+	matches  []schemas.Match
+	dead     []deadLog
+	bytes    int
+	began    time.Time // when its first message came
+	drained  bool      // the source had nothing more
+	oldest   time.Time // arrival at ingest of its oldest event
+}
+
+// deadLog is a log for DEAD with the class of its reason.
+type deadLog struct {
+	schemas.Dead
+	class string
+}
+
+// reset empties b for another use and keeps its memory.
+func (b *batch) reset() {
+	clear(b.messages)
+	clear(b.events)
+	clear(b.matches)
+	clear(b.dead)
+	*b = batch{messages: b.messages[:0], events: b.events[:0], matches: b.matches[:0], dead: b.dead[:0]}
+}
+
+func (b *batch) empty() bool { return len(b.messages) == 0 }
+
+// full reports whether nothing more may be added.
+func (b *batch) full(c *Config) bool {
+	return len(b.events)+len(b.dead) >= c.FlushRows || b.bytes >= c.FlushBytes || len(b.messages) >= c.MaxHeld/2
+}
+
+// due reports whether b should be flushed though there is room in it.
+func (b *batch) due(c *Config) bool {
+	return b.drained || time.Since(b.began) >= c.FlushAge
+}
+
+// addMessage takes a message in: from here on it is held until it is acked.
+func (p *Processor) addMessage(b *batch, m schemas.Message) {
+	if b.empty() {
+		b.began = time.Now()
+	}
+	b.messages = append(b.messages, m)
+	data := m.Data()
+	b.bytes += len(data)
+	logs, err := schemas.DecodeGroup(p.logs[:0], data)
+	p.logs = logs
+	if err != nil {
+		// Of a broken group not even the tenant is certain: it goes whole.
+		b.dead = append(b.dead, p.deadLog(&schemas.Log{Raw: data}, &refusal{classFraming, err.Error()}))
+		return
+	}
+	for i := range logs {
+		p.addLog(b, &logs[i])
+	}
+}
+
+// addLog normalizes a log into b.
+func (p *Processor) addLog(b *batch, log *schemas.Log) {
+	e, err := p.normalizer.Normalize(log)
+	p.noteOdd(log, &e)
+	if err == nil {
+		err = p.checkTime(e.Time)
+	}
+	if err != nil {
+		b.dead = append(b.dead, p.deadLog(log, refusalOf(err)))
+		return
+	}
+	if e.Outcome == schemas.OutcomeUnknown {
+		p.metrics.unknownTypes.Inc()
+	}
+	if b.oldest.IsZero() || log.IngestedAt.Before(b.oldest) {
+		b.oldest = log.IngestedAt
+	}
+	b.events = append(b.events, e)
+}
+
+func (p *Processor) noteOdd(log *schemas.Log, e *schemas.Event) {
+	if p.normalizer.odd == 0 {
+		return
+	}
+	p.metrics.countOdd(p.normalizer.odd)
+	p.cfg.Logger.Debug("a record is odd: the last of two members counts, and the envelope's log_id",
+		"tenant", log.Tenant, "log_id", e.LogID, "duplicate_member", p.normalizer.odd&oddDuplicate != 0, "log_id_mismatch", p.normalizer.odd&oddLogID != 0)
+}
+
+func days(d time.Duration) string { return strconv.Itoa(int(d.Hours()/24)) + " days" }
+
+// checkTime refuses what would make a partition that is dropped at once, or
+// one that nobody asked for: a time is whatever the record says.
+func (p *Processor) checkTime(at time.Time) error {
+	now := p.cfg.Now()
+	first := time.Unix(0, 0)
+	if p.cfg.Retention > 0 {
+		first = now.Add(-p.cfg.Retention)
+	}
+	switch {
+	case at.Before(first) && p.cfg.Retention > 0:
+		return refuse(classTime, "its time %s is past the retention of %s: raise that and send it again", at.Format(time.RFC3339), days(p.cfg.Retention))
+	case at.Before(first):
+		return refuse(classTime, "its time %s is before 1970", at.Format(time.RFC3339))
+	case at.After(now.Add(24 * time.Hour)):
+		return refuse(classTime, "its time %s is more than a day ahead of the clock, which says %s", at.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+func (p *Processor) deadLog(log *schemas.Log, r *refusal) deadLog {
+	return deadLog{class: r.class, Dead: schemas.Dead{
+		Tenant: log.Tenant, Source: log.Source, Time: p.cfg.Now().UTC(), Reason: r.reason, Raw: log.Raw, Masked: log.Masked,
+	}}
+}
+
+// place is what two copies of one record share: the store keeps one of them.
+type place struct {
+	tenant, logID string
+}
+
+// dropLosers leaves of several copies of one record the one that the store
+// would keep. An optimisation: the store does the same with whatever is left.
+// index is emptied and used.
+func (b *batch) dropLosers(index map[place]int) {
+	clear(index)
+	kept := b.events[:0]
+	for i := range b.events {
+		e := &b.events[i]
+		at, again := index[place{e.Tenant, e.LogID}]
+		switch {
+		case again && sameKey(&kept[at], e):
+			if e.Ver > kept[at].Ver {
+				kept[at] = *e
+			}
+			continue
+		case !again:
+			index[place{e.Tenant, e.LogID}] = len(kept)
+		}
+		kept = append(kept, *e)
+	}
+	clear(b.events[len(kept):])
+	b.events = kept
+}
+
+func sameKey(a, b *schemas.Event) bool {
+	return a.LogID == b.LogID && a.Tenant == b.Tenant && a.ClientID == b.ClientID && a.Time.Equal(b.Time)
+}

@@ -1,0 +1,253 @@
+package processor
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// maxKeys is how many keys one query is asked for.
+const maxKeys = 500
+
+// job is what one rule has to compute anew for one tenant: keys, and the hours
+// from the first to the last that was touched.
+type job struct {
+	rule        *detect.Correlation
+	tenant      string
+	keys        []string
+	first, last time.Time
+}
+
+// jobs sorts touches by the rules that read their selectors. Keys that were
+// touched at about the same time come together: old ones, of a backfill, do
+// not widen the range of the others.
+func (c *Correlator) jobs(touches []schemas.Touch) []job {
+	type place struct {
+		rule   int
+		tenant string
+	}
+	byPlace := map[place]map[string]*touchedKey{}
+	var places []place
+	for i := range touches {
+		t := &touches[i]
+		for r := range c.rules {
+			if !c.rules[r].Reads(t.Selector) {
+				continue
+			}
+			p := place{r, t.Tenant}
+			if byPlace[p] == nil {
+				byPlace[p] = map[string]*touchedKey{}
+				places = append(places, p)
+			}
+			addTouch(byPlace[p], t)
+		}
+	}
+	var jobs []job
+	for _, p := range places {
+		for keys := range slices.Chunk(sortedKeys(byPlace[p]), maxKeys) {
+			jobs = append(jobs, newJob(&c.rules[p.rule], p.tenant, keys))
+		}
+	}
+	return jobs
+}
+
+// touchedKey is a key with the first and the last hour in which it was touched.
+type touchedKey struct {
+	key         string
+	first, last time.Time
+}
+
+func addTouch(keys map[string]*touchedKey, t *schemas.Touch) {
+	k := keys[t.Key]
+	if k == nil {
+		keys[t.Key] = &touchedKey{t.Key, t.Bucket, t.Bucket}
+		return
+	}
+	if t.Bucket.Before(k.first) {
+		k.first = t.Bucket
+	}
+	if t.Bucket.After(k.last) {
+		k.last = t.Bucket
+	}
+}
+
+func sortedKeys(keys map[string]*touchedKey) []*touchedKey {
+	sorted := make([]*touchedKey, 0, len(keys))
+	for _, k := range keys {
+		sorted = append(sorted, k)
+	}
+	slices.SortFunc(sorted, func(a, b *touchedKey) int {
+		return cmp.Or(a.first.Compare(b.first), cmp.Compare(a.key, b.key))
+	})
+	return sorted
+}
+
+func newJob(rule *detect.Correlation, tenant string, keys []*touchedKey) job {
+	j := job{rule: rule, tenant: tenant, first: keys[0].first, last: keys[0].last}
+	for _, k := range keys {
+		j.keys = append(j.keys, k.key)
+		if k.last.After(j.last) {
+			j.last = k.last
+		}
+	}
+	return j
+}
+
+// periods is the range of whole periods whose findings can depend on what was
+// touched: an event counts for triggers as late as the rule reaches back.
+func (j *job) periods() (from, to time.Time) {
+	return j.rule.Period(j.first), j.rule.PeriodEnd(j.last.Add(time.Hour + j.rule.Reach()))
+}
+
+// correlate makes the stored findings of a job's keys and periods those that
+// the stored events give.
+func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
+	from, to := j.periods()
+	rows, err := c.rows(ctx, &j, from, to)
+	if err != nil {
+		return err
+	}
+	found, err := c.explain(ctx, &j, rows, ver)
+	if err != nil {
+		return err
+	}
+	stored, err := c.cfg.Store.Findings(ctx, j.tenant, j.rule.ID, j.keys, from, to)
+	if err != nil {
+		return fmt.Errorf("read the stored findings: %w", err)
+	}
+	return c.apply(ctx, compareFindings(stored, found, ver))
+}
+
+// rows are what the rule finds. Most keys are out after a small look.
+func (c *Correlator) rows(ctx context.Context, j *job, from, to time.Time) ([]schemas.CorrelationRow, error) {
+	candidates, err := c.cfg.Store.Correlate(ctx, j.rule.CandidatesQuery(j.tenant, j.keys, from, to))
+	if err != nil || len(candidates) == 0 {
+		return nil, err
+	}
+	keys := make([]string, len(candidates))
+	for i, r := range candidates {
+		keys[i] = r.Key
+	}
+	return c.cfg.Store.Correlate(ctx, j.rule.Query(j.tenant, keys, from, to))
+}
+
+// change is what has to be done about one finding.
+type change struct {
+	kind    string // opened, withdrawn, updated
+	finding schemas.Finding
+	alert   bool
+}
+
+const (
+	changeOpened    = "opened"
+	changeWithdrawn = "withdrawn"
+	changeUpdated   = "updated"
+)
+
+// compareFindings tells how to come from the stored findings to those that
+// were found. What rests on imported history alone alerts nobody, neither when
+// it comes nor when it goes.
+func compareFindings(stored, found []schemas.Finding, ver uint64) []change {
+	before := make(map[string]schemas.Finding, len(stored))
+	for _, f := range stored {
+		before[f.ID] = f
+	}
+	var changes []change
+	for _, now := range found {
+		was, known := before[now.ID]
+		delete(before, now.ID)
+		if ch, ok := compareFinding(was, known, now); ok {
+			changes = append(changes, ch)
+		}
+	}
+	for _, was := range stored {
+		if _, gone := before[was.ID]; !gone || was.State != schemas.StateOpen {
+			continue
+		}
+		was.State, was.Ver = schemas.StateWithdrawn, ver
+		was.Changes++
+		changes = append(changes, change{changeWithdrawn, was, live(was)})
+	}
+	return changes
+}
+
+func live(f schemas.Finding) bool { return f.Source != schemas.SourceImport }
+
+func compareFinding(was schemas.Finding, known bool, now schemas.Finding) (change, bool) {
+	now.Changes = was.Changes
+	switch {
+	case !known || was.State != schemas.StateOpen:
+		now.Changes++
+		return change{changeOpened, now, live(now)}, true
+	case !live(was) && live(now):
+		// History alone held it, so no alert of this change was sent yet.
+		return change{changeOpened, now, true}, true
+	case live(was):
+		// Somebody was alerted; when it goes, they must hear of that too.
+		now.Source = was.Source
+	}
+	if same(was, now) {
+		return change{}, false
+	}
+	return change{changeUpdated, now, false}, true
+}
+
+// same compares what people see of two findings.
+func same(a, b schemas.Finding) bool {
+	return a.Source == b.Source && bytes.Equal(mustJSON(a), mustJSON(b))
+}
+
+func mustJSON(f schemas.Finding) []byte {
+	b, err := json.Marshal(f)
+	if err != nil { // a struct of strings, numbers and times always marshals
+		panic(err)
+	}
+	return b
+}
+
+// apply does what step's comment says about the order.
+func (c *Correlator) apply(ctx context.Context, changes []change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	findings := make([]schemas.Finding, len(changes))
+	for i, ch := range changes {
+		findings[i] = ch.finding
+		if !ch.alert {
+			continue
+		}
+		if err := c.cfg.Alerts.PublishAlert(ctx, alertOf(ch.finding)); err != nil {
+			return fmt.Errorf("publish the alert of finding %s: %w", ch.finding.ID, err)
+		}
+		c.cfg.At("alert_published")
+	}
+	if err := c.cfg.Store.InsertFindings(ctx, findings); err != nil {
+		return fmt.Errorf("write findings: %w", err)
+	}
+	c.cfg.At("findings_written")
+	c.tell(changes)
+	return nil
+}
+
+// alertOf names an alert by the finding, its state and how often that changed,
+// so that every repeat has the same name and no two changes share one.
+func alertOf(f schemas.Finding) schemas.Alert {
+	return schemas.Alert{ID: fmt.Sprintf("%s/%s/%d", f.ID, f.State, f.Changes), Finding: f}
+}
+
+func (c *Correlator) tell(changes []change) {
+	for _, ch := range changes {
+		c.metrics.findings.WithLabelValues(ch.finding.RuleID, ch.kind).Inc()
+		if ch.alert {
+			c.cfg.Logger.Info("finding "+ch.kind, "finding_id", ch.finding.ID, "tenant", ch.finding.Tenant,
+				"rule_id", ch.finding.RuleID, "level", ch.finding.Level, "count", ch.finding.Count)
+		}
+	}
+}

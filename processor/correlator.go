@@ -1,0 +1,269 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+)
+
+// CorrelatorConfig is what a Correlator needs. Store, Alerts, Lease and Rules
+// must be set; every other field has a default.
+type CorrelatorConfig struct {
+	Store  FindingStore
+	Alerts Alerts
+	Lease  Lease
+	Rules  *detect.Set
+
+	// Logger hears of outages, once at their beginning and once at their end,
+	// and of each change of a finding. Default: nothing is logged.
+	Logger *slog.Logger
+	// Registerer receives the metrics. Default: none does.
+	Registerer prometheus.Registerer
+	// Interval is the wait between two looks for touches. Default 500 ms.
+	Interval time.Duration
+	// Now is the clock by which done touches are dropped; findings know none.
+	// Default time.Now.
+	Now func() time.Time
+
+	// At is called behind each step of a recomputation, for tests that crash
+	// there: alert_published, findings_written, touches_marked.
+	At func(point string)
+}
+
+// Validate returns every problem at once.
+func (c *CorrelatorConfig) Validate() error {
+	var errs []error
+	for _, part := range []struct {
+		name string
+		set  bool
+	}{{"store", c.Store != nil}, {"alerts", c.Alerts != nil}, {"lease", c.Lease != nil}, {"rules", c.Rules != nil}} {
+		if !part.set {
+			errs = append(errs, fmt.Errorf("correlator: the %s: want one", part.name))
+		}
+	}
+	if c.Interval < 0 {
+		errs = append(errs, errors.New("correlator: interval: want more than none"))
+	}
+	return errors.Join(errs...)
+}
+
+func (c CorrelatorConfig) withDefaults() CorrelatorConfig {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.At == nil {
+		c.At = func(string) {}
+	}
+	setDefault(&c.Interval, 500*time.Millisecond)
+	return c
+}
+
+// Correlator computes findings from matches, for the keys that flushes have
+// touched. Of many that run, the one that holds the lease works.
+type Correlator struct {
+	cfg     CorrelatorConfig
+	rules   []detect.Correlation
+	metrics *correlatorMetrics
+	store   *outage
+}
+
+// NewCorrelator makes a Correlator.
+func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c := &Correlator{cfg: cfg.withDefaults(), rules: cfg.Rules.Correlations()}
+	var err error
+	if c.metrics, err = newCorrelatorMetrics(cfg.Registerer); err != nil {
+		return nil, fmt.Errorf("correlator: metrics: %w", err)
+	}
+	c.store = newOutage("what the correlator needs", c.cfg.Logger, c.metrics.up)
+	return c, nil
+}
+
+// correlatorReader is this reader's name in touches_done.
+const correlatorReader = "correlate"
+
+const (
+	maxFlushes = 256 // whose touches are read at once
+	dropEvery  = time.Hour
+	// dropAfter leaves the touches of the last two days: a flush gets its id
+	// before it is written.
+	dropAfter = 24 * time.Hour
+)
+
+// Run correlates whenever it holds the lease, until ctx ends.
+func (c *Correlator) Run(ctx context.Context) error {
+	var retry backoff
+	for ctx.Err() == nil {
+		err := c.turn(ctx)
+		if err == nil {
+			retry = 0
+			continue
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		c.failed(err)
+		wait(ctx.Done(), retry.next())
+	}
+	return nil
+}
+
+func (c *Correlator) failed(err error) {
+	c.metrics.errors.Inc()
+	c.store.begin(err)
+}
+
+// turn waits for the lease and works until it is lost.
+func (c *Correlator) turn(ctx context.Context) error {
+	atLeast, err := c.cfg.Store.LastEpoch(ctx)
+	if err != nil {
+		return fmt.Errorf("read the last epoch: %w", err)
+	}
+	held, epoch, release, err := c.cfg.Lease.Acquire(ctx, atLeast)
+	if err != nil {
+		return fmt.Errorf("acquire the lease: %w", err)
+	}
+	defer release()
+	c.metrics.leads.Set(1)
+	defer c.metrics.leads.Set(0)
+	c.cfg.Logger.Info("this process correlates", "epoch", epoch)
+	c.work(held, epoch)
+	return nil
+}
+
+// work looks for touches until the lease is lost. Nothing here uses another
+// context than held, so that what is on its way ends with the lease. A write
+// that was already sent when the lease was lost carries its epoch and loses
+// against every later one.
+func (c *Correlator) work(held context.Context, epoch uint64) {
+	var (
+		retry   backoff
+		dropped time.Time
+	)
+	versions := versions{epoch: epoch}
+	for held.Err() == nil {
+		flushes, err := c.step(held, &versions)
+		if err == nil && c.cfg.Now().Sub(dropped) >= dropEvery {
+			dropped = c.cfg.Now()
+			err = c.drop(held)
+		}
+		switch {
+		case held.Err() != nil:
+			return
+		case err != nil:
+			c.failed(err)
+			wait(held.Done(), retry.next())
+			continue
+		}
+		c.store.end()
+		retry = 0
+		if flushes < maxFlushes {
+			wait(held.Done(), c.cfg.Interval)
+		}
+	}
+}
+
+func (c *Correlator) drop(ctx context.Context) error {
+	before := c.cfg.Now().UTC().Add(-dropAfter).Truncate(24 * time.Hour)
+	if err := c.cfg.Store.DropTouched(ctx, []string{correlatorReader}, before); err != nil {
+		return fmt.Errorf("drop the touches that are done: %w", err)
+	}
+	return nil
+}
+
+// versions hands out the versions of what one holder of the lease writes.
+type versions struct {
+	epoch uint64
+	seq   uint64
+}
+
+// next is taken before the read that a row rests on: of two holders at work at
+// once, the later one's rows win, whoever writes last.
+func (v *versions) next() uint64 {
+	v.seq++
+	return v.epoch<<32 | v.seq&0xffffffff
+}
+
+// step computes anew what the oldest touches name. Its order, and what a crash
+// between two steps means:
+//
+//  1. Alerts are published. A crash behind it: the touches are read again, the
+//     same findings come out, and the same alerts go out under the same ids,
+//     which the broker or the receiver drops. Were the finding written first,
+//     a crash here would leave it known and its alert unsent for ever. If late
+//     events have taken the finding's ground away before the repeat, it was
+//     never stored and its alert is not taken back; it was true when sent.
+//  2. Findings are written. A crash behind it: the repeat finds them as they
+//     should be and writes nothing.
+//  3. Touches are marked done. Were they marked before, a crash would lose
+//     what they had led to.
+func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err error) {
+	touches, ids, err := c.cfg.Store.Touched(ctx, correlatorReader, maxFlushes)
+	if err != nil {
+		return 0, fmt.Errorf("read touches: %w", err)
+	}
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	began := time.Now()
+	for _, j := range c.jobs(touches) {
+		if err := c.correlate(ctx, j, v.next()); err != nil {
+			return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", j.rule.ID, j.tenant, len(j.keys), err)
+		}
+	}
+	if err := c.cfg.Store.MarkTouched(ctx, correlatorReader, ids); err != nil {
+		return 0, fmt.Errorf("mark touches done: %w", err)
+	}
+	c.cfg.At("touches_marked")
+	c.metrics.seconds.Observe(time.Since(began).Seconds())
+	c.metrics.touches.Add(float64(len(touches)))
+	return len(ids), nil
+}
+
+// correlatorMetrics are the metrics of the correlator. The label rule takes
+// the ids of the rules that are loaded.
+type correlatorMetrics struct {
+	touches  prometheus.Counter
+	findings *prometheus.CounterVec
+	errors   prometheus.Counter
+	seconds  prometheus.Histogram
+	leads    prometheus.Gauge
+	up       prometheus.Gauge
+}
+
+func newCorrelatorMetrics(r prometheus.Registerer) (*correlatorMetrics, error) {
+	const namespace, stage = "m2mwatch", "correlator"
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Namespace: namespace, Subsystem: stage, Name: name, Help: help}
+	}
+	m := &correlatorMetrics{
+		touches:  prometheus.NewCounter(prometheus.CounterOpts(opts("touches_total", "Touches that were read and done."))),
+		findings: prometheus.NewCounterVec(prometheus.CounterOpts(opts("findings_total", "Findings written, by rule and change (opened, withdrawn, updated).")), []string{"rule_id", "change"}),
+		errors:   prometheus.NewCounter(prometheus.CounterOpts(opts("errors_total", "Recomputations that failed and are tried again."))),
+		leads:    prometheus.NewGauge(prometheus.GaugeOpts(opts("leads", "1 while this process holds the lease."))),
+		up:       prometheus.NewGauge(prometheus.GaugeOpts(opts("up", "0 while the store or the broker is away."))),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Subsystem: stage, Name: "seconds", Help: "Time from reading touches to marking them done.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2, 14),
+		}),
+	}
+	if r == nil {
+		return m, nil
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{m.touches, m.findings, m.errors, m.leads, m.up, m.seconds} {
+		errs = append(errs, r.Register(c))
+	}
+	return m, errors.Join(errs...)
+}

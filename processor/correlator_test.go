@@ -1,0 +1,374 @@
+package processor_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/internal/nats"
+	"github.com/m2mwatch/m2mwatch/internal/nats/natstest"
+	"github.com/m2mwatch/m2mwatch/processor"
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// bench is a store and a broker with a correlator that can be started.
+type bench struct {
+	t      *testing.T
+	rules  *detect.Set
+	rule   detect.Correlation
+	writer *clickhouse.Writer
+	store  *clickhouse.FindingStore
+	reader *clickhouse.Reader
+	broker *natstest.Harness
+	flush  int
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	rules, err := detect.Parse(processor.Rules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := clickhousetest.New(t)
+	return &bench{
+		t: t, rules: rules, rule: rules.Correlations()[0],
+		writer: clickhouse.NewWriter(db), store: clickhouse.NewFindingStore(db), reader: clickhouse.NewReader(db),
+		broker: natstest.New(t),
+	}
+}
+
+// start runs a correlator until stop. at is called at its points.
+func (b *bench) start(at func(string)) (stop func()) {
+	b.t.Helper()
+	return b.startOn(b.store, b.broker.Publisher(b.t), at)
+}
+
+func (b *bench) startOn(store processor.FindingStore, alerts processor.Alerts, at func(string)) (stop func()) {
+	b.t.Helper()
+	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
+		Store: store, Alerts: alerts, Rules: b.rules,
+		Lease:    nats.NewLease(b.broker.Conn, nats.LeaseConfig{TTL: time.Second}),
+		Interval: 5 * time.Millisecond, At: at,
+		Logger: slog.New(slog.NewTextHandler(b.t.Output(), nil)),
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	return sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.t.Error(err)
+		}
+	})
+}
+
+// settle waits until no touch is left.
+func (b *bench) settle() {
+	b.t.Helper()
+	natstest.Eventually(b.t, "every touch is correlated", func() bool {
+		_, flushes, err := b.store.Touched(b.t.Context(), "correlate", 1)
+		return err == nil && len(flushes) == 0
+	})
+}
+
+// correlateAll runs a correlator until there is nothing left to do.
+func (b *bench) correlateAll() {
+	b.t.Helper()
+	stop := b.start(nil)
+	b.settle()
+	stop()
+}
+
+// insert stores events the way a flush does.
+func (b *bench) insert(events ...schemas.Event) {
+	b.t.Helper()
+	var matches []schemas.Match
+	for i := range events {
+		matches = b.rules.Match(matches, &events[i])
+	}
+	b.flush++
+	id := fmt.Sprintf("019%09x-7000-8000-000000000000", time.Now().UnixMilli()&0xfffffffff)
+	id = fmt.Sprintf("%s-%s-7000-8000-%012x", id[:8], id[8:12], b.flush)
+	ctx := b.t.Context()
+	if err := errors.Join(b.writer.InsertEvents(ctx, events), b.writer.InsertMatches(ctx, matches), b.writer.InsertTouches(ctx, schemas.Touches(id, matches))); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// findings are those of a tenant, by key and period.
+func (b *bench) findings(tenant string) []schemas.Finding {
+	b.t.Helper()
+	all, err := b.reader.Findings(b.t.Context(), schemas.FindingFilter{Tenant: tenant, Limit: 1000})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	slices.SortFunc(all, func(x, y schemas.Finding) int { return strings.Compare(x.ID, y.ID) })
+	return all
+}
+
+// alerts are all that were published so far and not yet taken.
+func (b *bench) alerts() []schemas.Alert {
+	b.t.Helper()
+	source := b.broker.Alerts(b.t)
+	var alerts []schemas.Alert
+	for {
+		msgs, err := source.Fetch(b.t.Context(), 100, 1<<20, 50*time.Millisecond)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if len(msgs) == 0 {
+			return alerts
+		}
+		for _, m := range msgs {
+			var a schemas.Alert
+			if err := json.Unmarshal(m.Data(), &a); err != nil {
+				b.t.Fatal(err)
+			}
+			alerts = append(alerts, a)
+			if err := m.Ack(b.t.Context()); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+}
+
+func ids(alerts []schemas.Alert) []string {
+	names := []string{}
+	for _, a := range alerts {
+		names = append(names, a.ID)
+	}
+	return names
+}
+
+var moment = time.Date(2026, 4, 14, 12, 0, 0, 0, time.UTC)
+
+// exchange is one token exchange of a client.
+func exchange(client string, n int, at time.Time, ok bool, source schemas.Source) schemas.Event {
+	e := schemas.Event{
+		Tenant: "acme", ClientID: client, ClientName: "Invoice sync", Time: at, LogID: fmt.Sprintf("9002026%s%06d", client, n), Ver: 1,
+		Type: "feccft", Description: "Unauthorized", Network: "198.51.100.0/24", Source: source, IngestedAt: at,
+	}
+	if ok {
+		e.Type, e.Description = "seccft", ""
+	}
+	return e
+}
+
+// working is a client's week of success.
+func working(client string, source schemas.Source) []schemas.Event {
+	var events []schemas.Event
+	for i := range 280 {
+		events = append(events, exchange(client, i, moment.Add(-6*24*time.Hour+time.Duration(i)*30*time.Minute), true, source))
+	}
+	return events
+}
+
+// refused are n refusals, a minute apart.
+func refused(client string, n int, source schemas.Source) []schemas.Event {
+	var events []schemas.Event
+	for i := range n {
+		events = append(events, exchange(client, 1000+i, moment.Add(time.Duration(i)*time.Minute), false, source))
+	}
+	return events
+}
+
+func TestShippedRulesPassTheirOwnTests(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r := rand.New(rand.NewPCG(3, 4))
+	normalizer := processor.NewNormalizer(schemas.EventTypes())
+	want := map[string]uint64{}
+	for i, test := range b.rule.Tests {
+		tenant := fmt.Sprintf("test-%d", i)
+		var events []schemas.Event
+		for _, raw := range test.Logs(moment) {
+			e, err := normalizer.Normalize(&schemas.Log{Tenant: tenant, Source: schemas.SourceStream, IngestedAt: moment, Raw: raw})
+			if err != nil {
+				t.Fatalf("test %q: %v", test.Name, err)
+			}
+			events = append(events, e)
+		}
+		r.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+		b.insert(events...)
+		want[tenant] = test.Expect
+	}
+	b.correlateAll()
+	for i, test := range b.rule.Tests {
+		if got := len(b.findings(fmt.Sprintf("test-%d", i))); uint64(got) != test.Expect {
+			t.Errorf("%s:%d: %q: %d findings, want %d", b.rule.File, test.Line, test.Name, got, test.Expect)
+		}
+	}
+}
+
+func TestFindingSaysWhatHappened(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.insert(working("billing", schemas.SourceStream)...)
+	b.insert(refused("billing", 9, schemas.SourceStream)...)
+	rotation := schemas.Event{
+		Tenant: "acme", ClientID: "dashboard", Time: moment.Add(-2 * time.Minute), LogID: "9002026rotation", Ver: 1, Type: "sapi",
+		Method: "POST", Path: "/api/v2/clients/billing/rotate-secret", Target: "app:billing", Source: schemas.SourceStream, IngestedAt: moment,
+	}
+	b.insert(rotation)
+	b.correlateAll()
+	got := b.findings("acme")
+	last := moment.Add(-6*24*time.Hour + 279*30*time.Minute)
+	id := schemas.FindingID(b.rule.ID, "acme", "billing", moment.Truncate(24*time.Hour))
+	want := []schemas.Finding{{
+		ID: id, RuleID: b.rule.ID, Title: "A working client started failing", Tenant: "acme", Key: "billing", Identity: "app:billing",
+		Level: schemas.LevelHigh, State: schemas.StateOpen, First: moment, Last: moment.Add(8 * time.Minute), Count: 9,
+		Period: moment.Truncate(24 * time.Hour), Changes: 1, Source: schemas.SourceStream,
+		Evidence: schemas.Evidence{
+			Summary:      "9 token requests refused from its own network; normal 47 a day; its secret was rotated 2 minutes before and the consumer was not updated",
+			Networks:     []string{"198.51.100.0/24"},
+			NormalPerDay: 280.0 / 6,
+			LastSuccess:  &last,
+			LogIDs:       logIDs(refused("billing", 9, schemas.SourceStream)),
+			Related:      []schemas.RelatedEvidence{{Rule: "client_secret_rotated", Title: "Client secret rotated", LogID: "9002026rotation", Time: rotation.Time}},
+			ClientName:   "Invoice sync",
+			Causes:       map[string]uint64{"Unauthorized": 9},
+			NextCommand:  "m2mwatch findings show " + id,
+		},
+	}}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(schemas.Finding{}, "Ver")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	alerts := b.alerts()
+	if diff := cmp.Diff([]string{id + "/open/1"}, ids(alerts)); diff != "" {
+		t.Errorf("alerts (-want +got):\n%s", diff)
+	}
+}
+
+func logIDs(events []schemas.Event) []string {
+	var list []string
+	for _, e := range events {
+		list = append(list, e.LogID)
+	}
+	return list
+}
+
+func TestLateSuccessWithdrawsAndLateRefusalReopens(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.insert(working("late", schemas.SourceStream)...)
+	b.insert(refused("late", 3, schemas.SourceStream)...)
+	b.correlateAll()
+	b.insert(exchange("late", 2000, moment.Add(90*time.Second), true, schemas.SourceStream)) // between the second and the third
+	b.correlateAll()
+	after := b.findings("acme")
+	if len(after) != 1 || after[0].State != schemas.StateWithdrawn || after[0].Changes != 2 {
+		t.Fatalf("after a success in between: %+v, want one finding withdrawn by its second change", after)
+	}
+	for i := range 2 {
+		b.insert(exchange("late", 3000+i, moment.Add(time.Duration(5+i)*time.Minute), false, schemas.SourceStream))
+	}
+	b.correlateAll()
+	after = b.findings("acme")
+	if len(after) != 1 || after[0].State != schemas.StateOpen || after[0].Changes != 3 || after[0].Count != 3 {
+		t.Fatalf("after two more refusals: %+v, want one finding open by its third change", after)
+	}
+	id := after[0].ID
+	if diff := cmp.Diff([]string{id + "/open/1", id + "/withdrawn/2", id + "/open/3"}, ids(b.alerts())); diff != "" {
+		t.Errorf("alerts (-want +got):\n%s", diff)
+	}
+}
+
+func TestImportedHistoryAlertsNobodyUntilItGoesOn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.insert(working("old", schemas.SourceImport)...)
+	b.insert(refused("old", 4, schemas.SourceImport)...)
+	b.correlateAll()
+	imported := b.findings("acme")
+	if len(imported) != 1 || imported[0].Source != schemas.SourceImport || imported[0].Count != 4 {
+		t.Fatalf("findings %+v, want one that rests on import alone", imported)
+	}
+	if got := b.alerts(); len(got) != 0 {
+		t.Fatalf("alerts %v, want none for history", ids(got))
+	}
+	b.insert(exchange("old", 5000, moment.Add(10*time.Minute), false, schemas.SourceStream))
+	b.correlateAll()
+	if diff := cmp.Diff([]string{imported[0].ID + "/open/1"}, ids(b.alerts())); diff != "" {
+		t.Errorf("alerts after a live refusal (-want +got):\n%s", diff)
+	}
+	if now := b.findings("acme"); len(now) != 1 || now[0].Source != schemas.SourceStream || now[0].Count != 5 {
+		t.Errorf("findings %+v, want one of five events, live", now)
+	}
+}
+
+func TestUnchangedFindingIsNotWrittenAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.insert(working("same", schemas.SourceStream)...)
+	b.insert(refused("same", 3, schemas.SourceStream)...)
+	b.correlateAll()
+	before := b.findings("acme")
+	b.insert(refused("same", 3, schemas.SourceStream)...) // delivered again
+	b.correlateAll()
+	if diff := cmp.Diff(before, b.findings("acme")); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+	if got := b.alerts(); len(got) != 1 {
+		t.Errorf("alerts %v, want one", ids(got))
+	}
+}
+
+// crashing loses everything behind a point, once.
+func crashing(b *bench, point string, store processor.FindingStore, alerts processor.Alerts) {
+	b.t.Helper()
+	crashed := make(chan struct{})
+	var once sync.Once
+	stop := b.startOn(store, alerts, func(p string) {
+		if p == point {
+			once.Do(func() { close(crashed) })
+			select {} // this process does nothing any more
+		}
+	})
+	_ = stop // it can never be stopped: it is dead
+	select {
+	case <-crashed:
+	case <-time.After(natstest.Wait):
+		b.t.Fatalf("point %s was not reached", point)
+	}
+}
+
+func TestCrashAtEachPointLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel()
+	for _, point := range []string{"alert_published", "findings_written", "touches_marked"} {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.insert(working("crash", schemas.SourceStream)...)
+			b.insert(refused("crash", 3, schemas.SourceStream)...)
+			crashing(b, point, b.store, b.broker.Publisher(t))
+			b.broker.Restart(t) // its lease and its connection are gone
+			b.correlateAll()
+			got := b.findings("acme")
+			if len(got) != 1 || got[0].State != schemas.StateOpen || got[0].Changes != 1 {
+				t.Fatalf("findings %+v, want one, open by its first change", got)
+			}
+			for _, a := range b.alerts() {
+				if a.ID != got[0].ID+"/open/1" {
+					t.Errorf("alert %s, want none but the first of finding %s", a.ID, got[0].ID)
+				}
+			}
+		})
+	}
+}

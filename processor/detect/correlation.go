@@ -1,0 +1,326 @@
+package detect
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// Correlation is a rule with memory: it counts the matches of its main rule
+// per key, within a time span. Query says exactly what it finds.
+type Correlation struct {
+	ID     string
+	Name   string
+	Title  string
+	Status string
+	Level  schemas.Level
+	Tags   []string
+	File   string
+	Line   int
+
+	Main      *Rule         // whose matches are counted
+	Timespan  time.Duration // within which there must be
+	Threshold uint64        // at least so many
+
+	// Known narrows the count to matches with a value that this key had in a
+	// match of Known within KnownLookback before. A match of Known also starts
+	// the count anew (x-unbroken).
+	Known         *Rule
+	KnownLookback time.Duration
+
+	// What the key must have done in the look-back before the count began: at
+	// least BaselineMin matches of Known, of which a smaller ratio than
+	// BaselineRatio failed.
+	BaselineLookback time.Duration
+	BaselineMin      uint64
+	BaselineRatio    float64
+
+	Evidence []Evidence    // what may explain a finding
+	Dedupe   time.Duration // length of a period; one finding per key and period
+	Identity string        // of what the key is the id: app or user
+	Tests    []Test
+
+	summary *text
+}
+
+// Evidence is a rule whose matches of the same key are shown beside a finding.
+type Evidence struct {
+	Rule     *Rule
+	Lookback time.Duration // before the first event of the finding
+	text     *text
+}
+
+// Reads reports whether matches of the selector can change what c finds.
+func (c *Correlation) Reads(selector string) bool {
+	return selector == c.Main.Selector || selector == c.Known.Selector ||
+		slices.ContainsFunc(c.Evidence, func(e Evidence) bool { return e.Rule.Selector == selector })
+}
+
+// Reach is how far back from the event that triggers a finding the finding may
+// depend on others. All that is counted lies within KnownLookback behind the
+// success that made its value known; the baseline lies before the first of it;
+// and whether a failure within the baseline was of a known value, again
+// KnownLookback before that.
+func (c *Correlation) Reach() time.Duration {
+	reach := c.KnownLookback + c.BaselineLookback + c.KnownLookback
+	for _, e := range c.Evidence {
+		reach = max(reach, c.KnownLookback+e.Lookback)
+	}
+	return reach
+}
+
+// Period is the start of the dedupe period that t lies in.
+func (c *Correlation) Period(t time.Time) time.Time {
+	return time.UnixMilli(t.UnixMilli() - mod(t.UnixMilli(), c.Dedupe.Milliseconds())).UTC()
+}
+
+// PeriodEnd is the start of the first period at or after t.
+func (c *Correlation) PeriodEnd(t time.Time) time.Time {
+	start := c.Period(t)
+	if start.Equal(t) {
+		return start
+	}
+	return start.Add(c.Dedupe)
+}
+
+func mod(a, b int64) int64 { return (a%b + b) % b }
+
+// IdentityID is the identity that a key stands for.
+func (c *Correlation) IdentityID(key string) string {
+	if c.Identity == "user" {
+		return schemas.UserID(key)
+	}
+	return schemas.AppID(key)
+}
+
+// pending is a correlation whose rules are not looked up yet: they may stand
+// in another file.
+type pending struct {
+	Correlation
+	reporter
+	groupBy  *yaml.Node
+	main     *yaml.Node
+	known    *yaml.Node
+	unbroken *yaml.Node
+	baseline *yaml.Node
+	evidence []*yaml.Node
+}
+
+// parseCorrelation reads a correlation.
+func parseCorrelation(d *document) *pending {
+	p := &pending{reporter: d.reporter}
+	p.File, p.Line = d.file, d.node.Line
+	p.ID, p.Name, p.Title, p.Status = d.id(), d.name(), d.needText("title"), d.status()
+	p.Level, p.Tags = d.level(), d.texts("tags")
+	d.ignore(prose...)
+	p.readCount(d)
+	p.readKnown(d)
+	p.readBaseline(d)
+	p.readEvidence(d)
+	p.Dedupe = d.duration("x-dedupe")
+	p.readIdentity(d)
+	p.readAlert(d)
+	p.Tests = parseTests(d)
+	d.rest("a correlation")
+	return p
+}
+
+func (p *pending) readCount(d *document) {
+	c := d.child("correlation")
+	if c == nil {
+		return
+	}
+	if kind := c.need("type"); kind != nil && c.scalar("type", kind) != "event_count" {
+		c.on(kind, "correlation type: there is event_count; %q is not understood", clip(kind.Value))
+	}
+	p.main = c.one("rules")
+	p.groupBy = c.one("group-by")
+	p.Timespan = c.duration("timespan")
+	if n := c.need("condition"); n != nil {
+		p.Threshold = p.threshold(n)
+	}
+	c.rest("correlation")
+}
+
+// one reads a list that must have exactly one element.
+func (d *document) one(key string) *yaml.Node {
+	n := d.need(key)
+	if n == nil {
+		return nil
+	}
+	if n.Kind != yaml.SequenceNode || len(n.Content) != 1 || n.Content[0].Kind != yaml.ScalarNode {
+		d.on(n, "%s: want a list of one name", key)
+		return nil
+	}
+	return n.Content[0]
+}
+
+// maxThreshold bounds a count, which is also the width of a window frame.
+const maxThreshold = 100_000
+
+func (p *pending) threshold(n *yaml.Node) uint64 {
+	c := newDocument(p.reporter, n, "condition")
+	if c == nil {
+		return 0
+	}
+	var least uint64
+	switch {
+	case c.vals["gte"] != nil:
+		least = c.uint("gte")
+	case c.vals["gt"] != nil:
+		least = c.uint("gt") + 1
+	}
+	c.rest("the condition of a count, where there are gte and gt")
+	if least < 1 || least > maxThreshold {
+		p.on(n, "condition: want gte or gt with a number, 1 to %d events", maxThreshold)
+	}
+	return least
+}
+
+func (p *pending) readKnown(d *document) {
+	if k := d.needChild("x-known"); k != nil {
+		p.known = k.need("rule")
+		p.KnownLookback = k.duration("lookback")
+		k.rest("x-known")
+	}
+	if u := d.needChild("x-unbroken"); u != nil {
+		p.unbroken = u.need("rule")
+		u.rest("x-unbroken")
+	}
+}
+
+// needChild reads a mapping that must be there: this version has no count
+// without it.
+func (d *document) needChild(key string) *document {
+	n := d.need(key)
+	if n == nil {
+		return nil
+	}
+	return newDocument(d.reporter, n, key)
+}
+
+func (p *pending) readBaseline(d *document) {
+	b := d.needChild("x-baseline")
+	if b == nil {
+		return
+	}
+	p.baseline = b.need("rule")
+	p.BaselineLookback = b.duration("lookback")
+	p.BaselineMin = b.uint("min")
+	p.BaselineRatio = b.ratio("failure_ratio_below")
+	b.rest("x-baseline")
+}
+
+func (p *pending) readEvidence(d *document) {
+	n := d.take("x-evidence")
+	if n == nil {
+		return
+	}
+	if n.Kind != yaml.SequenceNode {
+		d.on(n, "x-evidence: want a list, found %s", kindName(n))
+		return
+	}
+	for _, item := range n.Content {
+		e := newDocument(p.reporter, item, "x-evidence")
+		if e == nil {
+			continue
+		}
+		p.evidence = append(p.evidence, e.need("rule"))
+		p.Evidence = append(p.Evidence, Evidence{Lookback: e.duration("lookback"), text: e.template("text", evidenceSample)})
+		e.rest("x-evidence")
+	}
+}
+
+func (p *pending) readIdentity(d *document) {
+	n := d.need("x-identity")
+	if n == nil {
+		return
+	}
+	p.Identity = d.scalar("x-identity", n)
+	if p.Identity != "app" && p.Identity != "user" {
+		d.on(n, "x-identity: want app or user")
+	}
+}
+
+func (p *pending) readAlert(d *document) {
+	a := d.needChild("x-alert")
+	if a == nil {
+		return
+	}
+	p.summary = a.template("summary", summarySample)
+	a.rest("x-alert")
+}
+
+// resolve looks the rules up by name or id and checks that they fit.
+func (p *pending) resolve(find func(string) *Rule) Correlation {
+	c := p.Correlation
+	c.Main = p.find(p.main, find)
+	c.Known = p.find(p.known, find)
+	p.same(p.unbroken, find, c.Known, "x-unbroken")
+	p.same(p.baseline, find, c.Known, "x-baseline")
+	for i, n := range p.evidence {
+		c.Evidence[i].Rule = p.find(n, find)
+		p.keyed(n, c.Evidence[i].Rule, c.Main)
+	}
+	p.keyed(p.known, c.Known, c.Main)
+	if c.Main != nil && c.Known != nil && c.Main.Selector == c.Known.Selector {
+		p.on(p.known, "x-known: the rule that is counted cannot be the one that ends the count")
+	}
+	p.grouped(c.Main)
+	return c
+}
+
+func (p *pending) find(n *yaml.Node, find func(string) *Rule) *Rule {
+	if n == nil {
+		return nil
+	}
+	r := find(n.Value)
+	if r == nil {
+		p.on(n, "rule %q: there is no such rule", clip(n.Value))
+	}
+	return r
+}
+
+// same reports a rule that is not the one of x-known.
+func (p *pending) same(n *yaml.Node, find func(string) *Rule, known *Rule, what string) {
+	if r := p.find(n, find); r != nil && known != nil && r.Selector != known.Selector {
+		p.on(n, "%s: want the rule of x-known; others are not understood here", what)
+	}
+}
+
+// keyed reports a rule whose key is of another kind than the main rule's, so
+// that no key of it would ever meet.
+func (p *pending) keyed(n *yaml.Node, r, main *Rule) {
+	if r == nil || main == nil {
+		return
+	}
+	if kindOf(r.key.name) != kindOf(main.key.name) {
+		p.on(n, "rule %s: its key %s is not the key %s that the correlation groups by", cmp.Or(r.Name, r.ID), r.key.name, main.key.name)
+	}
+}
+
+// kindOf tells which fields hold the same kind of id.
+func kindOf(field string) string {
+	if field == "target_client" {
+		return "client_id"
+	}
+	return field
+}
+
+func (p *pending) grouped(main *Rule) {
+	if p.groupBy == nil || main == nil {
+		return
+	}
+	f, err := parseField(p.groupBy.Value)
+	if err != nil {
+		p.on(p.groupBy, "group-by: %v", err)
+		return
+	}
+	if f.name != main.key.name {
+		p.on(p.groupBy, "group-by: want %s, the key of rule %s", main.key.name, cmp.Or(main.Name, main.ID))
+	}
+}

@@ -1,0 +1,169 @@
+// Package detect holds the rules: it parses Sigma YAML, compiles what a rule
+// selects into matchers that run on each event, and compiles correlations to
+// SQL over the stored matches. It is pure: no I/O but the given file system,
+// no clock but the times of the events.
+package detect
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// Set is a compiled set of rules. It never changes and may be used by any
+// number of goroutines.
+type Set struct {
+	rules        []Rule
+	correlations []Correlation
+
+	plans map[string]*plan // by event type, for selectors that name their types
+	other *plan            // for all other types
+	pool  sync.Pool        // of *state
+}
+
+// Rule is a base rule: what it selects, without memory.
+type Rule struct {
+	ID       string
+	Name     string // what correlations call it
+	Title    string
+	Status   string
+	Level    schemas.Level
+	Tags     []string
+	File     string
+	Line     int
+	Selector string   // names the selection in matches and touches; rules with the same selection share it
+	Types    []string // the event types it can match, sorted; none means any
+
+	selection expr
+	key       field
+	value     field // the zero field where the rule has no value
+}
+
+// Rules returns the base rules, in the order of their files.
+func (s *Set) Rules() []Rule { return slices.Clone(s.rules) }
+
+// Correlations returns the correlation rules, in the order of their files.
+func (s *Set) Correlations() []Correlation { return slices.Clone(s.correlations) }
+
+// plan is what has to be tried for the events of one type.
+type plan struct {
+	selectors []*Rule
+	raw       *node // the paths that selectors read from the raw log; nil where there are none
+	slots     int
+}
+
+func newSet(rules []Rule, correlations []Correlation) *Set {
+	s := &Set{rules: rules, correlations: correlations, plans: map[string]*plan{}}
+	s.pool.New = func() any { return newState() }
+	var selectors, untyped []*Rule
+	seen := map[string]bool{}
+	for i := range s.rules {
+		r := &s.rules[i]
+		if seen[r.Selector] {
+			continue
+		}
+		seen[r.Selector] = true
+		selectors = append(selectors, r)
+		if r.Types == nil {
+			untyped = append(untyped, r)
+		}
+	}
+	s.other = newPlan(untyped)
+	for _, typ := range indexedTypes(selectors) {
+		s.plans[typ] = newPlan(selectorsOf(selectors, typ))
+	}
+	return s
+}
+
+func indexedTypes(selectors []*Rule) []string {
+	var types []string
+	for _, r := range selectors {
+		types = append(types, r.Types...)
+	}
+	slices.Sort(types)
+	return slices.Compact(types)
+}
+
+func selectorsOf(all []*Rule, typ string) []*Rule {
+	var of []*Rule
+	for _, r := range all {
+		if r.Types == nil || slices.Contains(r.Types, typ) {
+			of = append(of, r)
+		}
+	}
+	return of
+}
+
+// newPlan gives each path that the selectors read from the raw log a slot.
+func newPlan(selectors []*Rule) *plan {
+	p := &plan{selectors: selectors}
+	for _, r := range selectors {
+		for f := range r.fields() {
+			if f.column == nil && f.path != nil {
+				p.addPath(f.path)
+			}
+		}
+	}
+	return p
+}
+
+func (p *plan) addPath(path []string) {
+	if p.raw == nil {
+		p.raw = &node{slot: -1}
+	}
+	if p.raw.add(path, p.slots) == p.slots {
+		p.slots++
+	}
+}
+
+// Match appends one match per selector that selects e. It does not fail: what
+// cannot be read of the raw log is absent. A match without a key is dropped,
+// and so is one whose key is longer than maxKey, which no client id is.
+func (s *Set) Match(dst []schemas.Match, e *schemas.Event) []schemas.Match {
+	p := s.plans[strings.ToLower(e.Type)]
+	if p == nil {
+		p = s.other
+	}
+	if len(p.selectors) == 0 {
+		return dst
+	}
+	st := s.pool.Get().(*state)
+	st.reset(e, p)
+	for _, r := range p.selectors {
+		if r.selection.eval(st) {
+			dst = r.appendMatch(dst, st)
+		}
+	}
+	st.reset(nil, nil)
+	s.pool.Put(st)
+	return dst
+}
+
+// What a failed exchange names as its client is chosen by whoever sends it.
+const (
+	maxKey   = 256
+	maxValue = 256
+)
+
+func (r *Rule) appendMatch(dst []schemas.Match, st *state) []schemas.Match {
+	key := st.first(&r.key)
+	if key == "" || len(key) > maxKey {
+		return dst
+	}
+	value := st.first(&r.value)
+	value = value[:min(len(value), maxValue)]
+	e := st.event
+	return append(dst, schemas.Match{
+		Selector: r.Selector,
+		Tenant:   e.Tenant,
+		Key:      strings.Clone(key), // it may lie in the raw log
+		Time:     e.Time,
+		LogID:    e.LogID,
+		Value:    strings.Clone(value),
+		ClientID: e.ClientID,
+		Ver:      e.Ver,
+		Source:   e.Source,
+	})
+}

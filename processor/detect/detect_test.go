@@ -1,0 +1,20 @@
+package detect_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+)
+
+func TestMain(m *testing.M) { clickhousetest.Main(m) }
+
+func shipped(tb testing.TB) *detect.Set {
+	tb.Helper()
+	set, err := detect.Parse(os.DirFS("../rules"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return set
+}

@@ -1,0 +1,145 @@
+package detect
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// field is one field of an event as a rule names it: a column of the
+// normalized event, or else a path into the raw log.
+type field struct {
+	name   string // canonical: without the data. prefix and the {} suffixes
+	column func(*schemas.Event) string
+	list   func(*schemas.Event) []string
+	path   []string
+}
+
+// columns are the fields that the normalized event has. The last group exists
+// in no log: it is what normalizing adds.
+var columns = map[string]func(*schemas.Event) string{
+	"type":            func(e *schemas.Event) string { return e.Type },
+	"log_id":          func(e *schemas.Event) string { return e.LogID },
+	"description":     func(e *schemas.Event) string { return e.Description },
+	"client_id":       func(e *schemas.Event) string { return e.ClientID },
+	"client_name":     func(e *schemas.Event) string { return e.ClientName },
+	"user_id":         func(e *schemas.Event) string { return e.UserID },
+	"ip":              func(e *schemas.Event) string { return e.IP },
+	"user_agent":      func(e *schemas.Event) string { return e.UserAgent },
+	"audience":        func(e *schemas.Event) string { return e.Audience },
+	"organization_id": func(e *schemas.Event) string { return e.OrganizationID },
+	"hostname":        func(e *schemas.Event) string { return e.Hostname },
+
+	"network":       func(e *schemas.Event) string { return e.Network },
+	"method":        func(e *schemas.Event) string { return e.Method },
+	"path":          func(e *schemas.Event) string { return e.Path },
+	"target":        func(e *schemas.Event) string { return e.Target },
+	"target_client": targetClient,
+	"outcome":       func(e *schemas.Event) string { return string(e.Outcome) },
+	"identity":      func(e *schemas.Event) string { return e.Identity.ID },
+	"identity_kind": func(e *schemas.Event) string { return string(e.Identity.Kind) },
+}
+
+var listColumns = map[string]func(*schemas.Event) []string{
+	"scope":  func(e *schemas.Event) []string { return e.Scopes },
+	"scopes": func(e *schemas.Event) []string { return e.Scopes },
+}
+
+// targetClient is the client that an event acts upon, "" where it acts upon
+// none.
+func targetClient(e *schemas.Event) string {
+	id, ok := strings.CutPrefix(e.Target, schemas.AppID(""))
+	if !ok {
+		return ""
+	}
+	return id
+}
+
+var fieldName = regexp.MustCompile(`^[A-Za-z0-9_$-]+(\{\})?(\.[A-Za-z0-9_$-]+(\{\})?)*$`)
+
+// parseField reads the name of a field. The prefix data. (the envelope's) and
+// the suffix {} of arrays (Splunk's) mean nothing here: both ways name the same.
+func parseField(name string) (field, error) {
+	if !fieldName.MatchString(name) || len(name) > 256 {
+		return field{}, fmt.Errorf("field %q: want names joined by dots, like details.request.path", clip(name))
+	}
+	canonical := strings.ReplaceAll(strings.TrimPrefix(name, "data."), "{}", "")
+	f := field{name: canonical, column: columns[canonical], list: listColumns[canonical]}
+	if f.column == nil && f.list == nil {
+		f.path = strings.Split(canonical, ".")
+	}
+	return f, nil
+}
+
+// fields yields every field that r reads.
+func (r *Rule) fields() func(yield func(*field) bool) {
+	return func(yield func(*field) bool) {
+		if !yield(&r.key) || !yield(&r.value) {
+			return
+		}
+		for l := range leaves(r.selection) {
+			if !yield(&l.field) {
+				return
+			}
+		}
+	}
+}
+
+// node is a place in the raw log that some path leads through.
+type node struct {
+	slot     int // where its value goes, -1 for none
+	children []child
+}
+
+type child struct {
+	name string
+	node *node
+}
+
+// add gives path the slot, unless it has one already, and returns its slot.
+func (n *node) add(path []string, slot int) int {
+	if len(path) == 0 {
+		if n.slot < 0 {
+			n.slot = slot
+		}
+		return n.slot
+	}
+	next := n.child(path[0])
+	if next == nil {
+		next = &node{slot: -1}
+		n.children = append(n.children, child{name: path[0], node: next})
+	}
+	return next.add(path[1:], slot)
+}
+
+// child returns the node under a name, or nil. Nodes have a handful of
+// children, so that a walk over them beats a map.
+func (n *node) child(name string) *node {
+	i := slices.IndexFunc(n.children, func(c child) bool { return c.name == name })
+	if i < 0 {
+		return nil
+	}
+	return n.children[i].node
+}
+
+// find returns the slot of a path, -1 where it has none.
+func (n *node) find(path []string) int {
+	for _, name := range path {
+		if n = n.child(name); n == nil {
+			return -1
+		}
+	}
+	return n.slot
+}
+
+// clip shortens what an error quotes.
+func clip(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}

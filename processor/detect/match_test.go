@@ -1,0 +1,267 @@
+package detect_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// matches reports whether the rule under test selects e.
+func matches(tb testing.TB, set *detect.Set, e schemas.Event) bool {
+	tb.Helper()
+	if e.ClientID == "" {
+		e.ClientID = "a"
+	}
+	selector := selectorOf(tb, set)
+	for _, m := range set.Match(nil, &e) {
+		if m.Selector == selector {
+			return true
+		}
+	}
+	return false
+}
+
+func TestMatch(t *testing.T) {
+	raw := func(s string) schemas.Event { return schemas.Event{Type: "sapi", Raw: []byte(s)} }
+	for name, tc := range map[string]struct {
+		detection string
+		fires     []schemas.Event
+		quiet     []schemas.Event
+	}{
+		"equality disregards case": {
+			"s: {type: SAPI, description: 'Create a Client'}\ncondition: s",
+			[]schemas.Event{{Type: "sapi", Description: "create a client"}, {Type: "Sapi", Description: "CREATE A CLIENT"}},
+			[]schemas.Event{{Type: "sapi", Description: "create a client "}, {Type: "fapi", Description: "create a client"}},
+		},
+		"cased": {
+			"s: {description|cased: Abc}\ncondition: s",
+			[]schemas.Event{{Description: "Abc"}},
+			[]schemas.Event{{Description: "abc"}},
+		},
+		"contains, startswith, endswith": {
+			"s: {description|contains: '%20ß', hostname|startswith: Auth, audience|endswith: /API/}\ncondition: s",
+			[]schemas.Event{{Description: "a%20ßb", Hostname: "auth.x", Audience: "https://x/api/"}},
+			[]schemas.Event{{Description: "%20ß", Hostname: "x.auth", Audience: "https://x/api/"}, {Description: "%20s", Hostname: "auth", Audience: "/api/"}},
+		},
+		"all": {
+			"s: {description|contains|all: [one, Two]}\ncondition: s",
+			[]schemas.Event{{Description: "two and ONE"}},
+			[]schemas.Event{{Description: "one and one"}},
+		},
+		"wildcards": {
+			`s: {description: 'Del?te \* *'}` + "\ncondition: s",
+			[]schemas.Event{{Description: "delete * a client"}, {Description: "Delxte * "}},
+			[]schemas.Event{{Description: "delete x a client"}, {Description: "dete * a"}, {Description: "delete *"}},
+		},
+		"regular expression": {
+			`s: {path|re: '^/api/v2/clients/[^/]+$', method: patch}` + "\ncondition: s",
+			[]schemas.Event{{Path: "/api/v2/clients/x", Method: "PATCH"}},
+			[]schemas.Event{{Path: "/api/v2/clients/x/y", Method: "PATCH"}, {Path: "/API/v2/clients/x", Method: "PATCH"}},
+		},
+		"regular expression with flags": {
+			`s: {path|re|i: '^/api$'}` + "\ncondition: s",
+			[]schemas.Event{{Path: "/API"}},
+			[]schemas.Event{{Path: "/APIs"}},
+		},
+		"null and exists": {
+			"s: {client_name: null, audience|exists: true}\ncondition: s",
+			[]schemas.Event{{Audience: "x"}},
+			[]schemas.Event{{}, {ClientName: "n", Audience: "x"}},
+		},
+		"and, or, not, parentheses": {
+			"a: {type: a}\nb: {hostname: b}\nc: {audience: c}\ncondition: a and (b or c) and not (b and c)",
+			[]schemas.Event{{Type: "a", Hostname: "b"}, {Type: "a", Audience: "c"}},
+			[]schemas.Event{{Type: "a"}, {Type: "a", Hostname: "b", Audience: "c"}, {Type: "x", Hostname: "b"}},
+		},
+		"or binds weaker than and": {
+			"a: {type: a}\nb: {hostname: b}\nc: {audience: c}\ncondition: a or b and c",
+			[]schemas.Event{{Type: "a"}, {Hostname: "b", Audience: "c"}},
+			[]schemas.Event{{Hostname: "b"}, {Audience: "c"}},
+		},
+		"list of mappings": {
+			"s: [{type: a, hostname: x}, {type: b}]\ncondition: s",
+			[]schemas.Event{{Type: "a", Hostname: "x"}, {Type: "b"}},
+			[]schemas.Event{{Type: "a"}, {Hostname: "x"}},
+		},
+		"scopes": {
+			"s: {'scope|startswith': 'delete:'}\ncondition: s",
+			[]schemas.Event{{Scopes: []string{"read:a", "delete:b"}}},
+			[]schemas.Event{{Scopes: []string{"read:delete:"}}, {}},
+		},
+		"nested fields of the raw log": {
+			"s: {type: sapi, data.details.request.body.name: Abc, details.response.statusCode: 201}\ncondition: s",
+			[]schemas.Event{
+				raw(`{"log_id":"x","data":{"details":{"request":{"body":{"name":"abc"}},"response":{"statusCode":201}}}}`),
+				raw(`{"details":{"response":{"statusCode":2.01e2},"request":{"x":[{"body":1}],"body":{"name":"\u0061BC"}}}}`),
+			},
+			[]schemas.Event{
+				raw(`{"details":{"request":{"body":{"name":"abc"}}}}`),
+				raw(`{"details":{"request":{"body":{"names":"abc"}},"response":{"statusCode":201}}}`),
+				raw(`{"details":"{\"request\":{\"body\":{\"name\":\"abc\"}}}"}`),
+				raw(`{"details":{"request":{"body":{"name":"abc"}},"response":{"statusCode":`),
+				raw(``), raw(`[]`), raw(`null`), raw(`{"data":{"data":{"details":{}}}}`),
+			},
+		},
+		"arrays": {
+			"s: {type: sapi, 'details.scope{}|startswith': ['delete:', 'update:'], details.grants.id: 7}\ncondition: s",
+			[]schemas.Event{raw(`{"details":{"scope":["read:x","update:y"],"grants":[{"id":"6"},{"id":7}]}}`)},
+			[]schemas.Event{raw(`{"details":{"scope":["read:x"],"grants":[{"id":7}]}}`)},
+		},
+		"absent in the raw log": {
+			"s: {type: sapi, details.user: null, details.on|exists: true, details.off|exists: false}\ncondition: s",
+			[]schemas.Event{raw(`{"details":{"user":null,"on":false}}`), raw(`{"details":{"on":""}}`)},
+			[]schemas.Event{raw(`{"details":{"user":"","on":1}}`), raw(`{"details":{"user":null,"on":1,"off":0}}`)},
+		},
+		"not bound to a type": {
+			"s: {type: a}\ncondition: not s",
+			[]schemas.Event{{Type: "b"}, {Type: "never seen"}, {}},
+			[]schemas.Event{{Type: "A"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := mustParse(t, tc.detection)
+			for i, e := range tc.fires {
+				if !matches(t, set, e) {
+					t.Errorf("event %d does not match and should: %+v %s", i, e, e.Raw)
+				}
+			}
+			for i, e := range tc.quiet {
+				if matches(t, set, e) {
+					t.Errorf("event %d matches and should not: %+v %s", i, e, e.Raw)
+				}
+			}
+		})
+	}
+}
+
+func TestMatchCarriesKeyValueAndVersion(t *testing.T) {
+	set := shipped(t)
+	at := time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
+	selectors := map[string]string{}
+	for _, r := range set.Rules() {
+		selectors[r.Name] = r.Selector
+	}
+	refused := schemas.Event{Tenant: "t", ClientID: "c", Time: at, LogID: "l", Ver: 7, Type: "feccft", Network: "192.0.2.0/24", Source: schemas.SourcePull}
+	rotated := schemas.Event{
+		Tenant: "t", ClientID: "dashboard", Time: at, LogID: "l", Ver: 8, Type: "sapi", Method: "POST",
+		Path: "/api/v2/clients/c/rotate-secret", Target: "app:c", Source: schemas.SourceStream,
+	}
+	var got []schemas.Match
+	for _, e := range []schemas.Event{refused, rotated} {
+		got = set.Match(got, &e)
+	}
+	want := []schemas.Match{
+		{Selector: selectors["m2m_token_refused"], Tenant: "t", Key: "c", Time: at, LogID: "l", Value: "192.0.2.0/24", ClientID: "c", Ver: 7, Source: schemas.SourcePull},
+		{Selector: selectors["client_secret_rotated"], Tenant: "t", Key: "c", Time: at, LogID: "l", ClientID: "dashboard", Ver: 8, Source: schemas.SourceStream},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestMatchWithoutAUsableKeyIsDropped(t *testing.T) {
+	set := shipped(t)
+	for name, e := range map[string]schemas.Event{
+		"no client":       {Type: "feccft"},
+		"endless client":  {Type: "feccft", ClientID: strings.Repeat("x", 257)},
+		"target no app":   {Type: "sapi", Method: "POST", Path: "/api/v2/clients/c/rotate-secret", Target: "user:c", ClientID: "c"},
+		"target is empty": {Type: "sapi", Method: "POST", Path: "/api/v2/clients/c/rotate-secret", Target: "app:", ClientID: "c"},
+	} {
+		if got := set.Match(nil, &e); len(got) != 0 {
+			t.Errorf("%s: matches %+v, want none", name, got)
+		}
+	}
+}
+
+// A match outlives the raw log that it was read from.
+func TestMatchKeepsNothingOfTheRawLog(t *testing.T) {
+	set, err := parse(base("under_test", "s: {type: sapi}\ncondition: s", "x-match: {key: client_id, value: details.name}") + frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := schemas.Event{Type: "sapi", ClientID: "c", Raw: []byte(`{"details":{"name":"value"}}`)}
+	got := set.Match(nil, &e)
+	for i := range e.Raw {
+		e.Raw[i] = 'x'
+	}
+	if len(got) != 1 || got[0].Value != "value" {
+		t.Errorf("matches %+v, want one with its value", got)
+	}
+}
+
+func FuzzMatchNeverFails(f *testing.F) {
+	set := mustParse(f, "s: {type: sapi, details.a.b: x}\nt: {details.c|contains: é}\ncondition: s or t")
+	f.Add("sapi", `{"data":{"details":{"a":[{"b":"\ud800"}],"c":"É"}}}`)
+	f.Fuzz(func(t *testing.T, typ, raw string) {
+		e := schemas.Event{Type: typ, ClientID: "c", Raw: []byte(raw)}
+		first := set.Match(nil, &e)
+		if diff := cmp.Diff(first, set.Match(nil, &e)); diff != "" {
+			t.Fatalf("two answers for one event:\n%s", diff)
+		}
+		if string(e.Raw) != raw {
+			t.Fatal("the raw log was changed")
+		}
+	})
+}
+
+func missAndHit() (misses, hits map[string]schemas.Event) {
+	read := []byte(`{"log_id":"9","data":{"type":"sapi","details":{"request":{"method":"post","path":"/api/v2/clients","body":{"name":"x\"y","grants":["a","b"]}},"response":{"statusCode":201}}}}`)
+	misses = map[string]schemas.Event{
+		"other type":   {Type: "s", ClientID: "c"},
+		"own type":     {Type: "sapi", ClientID: "c", Method: "POST", Path: "/api/v2/clients", Raw: read},
+		"quota":        {Type: "feccft", ClientID: "c", Description: "Client quota exceeded"},
+		"raw log read": {Type: "sapi", ClientID: "c", Method: "PATCH", Raw: read},
+	}
+	hits = map[string]schemas.Event{
+		"seccft": {Type: "seccft", ClientID: "c", Network: "192.0.2.0/24"},
+	}
+	return misses, hits
+}
+
+func benchmarkSet(tb testing.TB) *detect.Set {
+	tb.Helper()
+	set, err := parse(base("under_test", `s: {type: sapi, details.request.body.name: x"z, details.response.statusCode: 201}
+t: {type: sapi, method: post, path|re: '^(/api)?/v2/clients/[^/]+/rotate-secret$'}
+q: {type: feccft}
+r: {description: [Client quota exceeded, Organization quota exceeded]}
+condition: s or t or (q and not r)`, "") + strings.ReplaceAll(frame, "{type: success}", "{type: seccft}"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return set
+}
+
+func TestMissAllocatesNothing(t *testing.T) {
+	set := benchmarkSet(t)
+	misses, _ := missAndHit()
+	dst := make([]schemas.Match, 0, 8)
+	for name, e := range misses {
+		if got := set.Match(dst, &e); len(got) != 0 {
+			t.Fatalf("%s: %+v, want a miss", name, got)
+		}
+		if n := testing.AllocsPerRun(1000, func() { set.Match(dst, &e) }); n > poolDrops {
+			t.Errorf("%s: %v allocations, want none", name, n)
+		}
+	}
+}
+
+func BenchmarkMatch(b *testing.B) {
+	set := benchmarkSet(b)
+	misses, hits := missAndHit()
+	dst := make([]schemas.Match, 0, 8)
+	for kind, events := range map[string]map[string]schemas.Event{"miss": misses, "hit": hits} {
+		for name, e := range events {
+			b.Run(kind+"/"+strings.ReplaceAll(name, " ", "_"), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					set.Match(dst, &e)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package detect
+
+import (
+	"strings"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// Query asks for the findings of the given keys whose triggers lie in
+// [from, to), which must be starts of periods: see Period and PeriodEnd. It
+// answers schemas.CorrelationRow.
+//
+// What it finds, per key, with all times those of the events and ties in
+// order of log_id:
+//
+//   - A failure (a match of Main) is known if a success (a match of Known)
+//     with the same value precedes it by KnownLookback at most.
+//   - A streak is the known failures between two consecutive successes.
+//   - The streak counts only if, of what lies BaselineLookback before its
+//     first failure, there are at least BaselineMin successes, and known
+//     failures are less than BaselineRatio of both. Failures from elsewhere do
+//     not spoil the ratio: else whoever has a client id could hide an outage.
+//   - A failure triggers if the one Threshold − 1 before it in the streak is
+//     not older than Timespan.
+//   - Per period with a trigger there is one finding. It holds the failures,
+//     up to the last trigger of the period, of all streaks that have a trigger
+//     in it.
+//
+// Every step is linear in the matches read: running counts where a success
+// adds one and takes it away when it leaves the look-back, never a RANGE
+// frame, which counts anew for each row.
+func (c *Correlation) Query(tenant string, keys []string, from, to time.Time) schemas.Query {
+	clients := clientsOfMatches
+	if c.Main.key.name == "client_id" && c.Known.key.name == "client_id" {
+		clients = clientsAreKeys
+	}
+	lo := from.Add(-c.Reach())
+	return schemas.Query{
+		SQL: strings.ReplaceAll(correlationSQL, "{{clients}}", clients),
+		Params: map[string]any{
+			"tenant": tenant, "keys": keys,
+			"main": c.Main.Selector, "known": c.Known.Selector,
+			"types":    c.types(),
+			"lo_day":   day(lo),
+			"seen_day": day(from.Add(-c.Timespan - c.KnownLookback)),
+			"from_day": day(from.Add(-c.Timespan)), "to_day": day(to),
+			"lo": millis(lo), "from": millis(from), "to": millis(to),
+			"timespan": uint64(c.Timespan.Milliseconds()), "threshold": c.Threshold, "before": c.Threshold - 1,
+			"known_ms": uint64(c.KnownLookback.Milliseconds()), "base_ms": uint64(c.BaselineLookback.Milliseconds()),
+			"base_days": c.BaselineLookback.Hours() / 24, "base_min": c.BaselineMin, "base_ratio": c.BaselineRatio,
+			"dedupe": uint64(c.Dedupe.Milliseconds()),
+		},
+	}
+}
+
+// CandidatesQuery asks which of the keys can have a trigger in [from, to) at
+// all, in column Key. Where it names none, Query answers nothing: it begins
+// with the same look. Alone it takes a small part of Query's time, most of which
+// goes into planning, and most touches are of clients that do not fail.
+func (c *Correlation) CandidatesQuery(tenant string, keys []string, from, to time.Time) schemas.Query {
+	return schemas.Query{SQL: candidatesSQL, Params: map[string]any{
+		"tenant": tenant, "keys": keys, "main": c.Main.Selector, "known": c.Known.Selector,
+		"seen_day": day(from.Add(-c.Timespan - c.KnownLookback)), "from_day": day(from.Add(-c.Timespan)), "to_day": day(to),
+		"from": millis(from), "to": millis(to),
+		"timespan": uint64(c.Timespan.Milliseconds()), "threshold": c.Threshold,
+	}}
+}
+
+// types are those of the events that the query can need; none means any.
+func (c *Correlation) types() []string {
+	if c.Main.Types == nil || c.Known.Types == nil {
+		return []string{}
+	}
+	return indexedTypes([]*Rule{c.Main, c.Known})
+}
+
+// millis and day write a time as the store has it, which knows none before 1970.
+func millis(t time.Time) uint64 { return uint64(max(t.UnixMilli(), 0)) }
+
+func day(t time.Time) string {
+	return time.UnixMilli(max(t.UnixMilli(), 0)).UTC().Format(time.DateOnly)
+}
+
+// A match leads to its event by the event's key, which begins with the client.
+const (
+	clientsAreKeys   = `SELECT key FROM narrow`
+	clientsOfMatches = `
+            SELECT DISTINCT client_id FROM matches
+            WHERE selector IN ({main:String}, {known:String}) AND tenant = {tenant:String}
+              AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN (SELECT key FROM narrow)`
+)
+
+// narrowSQL is a superset of the keys with a trigger: all that a trigger needs
+// lies within the time span before it, of values that were seen before, and
+// repeats only raise the count. So whoever fails with another's client id from
+// a network of his own costs no more than this look.
+const narrowSQL = `
+    SELECT key FROM matches
+    WHERE selector = {main:String} AND tenant = {tenant:String}
+      AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
+      AND t + {timespan:UInt64} >= {from:UInt64} AND t < {to:UInt64}
+      AND (key, value) IN (
+          SELECT key, value FROM matches
+          WHERE selector = {known:String} AND tenant = {tenant:String}
+            AND bucket >= {seen_day:Date} AND bucket <= {to_day:Date} AND t < {to:UInt64}
+            AND key IN (
+                SELECT key FROM matches
+                WHERE selector = {main:String} AND tenant = {tenant:String}
+                  AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
+                  AND t + {timespan:UInt64} >= {from:UInt64} AND t < {to:UInt64}
+                GROUP BY key
+                HAVING count() >= {threshold:UInt64} AND max(t) >= {from:UInt64}
+            )
+          GROUP BY key, value
+      )
+    GROUP BY key
+    HAVING count() >= {threshold:UInt64} AND max(t) >= {from:UInt64}
+`
+
+const candidatesSQL = `
+SELECT key, toUInt64(0) AS period, toUInt64(0) AS t, t AS last_t, toUInt64(0) AS n, CAST([], 'Array(String)') AS vals, vals AS logs,
+    toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success
+FROM (` + narrowSQL + `)
+ORDER BY key
+`
+
+// correlationSQL is long because it is one statement. Its steps, by name:
+//
+//	narrow   keys that can have a trigger in the range at all
+//	believed matches whose event survived, each once
+//	known    failures of unknown values are gone
+//	spans    each match twice: when it enters the look-back, and when it leaves
+//	running  counts as of each moment
+//	failures the failures, with what their streak was like when it began
+//	marked   which of them trigger
+//	parts    per streak and period
+//	sums     from the streak's beginning to the end of the period
+const correlationSQL = `
+WITH
+narrow AS (` + narrowSQL + `),
+believed AS (
+    SELECT key, t, log_id, any(value) AS val, selector = {known:String} AS ok, min(source = 'import') AS imported
+    FROM matches
+    WHERE selector IN ({main:String}, {known:String}) AND tenant = {tenant:String}
+      AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN (SELECT key FROM narrow)
+      AND t >= {lo:UInt64} AND t < {to:UInt64}
+      AND (client_id, t, log_id, ver) IN (
+          SELECT client_id, toUInt64(toUnixTimestamp64Milli(time)), log_id, ver FROM events FINAL
+          WHERE tenant = {tenant:String} AND client_id IN ({{clients}})
+            AND time >= fromUnixTimestamp64Milli(toInt64({lo:UInt64}), 'UTC')
+            AND time < fromUnixTimestamp64Milli(toInt64({to:UInt64}), 'UTC')
+            AND (empty({types:Array(String)}) OR lower(type) IN {types:Array(String)})
+      )
+    GROUP BY key, t, log_id, ok
+),
+known AS (
+    SELECT key, t, log_id, val, ok, imported,
+        leadInFrame(t) OVER (PARTITION BY key, ok ORDER BY t, log_id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS next
+    FROM (
+        SELECT *, maxIf(t, ok) OVER (PARTITION BY key, val ORDER BY t, log_id, ok ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS seen
+        FROM believed
+    )
+    WHERE ok OR (seen > 0 AND seen + {known_ms:UInt64} >= t)
+),
+spans AS (
+    SELECT key, t + left_at AS at, left_at = 0 AS enters, log_id, val, ok, imported, t, next
+    FROM known ARRAY JOIN [0, {base_ms:UInt64} + 1] AS left_at
+),
+running AS (
+    SELECT key, t, log_id, val, ok, imported, enters,
+        countIf(ok AND enters) OVER o AS streak,
+        countIf(ok AND enters) OVER o - countIf(ok AND NOT enters) OVER o AS successes,
+        countIf(NOT ok AND enters) OVER o - countIf(NOT ok AND NOT enters) OVER o AS failures,
+        maxIf(t, ok AND enters) OVER o AS last_success,
+        if(countIf(ok AND NOT enters) OVER o > 0, maxIf(next, ok AND NOT enters) OVER o, minIf(t, ok AND enters) OVER o) AS first_success
+    FROM spans
+    WINDOW o AS (PARTITION BY key ORDER BY at, enters, log_id, ok ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+),
+failures AS (
+    SELECT key, streak, t, log_id, val, imported,
+        row_number() OVER s AS n,
+        lagInFrame(t, {before:UInt64}) OVER s AS nth,
+        first_value(t) OVER s AS began,
+        first_value(successes) OVER s AS base,
+        first_value(failures) OVER s - 1 AS base_failed,
+        first_value(first_success) OVER s AS base_first,
+        first_value(last_success) OVER s AS base_last
+    FROM running
+    WHERE enters AND NOT ok
+    WINDOW s AS (PARTITION BY key, streak ORDER BY t, log_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+),
+marked AS (
+    SELECT *, (t, log_id) <= maxIf((t, log_id), triggers) OVER (PARTITION BY key, period) AS upto
+    FROM (
+        SELECT *, intDiv(t, {dedupe:UInt64}) * {dedupe:UInt64} AS period,
+            n >= {threshold:UInt64} AND nth + {timespan:UInt64} >= t AS triggers
+        FROM failures
+        WHERE base >= {base_min:UInt64} AND base_failed / (base_failed + base) < {base_ratio:Float64}
+    )
+),
+parts AS (
+    SELECT key, streak, period, countIf(triggers) AS triggered, maxIf(t, triggers) AS last,
+        any(began) AS began, any(base) AS base, any(base_first) AS base_first, any(base_last) AS base_last,
+        count() AS whole, countIf(upto) AS part,
+        countIf(NOT imported) AS whole_live, countIf(NOT imported AND upto) AS part_live,
+        groupUniqArray(val) AS whole_values, groupUniqArrayIf(val, upto) AS part_values,
+        groupArraySorted(20)((t, log_id)) AS whole_logs, groupArraySortedIf(20)((t, log_id), upto) AS part_logs
+    FROM marked
+    GROUP BY key, streak, period
+),
+sums AS (
+    SELECT key, streak, period, triggered, last, began, base, base_first, base_last,
+        sum(whole) OVER b + part AS events,
+        sum(whole_live) OVER b + part_live AS live,
+        arrayConcat(groupUniqArrayArray(whole_values) OVER b, part_values) AS vals,
+        arrayConcat(groupArrayArray(whole_logs) OVER b, part_logs) AS logs
+    FROM parts
+    WINDOW b AS (PARTITION BY key, streak ORDER BY period ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+)
+SELECT key, period,
+    min(began) AS first_t,
+    max(last) AS last_t,
+    sum(events) AS n,
+    arraySlice(arraySort(groupUniqArrayArray(vals)), 1, 20) AS top_values,
+    arrayMap(l -> l.2, arraySlice(arraySort(groupArrayArray(logs)), 1, 20)) AS top_logs,
+    toUInt8(sum(live) = 0) AS all_imported,
+    toUInt64(argMin(base, streak)) AS baseline,
+    least(greatest((first_t - argMin(base_first, streak)) / 86400000, 1), {base_days:Float64}) AS baseline_days,
+    argMin(base_last, streak) AS last_success
+FROM sums
+WHERE triggered > 0 AND period >= {from:UInt64} AND period < {to:UInt64}
+GROUP BY key, period
+ORDER BY key, period
+`

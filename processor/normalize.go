@@ -1,0 +1,206 @@
+package processor
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/processor/identity"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// maxLogID is the longest log_id that is taken for one; Auth0's have 56
+// characters.
+const maxLogID = 64
+
+// Normalizer turns logs into events. What it gives is a function of the log
+// alone. Not for concurrent use.
+type Normalizer struct {
+	catalogue *schemas.Catalogue
+	decoder   *decoder
+	facts     identity.Facts
+	odd       oddity // of the log that was normalized last
+}
+
+// NewNormalizer makes a Normalizer that knows the event types of c.
+func NewNormalizer(c *schemas.Catalogue) *Normalizer {
+	return &Normalizer{catalogue: c, decoder: newDecoder()}
+}
+
+// Normalize reads one log. The event keeps log.Raw and copies all else. An
+// error is one sentence that says why the log cannot be an event: it is not a
+// JSON object, has no log_id, or neither a date nor a stamp in its log_id.
+// Nothing else that is missing or odd is an error.
+func (n *Normalizer) Normalize(log *schemas.Log) (schemas.Event, error) {
+	n.odd = 0
+	r, err := n.decoder.decode(log.Raw)
+	if err != nil {
+		return schemas.Event{}, err
+	}
+	n.odd = r.odd
+	logID := r.get(fieldLogID)
+	if err := checkLogID(logID); err != nil {
+		return schemas.Event{}, err
+	}
+	at, err := eventTime(r.get(fieldDate), logID)
+	if err != nil {
+		return schemas.Event{}, err
+	}
+	e := schemas.Event{
+		Tenant:         log.Tenant,
+		ClientID:       r.get(fieldClientID),
+		Time:           at,
+		LogID:          logID,
+		Ver:            schemas.Version(log.Source, schemas.NormalizerVersion, log.Raw),
+		Type:           r.get(fieldType),
+		Outcome:        n.outcome(r.get(fieldType)),
+		Description:    r.get(fieldDescription),
+		Identity:       n.identity(r),
+		ClientName:     r.get(fieldClientName),
+		UserID:         r.get(fieldUserID),
+		IP:             address(r),
+		UserAgent:      r.get(fieldUserAgent),
+		Audience:       r.get(fieldAudience),
+		Scopes:         scopes(r.get(fieldScope)),
+		OrganizationID: r.get(fieldOrganizationID),
+		Hostname:       r.get(fieldHostname),
+		Source:         log.Source,
+		IngestedAt:     log.IngestedAt,
+		Raw:            log.Raw,
+		RawMasked:      log.Masked,
+	}
+	e.Network = Network(e.IP)
+	if identity.IsManagementAPI(e.Type) {
+		e.Method, e.Path = method(r.get(fieldMethod)), r.get(fieldPath)
+		e.Target = target(e.Path)
+	}
+	return e, nil
+}
+
+func (n *Normalizer) outcome(eventType string) schemas.Outcome {
+	if t, ok := n.catalogue.Lookup(eventType); ok {
+		return t.Outcome
+	}
+	return schemas.OutcomeUnknown
+}
+
+func (n *Normalizer) identity(r *record) schemas.Identity {
+	n.facts = identity.Facts{
+		Type:       r.get(fieldType),
+		ClientID:   r.get(fieldClientID),
+		ClientName: r.get(fieldClientName),
+		UserID:     r.get(fieldUserID),
+		Subject:    r.get(fieldSubject),
+		Channel:    r.get(fieldChannel),
+		AuthUser:   r.seen&(1<<fieldAuthUser) != 0 || r.has(fieldAuthUserID),
+		AuthUserID: r.get(fieldAuthUserID),
+	}
+	return identity.Classify(&n.facts)
+}
+
+// checkLogID refuses what cannot be a key: a log_id is a part of URLs and of
+// the store's order.
+func checkLogID(id string) error {
+	if id == "" {
+		return refuse(classLogID, "the record has no log_id")
+	}
+	if len(id) > maxLogID {
+		return refuse(classLogID, "log_id is %d characters long, more than %d", len(id), maxLogID)
+	}
+	for i := range len(id) {
+		if id[i] <= ' ' || id[i] > '~' {
+			return refuse(classLogID, "log_id %s is not printable ASCII without spaces", strconv.QuoteToASCII(id))
+		}
+	}
+	return nil
+}
+
+// eventTime is the date of a log or, where it has none that can be read, the
+// stamp inside its log_id. Never the time of arrival: it must be the same for
+// every delivery.
+func eventTime(date, logID string) (time.Time, error) {
+	if at, ok := parseDate(date); ok {
+		return at, nil
+	}
+	if at, ok := schemas.LogIDTime(logID); ok {
+		return at, nil
+	}
+	if date == "" {
+		return time.Time{}, refuse(classTime, "the record has no date, and log_id %s holds no time", logID)
+	}
+	return time.Time{}, refuse(classTime, "date %s cannot be read, and log_id %s holds no time", strconv.QuoteToASCII(clip(date, 64)), logID)
+}
+
+// parseDate reads a date as text, or as Unix milliseconds, which is what an
+// object with $date may hold.
+func parseDate(date string) (time.Time, bool) {
+	if date == "" {
+		return time.Time{}, false
+	}
+	if strings.Trim(date, "0123456789") != "" {
+		at, err := schemas.ParseDate(date)
+		return at, err == nil
+	}
+	const maxDigits = 15 // up to the year 33,658: what is longer is no milliseconds
+	ms, err := strconv.ParseInt(date, 10, 64)
+	return time.UnixMilli(ms).UTC(), err == nil && len(date) <= maxDigits
+}
+
+// address prefers client_ip, which unlike ip does not follow a header that
+// the caller can write.
+func address(r *record) string {
+	if r.has(fieldClientIP) {
+		return r.get(fieldClientIP)
+	}
+	return r.get(fieldIP)
+}
+
+// scopes splits the text of a scope, in which an array is joined already.
+func scopes(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Fields(s)
+}
+
+// method writes an HTTP method as HTTP does; logs have it in lower case.
+func method(s string) string {
+	switch s {
+	case "get":
+		return "GET"
+	case "post":
+		return "POST"
+	case "put":
+		return "PUT"
+	case "patch":
+		return "PATCH"
+	case "delete":
+		return "DELETE"
+	}
+	return strings.ToUpper(s)
+}
+
+// target names the identity that a Management API call acts upon, by its path:
+// /api/v2/clients/{id}… or /v2/users/{id}… do.
+func target(path string) string {
+	path, _, _ = strings.Cut(path, "?")
+	rest, ok := strings.CutPrefix(strings.TrimPrefix(path, "/api"), "/v2/")
+	if !ok {
+		return ""
+	}
+	collection, rest, _ := strings.Cut(rest, "/")
+	id, _, _ := strings.Cut(rest, "/")
+	if decoded, err := url.PathUnescape(id); err == nil {
+		id = decoded
+	}
+	switch {
+	case id == "":
+		return ""
+	case collection == "clients":
+		return schemas.AppID(id)
+	case collection == "users":
+		return schemas.UserID(id)
+	}
+	return ""
+}

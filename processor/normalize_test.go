@@ -1,0 +1,370 @@
+package processor
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+const stampedID = "90020250102030405678000000000000000000000000000000000001"
+
+var (
+	stampedTime = time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC)
+	dated       = time.Date(2025, 6, 7, 8, 9, 10, 123e6, time.UTC)
+)
+
+func streamLog(raw string) schemas.Log {
+	return schemas.Log{Tenant: "acme", Source: schemas.SourceStream, IngestedAt: dated.Add(time.Second), Raw: []byte(raw)}
+}
+
+func normalize(t *testing.T, raw string) schemas.Event {
+	t.Helper()
+	log := streamLog(raw)
+	e, err := NewNormalizer(schemas.EventTypes()).Normalize(&log)
+	if err != nil {
+		t.Fatalf("Normalize(%s): %v", raw, err)
+	}
+	return e
+}
+
+// event makes a bare event with a date and a log_id around members.
+func event(members string) string {
+	return `{"log_id":"` + stampedID + `","date":"2025-06-07T08:09:10.123Z",` + members + `}`
+}
+
+func TestNormalizeKeepsEveryField(t *testing.T) {
+	t.Parallel()
+	raw := `{"log_id":"` + stampedID + `","data":{"date":"2025-06-07T08:09:10.123Z","type":"seccft","description":"d\u00e9j\u00e0","connection_id":"",
+		"client_id":"abc","client_name":"Invoice Sync","ip":"10.0.0.1","client_ip":"203.0.113.77","user_agent":"Go-http-client/2.0",
+		"hostname":"acme.eu.auth0.com","user_id":"","user_name":"","audience":"https://api.example.com","scope":"read:a write:a",
+		"organization_id":"org_1","isMobile":false,"is_mobile":true,"$event_schema":{"version":"1.0.0"},"log_id":"` + stampedID + `","tenant_name":"acme"}}`
+	log := streamLog(raw)
+	log.Masked = true
+	got, err := NewNormalizer(schemas.EventTypes()).Normalize(&log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := schemas.Event{
+		Tenant: "acme", ClientID: "abc", Time: dated, LogID: stampedID,
+		Ver:  schemas.Version(schemas.SourceStream, schemas.NormalizerVersion, []byte(raw)),
+		Type: "seccft", Outcome: schemas.OutcomeSuccess, Description: "déjà",
+		Identity:   schemas.Identity{ID: "app:abc", Kind: schemas.KindMachine, Reason: "client_credentials"},
+		ClientName: "Invoice Sync", IP: "203.0.113.77", Network: "203.0.113.0/24", UserAgent: "Go-http-client/2.0",
+		Audience: "https://api.example.com", Scopes: []string{"read:a", "write:a"}, OrganizationID: "org_1", Hostname: "acme.eu.auth0.com",
+		Source: schemas.SourceStream, IngestedAt: log.IngestedAt, Raw: log.Raw, RawMasked: true,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("event (-want +got):\n%s", diff)
+	}
+}
+
+func TestNormalizeReadsManagementCalls(t *testing.T) {
+	t.Parallel()
+	got := normalize(t, event(`"type":"sapi","client_id":"abc","user_id":"","details":{"response":{"statusCode":"200","body":{"request":{"path":"/no"}}},
+		"request":{"method":"post","path":"/api/v2/clients/x%7Cy/rotate-secret","channel":"api","query":{},"body":[1,{"path":"no"}],
+		"auth":{"user":{},"strategy":"jwt","credentials":{"jti":"j1","scopes":["update:clients"]}}}}`))
+	want := schemas.Identity{ID: "app:abc", Kind: schemas.KindMachine, Reason: "management_api_application"}
+	if got.Identity != want || got.Method != "POST" || got.Path != "/api/v2/clients/x%7Cy/rotate-secret" || got.Target != "app:x|y" {
+		t.Errorf("got %+v %s %s → %s", got.Identity, got.Method, got.Path, got.Target)
+	}
+	got = normalize(t, event(`"details":{"request":{"auth":{"user":{"name":"n","user_id":"auth0|1"}},"channel":"api","method":"PURGE","path":"/x"}},"type":"mgmt_api_read","client_id":"abc"`))
+	if got.Identity.ID != "user:auth0|1" || got.Identity.Reason != "dashboard" || got.Method != "PURGE" || got.Target != "" {
+		t.Errorf("a user's call: got %+v %s → %q", got.Identity, got.Method, got.Target)
+	}
+	got = normalize(t, event(`"type":"sapi","details":{"request":{"channel":"api","auth":{"user":"auth0|2"}}}`))
+	if got.Identity.ID != "user:auth0|2" {
+		t.Errorf("a user as a string: got %+v", got.Identity)
+	}
+	got = normalize(t, event(`"type":"api_limit","client_id":"abc","details":{"request":{"method":"get","path":"/api/v2/clients/x"}}`))
+	if got.Method != "" || got.Path != "" || got.Target != "" {
+		t.Errorf("no management call: got %s %s → %s, want nothing", got.Method, got.Path, got.Target)
+	}
+}
+
+func TestNormalizeFindsTheTarget(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/api/v2/clients/abc":                     "app:abc",
+		"/v2/clients/abc/rotate-secret":           "app:abc",
+		"/api/v2/clients/abc?fields=name":         "app:abc",
+		"/api/v2/users/auth0%7C123":               "user:auth0|123",
+		"/api/v2/users/auth0|123/roles":           "user:auth0|123",
+		"/v2/users/a%2Fb":                         "user:a/b",
+		"/api/v2/users/100%":                      "user:100%",
+		"/api/v2/clients":                         "",
+		"/api/v2/clients/":                        "",
+		"/api/v2/client-grants/cgr_1":             "",
+		"/api/v2/organizations/org_1/clients/abc": "",
+		"/clients/abc":                            "",
+		"/api/v3/clients/abc":                     "",
+		"":                                        "",
+	} {
+		if got := target(path); got != want {
+			t.Errorf("target(%q) = %q, want %q", path, got, want)
+		}
+	}
+}
+
+// TestNormalizeReadsTheTraps holds every way in which a log is known to differ
+// from its schema. none of them may cost the log.
+func TestNormalizeReadsTheTraps(t *testing.T) {
+	t.Parallel()
+	withDate := func(date string) string { return `{"log_id":"` + stampedID + `","date":` + date + `}` }
+	type check func(e *schemas.Event) (got, want any)
+	at := func(want time.Time) check { return func(e *schemas.Event) (any, any) { return e.Time, want } }
+	clientID := func(want string) check { return func(e *schemas.Event) (any, any) { return e.ClientID, want } }
+	scope := func(want ...string) check { return func(e *schemas.Event) (any, any) { return e.Scopes, want } }
+	audience := func(want string) check { return func(e *schemas.Event) (any, any) { return e.Audience, want } }
+	ip := func(ip, network string) check {
+		return func(e *schemas.Event) (any, any) { return [2]string{e.IP, e.Network}, [2]string{ip, network} }
+	}
+	logID := func(want string) check { return func(e *schemas.Event) (any, any) { return e.LogID, want } }
+	kind := func(want string) check { return func(e *schemas.Event) (any, any) { return e.Type, want } }
+	description := func(want string) check { return func(e *schemas.Event) (any, any) { return e.Description, want } }
+	whole := dated.Truncate(time.Second)
+	for _, tt := range []struct {
+		name string
+		raw  string
+		want check
+	}{
+		{"scope string", event(`"scope":"a b"`), scope("a", "b")},
+		{"scope string, spaces", event(`"scope":" a  b "`), scope("a", "b")},
+		{"scope array", event(`"scope":["a","b"]`), scope("a", "b")},
+		{"scope array of oddities", event(`"scope":["a",null,{"x":["y"]},7,["z"],"b"]`), scope("a", "7", "b")},
+		{"scope null", event(`"scope":null`), scope()},
+		{"scope empty", event(`"scope":""`), scope()},
+		{"scope empty array", event(`"scope":[]`), scope()},
+		{"scope object", event(`"scope":{"a":"b"}`), scope()},
+		{"audience string", event(`"audience":"https://a"`), audience("https://a")},
+		{"audience array", event(`"audience":["https://a",null,"https://b"]`), audience("https://a https://b")},
+		{"audience null", event(`"audience":null`), audience("")},
+
+		{"client_id null", event(`"client_id":null`), clientID("")},
+		{"client_id missing", event(`"type":"feccft"`), clientID("")},
+		{"client_id number", event(`"client_id":12345678901234567890123`), clientID("12345678901234567890123")},
+		{"client_id float", event(`"client_id":1.5e3`), clientID("1.5e3")},
+		{"client_id boolean", event(`"client_id":true`), clientID("")},
+		{"client_id object", event(`"client_id":{"id":"x"}`), clientID("")},
+		{"client_id array", event(`"client_id":["x"]`), clientID("")},
+		{"client_id twice, last wins", event(`"client_id":"first","client_id":"last"`), clientID("last")},
+		{"client_id twice, last is null", event(`"client_id":"first","client_id":null`), clientID("")},
+		{"name with escapes", event(`"client\u005fid":"abc"`), clientID("abc")},
+		{"name that is escaped and unknown", event(`"x\"client_id":"no"`), clientID("")},
+
+		{"details string", event(`"client_id":"a","details":"text"`), clientID("a")},
+		{"details null", event(`"client_id":"a","details":null`), clientID("a")},
+		{"details empty string", event(`"details":"","client_id":"a"`), clientID("a")},
+		{"details array", event(`"details":[{"request":{}}],"client_id":"a"`), clientID("a")},
+		{"request string", event(`"details":{"request":"GET /"},"client_id":"a"`), clientID("a")},
+		{"request auth null", event(`"type":"sapi","details":{"request":{"auth":null,"method":7,"path":null,"channel":{}}},"client_id":"a"`), clientID("a")},
+
+		{"date ms", withDate(`"2025-06-07T08:09:10.123Z"`), at(dated)},
+		{"date 0 digits", withDate(`"2025-06-07T08:09:10Z"`), at(whole)},
+		{"date 1 digit", withDate(`"2025-06-07T08:09:10.1Z"`), at(whole.Add(100 * time.Millisecond))},
+		{"date 2 digits", withDate(`"2025-06-07T08:09:10.12Z"`), at(whole.Add(120 * time.Millisecond))},
+		{"date 9 digits", withDate(`"2025-06-07T08:09:10.123999999Z"`), at(dated)},
+		{"date with a space", withDate(`"2025-06-07 08:09:10.123000000"`), at(dated)},
+		{"date with a zone", withDate(`"2025-06-07T10:09:10.123+02:00"`), at(dated)},
+		{"date object", withDate(`{"$date":"2025-06-07T08:09:10.123Z"}`), at(dated)},
+		{"date object of milliseconds", withDate(`{"$date":1749283750123}`), at(dated)},
+		{"date object of a long", withDate(`{"$date":{"$numberLong":"1749283750123"}}`), at(dated)},
+		{"date milliseconds", withDate(`1749283750123`), at(dated)},
+		{"date object of something else", withDate(`{"when":"2025-06-07T08:09:10.123Z"}`), at(stampedTime)},
+		{"date null", withDate(`null`), at(stampedTime)},
+		{"date empty", withDate(`""`), at(stampedTime)},
+		{"date words", withDate(`"yesterday"`), at(stampedTime)},
+		{"date too many digits", withDate(`17492837501230000`), at(stampedTime)},
+		{"date missing", `{"log_id":"` + stampedID + `"}`, at(stampedTime)},
+
+		{"ip of v4", event(`"ip":"203.0.113.77"`), ip("203.0.113.77", "203.0.113.0/24")},
+		{"ip of v6", event(`"ip":"2001:db8:1:2::3"`), ip("2001:db8:1:2::3", "2001:db8:1::/48")},
+		{"ip of v4 in v6", event(`"ip":"::ffff:203.0.113.77"`), ip("::ffff:203.0.113.77", "203.0.113.0/24")},
+		{"ip that is none", event(`"ip":"xxxx"`), ip("xxxx", "")},
+		{"ip empty", event(`"ip":""`), ip("", "")},
+		{"ip null", event(`"ip":null`), ip("", "")},
+		{"client_ip first", event(`"ip":"203.0.113.77","client_ip":"198.51.100.1"`), ip("198.51.100.1", "198.51.100.0/24")},
+		{"client_ip null", event(`"client_ip":null,"ip":"203.0.113.77"`), ip("203.0.113.77", "203.0.113.0/24")},
+		{"client_ip empty", event(`"client_ip":"","ip":"203.0.113.77"`), ip("203.0.113.77", "203.0.113.0/24")},
+
+		{"envelope", `{"log_id":"` + stampedID + `","data":{"type":"s","log_id":"` + stampedID + `"}}`, kind("s")},
+		{"envelope, data first", `{"data":{"type":"s"},"log_id":"` + stampedID + `"}`, logID(stampedID)},
+		{"envelope without log_id", `{"data":{"type":"s","log_id":"` + stampedID + `"}}`, logID(stampedID)},
+		{"envelope's log_id wins", `{"log_id":"` + stampedID + `","data":{"type":"s","log_id":"900other"}}`, logID(stampedID)},
+		{"envelope's log_id null", `{"log_id":null,"data":{"type":"s","log_id":"` + stampedID + `"}}`, logID(stampedID)},
+		{"envelope with a type of its own", `{"type":"log","log_id":"` + stampedID + `","data":{"type":"s"}}`, kind("s")},
+		{"data that is no event", event(`"type":"s","data":{"client_id":"no"}`), kind("s")},
+		{"data that is no object", event(`"type":"s","data":"text"`), kind("s")},
+		{"data inside data", `{"log_id":"` + stampedID + `","data":{"data":{"type":"no"},"type":"s"}}`, kind("s")},
+		{"log_id number", `{"log_id":` + stampedID + `}`, logID(stampedID)},
+		{"log_id short", `{"log_id":"1","date":"2025-06-07T08:09:10Z"}`, logID("1")},
+		{"type missing", event(`"client_id":"a"`), kind("")},
+		{"type unknown", event(`"type":"brand_new"`), kind("brand_new")},
+
+		{"broken UTF-8", event("\"description\":\"a\xffb\""), description("a\uFFFDb")},
+		{"broken UTF-8 elsewhere", event("\"\xfe\":\"\xff\",\"description\":\"a\""), description("a")},
+		{"lone surrogate", event(`"description":"a\ud800"`), description("a\uFFFD")},
+		{"lone surrogate before text", event(`"description":"\udc00bcdefgh"`), description("\uFFFDbcdefgh")},
+		{"surrogate pair", event(`"description":"\ud83d\ude00"`), description("😀")},
+		{"whitespace around", " \n\t" + event(`"description":"a"`) + "\r\n ", description("a")},
+		{"deep details", event(`"description":"a","details":` + strings.Repeat(`[`, 5000) + strings.Repeat(`]`, 5000)), description("a")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e := normalize(t, tt.raw)
+			got, want := tt.want(&e)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNormalizeRefusesWhatHasNoKey(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, raw, class, reason string }{
+		{"nothing", ``, "json", "not a JSON object"},
+		{"no object", `[]`, "json", "not a JSON object"},
+		{"a string", `"x"`, "json", "not a JSON object"},
+		{"cut off", `{"log_id":"1`, "json", "unexpected EOF"},
+		{"no comma", `{"a":1 "b":2}`, "json", "invalid character"},
+		{"name is no string", `{1:2}`, "json", "not a JSON object"},
+		{"control character", "{\"a\":\"\n\"}", "json", "invalid character"},
+		{"two objects", `{"log_id":"` + stampedID + `"} {}`, "json", "more than one JSON object"},
+		{"rubbish behind", `{"log_id":"` + stampedID + `"}x`, "json", "more than one JSON object"},
+		{"nested without end", strings.Repeat(`{"data":`, 20000), "json", "not a JSON object"},
+		{"nested too deep", event(`"details":` + strings.Repeat(`[`, 20000) + strings.Repeat(`]`, 20000)), "json", "depth"},
+		{"no log_id", `{"date":"2025-06-07T08:09:10.123Z","type":"s"}`, "log_id", "no log_id"},
+		{"log_id null", `{"log_id":null,"data":{"type":"s","log_id":null}}`, "log_id", "no log_id"},
+		{"log_id too long", `{"log_id":"` + strings.Repeat("9", 65) + `"}`, "log_id", "65 characters"},
+		{"log_id with a space", `{"log_id":"900 1"}`, "log_id", "printable ASCII"},
+		{"log_id not ASCII", `{"log_id":"900é"}`, "log_id", "printable ASCII"},
+		{"log_id with a control character", `{"log_id":"900\u0000"}`, "log_id", "printable ASCII"},
+		{"no time", `{"log_id":"XXX","type":"s"}`, "time", "no date"},
+		{"no time that can be read", `{"log_id":"XXX","date":"yesterday"}`, "time", `"yesterday"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			log := streamLog(tt.raw)
+			_, err := NewNormalizer(schemas.EventTypes()).Normalize(&log)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if got := refusalOf(err); got.class != tt.class || !strings.Contains(got.reason, tt.reason) {
+				t.Errorf("got %s: %s, want %s: …%s…", got.class, got.reason, tt.class, tt.reason)
+			}
+			if reason := err.Error(); len(reason) > 300 || strings.ContainsAny(reason, "\n\x00") {
+				t.Errorf("reason is no short line: %q", reason)
+			}
+		})
+	}
+}
+
+func TestNormalizeTellsWhatIsOdd(t *testing.T) {
+	t.Parallel()
+	n := NewNormalizer(schemas.EventTypes())
+	for _, tt := range []struct {
+		raw  string
+		want oddity
+	}{
+		{event(`"type":"s"`), 0},
+		{event(`"type":"s","type":"s"`), oddDuplicate},
+		{`{"log_id":"` + stampedID + `","log_id":"` + stampedID + `","data":{"type":"s"}}`, oddDuplicate},
+		{`{"log_id":"` + stampedID + `","data":{"type":"s","log_id":"other"}}`, oddLogID},
+		{event(`"type":"f"`), 0},
+	} {
+		log := streamLog(tt.raw)
+		if _, err := n.Normalize(&log); err != nil {
+			t.Fatal(err)
+		}
+		if n.odd != tt.want {
+			t.Errorf("%s: odd %b, want %b", tt.raw, n.odd, tt.want)
+		}
+	}
+}
+
+func TestNetworkOfAnAddress(t *testing.T) {
+	t.Parallel()
+	for ip, want := range map[string]string{
+		"192.0.2.255":           "192.0.2.0/24",
+		"2001:db8:ffff:1::1":    "2001:db8:ffff::/48",
+		"::ffff:192.0.2.1":      "192.0.2.0/24",
+		"fe80::1%eth0":          "fe80::/48",
+		"::ffff:192.0.2.1%eth0": "192.0.2.0/24",
+		"::1":                   "::/48",
+		"192.0.2.1:443":         "",
+		"192.0.2":               "",
+		"xxxx":                  "",
+		"":                      "",
+	} {
+		if got := Network(ip); got != want {
+			t.Errorf("Network(%q) = %q, want %q", ip, got, want)
+		}
+	}
+}
+
+// sampleFiles are the awkward logs in the tree and, where the folder with logs
+// that others have published is at hand, those too.
+func sampleFiles(tb testing.TB) []string {
+	tb.Helper()
+	var files []string
+	for _, pattern := range []string{"testdata/*.jsonl", "../../shared/data/samples/*.jsonl"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	return files
+}
+
+func sampleLines(tb testing.TB, file string) [][]byte {
+	tb.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var lines [][]byte
+	scanner := bufio.NewScanner(bytes.NewReader(data))
+	scanner.Buffer(nil, 1<<20)
+	for scanner.Scan() {
+		lines = append(lines, bytes.Clone(scanner.Bytes()))
+	}
+	return lines
+}
+
+// TestNormalizeReadsEverySample claims that a sample becomes an event unless
+// it truly has no log_id: the one thing that some of the published ones lack.
+func TestNormalizeReadsEverySample(t *testing.T) {
+	t.Parallel()
+	own := 0
+	n := NewNormalizer(schemas.EventTypes())
+	for _, file := range sampleFiles(t) {
+		for i, raw := range sampleLines(t, file) {
+			if strings.HasPrefix(file, "testdata/") {
+				own++
+			}
+			log := streamLog(string(raw))
+			e, err := n.Normalize(&log)
+			if err != nil {
+				if bytes.Contains(raw, []byte(`"log_id"`)) {
+					t.Errorf("%s: line %d: %v", file, i+1, err)
+				}
+				continue
+			}
+			if e.LogID == "" || e.Type == "" || e.Time.Year() < 2019 {
+				t.Errorf("%s: line %d: log_id %q, type %q, time %s", file, i+1, e.LogID, e.Type, e.Time)
+			}
+		}
+	}
+	if own < 20 {
+		t.Errorf("read %d samples of our own, want them all", own)
+	}
+}

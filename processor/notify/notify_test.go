@@ -1,0 +1,312 @@
+package notify_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/m2mwatch/m2mwatch/internal/nats/natstest"
+	"github.com/m2mwatch/m2mwatch/processor/notify"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// ledger keeps what was recorded.
+type ledger struct {
+	mu   sync.Mutex
+	rows []schemas.Delivery
+	fail int // so many inserts fail
+}
+
+func (l *ledger) InsertDelivery(_ context.Context, d schemas.Delivery) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fail > 0 {
+		l.fail--
+		return errors.New("connection refused")
+	}
+	l.rows = append(l.rows, d)
+	return nil
+}
+
+func (l *ledger) all() []schemas.Delivery {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.rows)
+}
+
+// receiver is a server that answers with the given statuses, the last of them
+// for ever, and keeps the ids it was sent.
+type receiver struct {
+	*httptest.Server
+	mu       sync.Mutex
+	statuses []int
+	ids      []string
+	bodies   []string
+	headers  []http.Header
+}
+
+func newReceiver(t *testing.T, statuses ...int) *receiver {
+	t.Helper()
+	r := &receiver{statuses: statuses}
+	r.Server = httptest.NewServer(r)
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, _ := io.ReadAll(req.Body)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids = append(r.ids, req.Header.Get("webhook-id"))
+	r.bodies = append(r.bodies, string(body))
+	r.headers = append(r.headers, req.Header)
+	status := r.statuses[0]
+	if len(r.statuses) > 1 {
+		r.statuses = r.statuses[1:]
+	}
+	w.WriteHeader(status)
+}
+
+func (r *receiver) got() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.ids)
+}
+
+func webhook(t *testing.T, url string) *notify.Webhook {
+	t.Helper()
+	w, err := notify.NewWebhook(notify.WebhookConfig{URL: url, Secrets: []string{secret}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func alert(n int) schemas.Alert {
+	at := time.Date(2026, 4, 14, 12, 0, 0, 0, time.UTC)
+	return schemas.Alert{ID: fmt.Sprintf("finding%d/open/1", n), Finding: schemas.Finding{
+		ID: fmt.Sprintf("finding%d", n), Tenant: "acme", Key: "c", State: schemas.StateOpen, Level: schemas.LevelHigh, First: at, Last: at, Count: 3,
+	}}
+}
+
+func publish(t *testing.T, broker *natstest.Harness, alerts ...schemas.Alert) {
+	t.Helper()
+	p := broker.Publisher(t)
+	for _, a := range alerts {
+		if err := p.PublishAlert(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func start(t *testing.T, cfg notify.Config) (stop func()) {
+	t.Helper()
+	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	n, err := notify.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func empty(t *testing.T, broker *natstest.Harness) {
+	t.Helper()
+	natstest.Eventually(t, "ALERTS is empty", func() bool {
+		b, err := broker.Conn.Backlog(t.Context())
+		return err == nil && b.Alerts == 0
+	})
+}
+
+func TestFailedDeliveryIsTriedAgainUntilItSucceeds(t *testing.T) {
+	t.Parallel()
+	broker, rows, r := natstest.New(t), &ledger{}, newReceiver(t, 500, 302, 204)
+	publish(t, broker, alert(1))
+	start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{webhook(t, r.URL)}})
+	empty(t, broker)
+	if diff := cmp.Diff([]string{"finding1/open/1", "finding1/open/1", "finding1/open/1"}, r.got()); diff != "" {
+		t.Errorf("ids (-want +got):\n%s", diff)
+	}
+	want := []schemas.Delivery{
+		{AlertID: "finding1/open/1", Tenant: "acme", Channel: "webhook", Attempt: 1, Error: "post to " + r.URL + ": status 500"},
+		{AlertID: "finding1/open/1", Tenant: "acme", Channel: "webhook", Attempt: 2, Error: "post to " + r.URL + ": status 302"},
+		{AlertID: "finding1/open/1", Tenant: "acme", Channel: "webhook", Attempt: 3, OK: true},
+	}
+	if diff := cmp.Diff(want, rows.all(), cmpopts.IgnoreFields(schemas.Delivery{}, "Time")); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+func TestGoneReceiverIsRecordedAndGivenUp(t *testing.T) {
+	t.Parallel()
+	broker, rows, r := natstest.New(t), &ledger{}, newReceiver(t, http.StatusGone)
+	publish(t, broker, alert(1))
+	start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{webhook(t, r.URL)}})
+	empty(t, broker)
+	if got := rows.all(); len(got) != 1 || got[0].OK || !strings.Contains(got[0].Error, "410") {
+		t.Errorf("records %+v, want one failure with 410", got)
+	}
+	if got := r.got(); len(got) != 1 {
+		t.Errorf("requests %v, want one", got)
+	}
+}
+
+func TestAlertWithoutChannelIsRecordedAndDone(t *testing.T) {
+	t.Parallel()
+	broker, rows := natstest.New(t), &ledger{fail: 1}
+	publish(t, broker, alert(1))
+	start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows})
+	empty(t, broker)
+	want := []schemas.Delivery{{AlertID: "finding1/open/1", Tenant: "acme", Attempt: 2, Error: "no channel is configured"}}
+	if diff := cmp.Diff(want, rows.all(), cmpopts.IgnoreFields(schemas.Delivery{}, "Time")); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+func TestOneFailingChannelDoesNotRepeatTheOther(t *testing.T) {
+	t.Parallel()
+	broker, rows, good, bad := natstest.New(t), &ledger{}, newReceiver(t, 200), newReceiver(t, 503, 200)
+	first, second := webhook(t, good.URL), named(t, "second", bad.URL)
+	publish(t, broker, alert(1))
+	start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{first, second}})
+	empty(t, broker)
+	if len(good.got()) != 1 || len(bad.got()) != 2 {
+		t.Errorf("the good channel got %v and the failing one %v, want one and two requests", good.got(), bad.got())
+	}
+}
+
+func named(t *testing.T, name, url string) *notify.Webhook {
+	t.Helper()
+	w, err := notify.NewWebhook(notify.WebhookConfig{Name: name, URL: url, Secrets: []string{secret}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// A process that ends behind the sending and before the ack leaves the alert to
+// the next, which sends it under the same id.
+func TestCrashBehindTheSendingRepeatsTheSameID(t *testing.T) {
+	t.Parallel()
+	for _, point := range []string{"alert_sent", "delivery_recorded"} {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			limits := natstest.Limits()
+			limits.AckWait = time.Second
+			broker, rows, r := natstest.New(t, natstest.WithLimits(limits)), &ledger{}, newReceiver(t, 200)
+			publish(t, broker, alert(1))
+			crashed := make(chan struct{})
+			n, err := notify.New(notify.Config{
+				Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{webhook(t, r.URL)},
+				At: func(p string) {
+					if p == point {
+						close(crashed)
+						select {} // this process does nothing any more
+					}
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			go func() { _ = n.Run(ctx) }()
+			<-crashed
+			cancel()
+			start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{webhook(t, r.URL)}})
+			empty(t, broker)
+			if diff := cmp.Diff([]string{"finding1/open/1", "finding1/open/1"}, r.got()); diff != "" {
+				t.Errorf("ids (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// slow is a channel that delivers nothing until it is let go.
+type slow struct {
+	entered chan string
+	free    chan struct{}
+}
+
+func (s *slow) Name() string { return "slow" }
+
+func (s *slow) Deliver(ctx context.Context, a schemas.Alert) error {
+	s.entered <- a.ID
+	select {
+	case <-s.free:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func TestSlowDeliveryDoesNotHoldTheNext(t *testing.T) {
+	t.Parallel()
+	broker, rows := natstest.New(t), &ledger{}
+	channel := &slow{entered: make(chan string), free: make(chan struct{})}
+	publish(t, broker, alert(1), alert(2), alert(3))
+	start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{channel}})
+	var entered []string
+	for range 3 {
+		entered = append(entered, <-channel.entered)
+	}
+	close(channel.free)
+	empty(t, broker)
+	slices.Sort(entered)
+	if diff := cmp.Diff([]string{"finding1/open/1", "finding2/open/1", "finding3/open/1"}, entered); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestStoppingLeavesTheAlertToTheNextWithoutAFailure(t *testing.T) {
+	t.Parallel()
+	broker, rows := natstest.New(t), &ledger{}
+	channel := &slow{entered: make(chan string), free: make(chan struct{})}
+	publish(t, broker, alert(1))
+	source := broker.Alerts(t)
+	stop := start(t, notify.Config{Source: source, Deliveries: rows, Channels: []notify.Channel{channel}})
+	<-channel.entered
+	stop()
+	if err := source.Close(); err != nil { // gives back what came and was not fetched
+		t.Fatal(err)
+	}
+	if got := rows.all(); len(got) != 0 {
+		t.Errorf("records %+v, want none: nothing failed", got)
+	}
+	r := newReceiver(t, 200)
+	start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{webhook(t, r.URL)}})
+	empty(t, broker)
+	if diff := cmp.Diff([]string{"finding1/open/1"}, r.got()); diff != "" {
+		t.Errorf("ids (-want +got):\n%s", diff)
+	}
+}
+
+func TestConfigSaysEverythingThatIsWrong(t *testing.T) {
+	w := named(t, "same", "http://127.0.0.1")
+	_, err := notify.New(notify.Config{Channels: []notify.Channel{w, w}})
+	for _, want := range []string{"source", "record", `"same"`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want it to name %s", err, want)
+		}
+	}
+}
