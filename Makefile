@@ -72,5 +72,23 @@ $(GOLANGCI_BIN):
 	@echo "golangci-lint $(GOLANGCI): building …" >&2
 	@cd $(or $(TMPDIR),/tmp) && GOBIN=$(dir $@) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
 
+golden: need-go engine ## rewrite golden files (look at the difference before committing it)
+	@$(GO) test ./query -update
+	@$(GO) test ./internal/clickhouse -run ClusterRendering -update
+	@$(GO) test ./cmd/m2mwatch -run TestScripts -update
+
+generate: golden ## schemas/openapi.yaml is generated from the code
+
+FUZZTIME ?= 30s
+fuzz: need-go engine ## each fuzz target for FUZZTIME (30s)
+	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$dir/*_test.go | sed 's/func //'); do \
+	    echo "$$dir $$target"; $(GO) test $$dir -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) >/tmp/m2mwatch-fuzz.$$$$ 2>&1 \
+	      || { cat /tmp/m2mwatch-fuzz.$$$$; rm -f /tmp/m2mwatch-fuzz.$$$$; exit 1; }; rm -f /tmp/m2mwatch-fuzz.$$$$; \
+	  done; done
+
+bench: need-go engine ## benchmarks of every package
+	@$(GO) test -run '^$$' -bench . -benchmem $(ARGS) ./...
+
 clean: ## remove what was built here
 	@rm -rf bin

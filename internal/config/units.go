@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,8 +34,8 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 
 // MarshalText writes the largest unit that divides the size.
 func (b Bytes) MarshalText() ([]byte, error) {
-	for i := len(byteUnits) - 1; i >= 0; i-- {
-		if u := byteUnits[i]; b != 0 && int64(b)%u.factor == 0 {
+	for _, u := range slices.Backward(byteUnits) {
+		if b != 0 && int64(b)%u.factor == 0 {
 			return []byte(strconv.FormatInt(int64(b)/u.factor, 10) + u.suffix), nil
 		}
 	}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/m2mwatch/m2mwatch/internal/apiclient"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+func newFindings(inv *invocation) *cobra.Command {
+	cmd := &cobra.Command{Use: "findings", Short: "What the rules found"}
+	cmd.AddCommand(newFindingsList(inv), newFindingsShow(inv))
+	return cmd
+}
+
+func newFindingsList(inv *invocation) *cobra.Command {
+	var (
+		q      apiclient.FindingQuery
+		asJSON bool
+	)
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List findings, the last active first",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := inv.client()
+			if err != nil {
+				return err
+			}
+			page, err := client.Findings(cmd.Context(), q)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(inv.stdout, page)
+			}
+			return writeFindings(inv, page)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&q.Tenant, "tenant", "", "of this tenant")
+	f.StringVar(&q.RuleID, "rule", "", "of this rule, such as MI-02")
+	f.StringVar(&q.State, "state", "open", "open or withdrawn; empty for both")
+	f.StringVar(&q.Level, "level", "", "of this level")
+	f.StringVar(&q.From, "from", "", "active since: RFC 3339, a date, or 24h, 7d ago")
+	f.StringVar(&q.To, "to", "", "active before")
+	f.IntVar(&q.Limit, "limit", 100, "at most this many")
+	f.StringVar(&q.Cursor, "cursor", "", "continue a listing")
+	f.BoolVar(&asJSON, "json", false, "JSON as the API answers it")
+	return cmd
+}
+
+func writeFindings(inv *invocation, page schemas.FindingPage) error {
+	if len(page.Findings) == 0 {
+		fmt.Fprintln(inv.stderr, "no findings")
+		return nil
+	}
+	w := table(inv.stdout)
+	fmt.Fprintln(w, "ID\tLEVEL\tSTATE\tRULE\tTENANT\tIDENTITY\tCOUNT\tLAST\tWHAT")
+	for _, f := range page.Findings {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
+			f.ID, f.Level, f.State, f.RuleID, f.Tenant, f.Identity, f.Count, clock(f.Last), f.Title)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if page.Next != "" {
+		fmt.Fprintf(inv.stderr, "more: --cursor %s\n", page.Next)
+	}
+	return nil
+}
+
+func newFindingsShow(inv *invocation) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show ID",
+		Short: "Show one finding with its evidence",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("%w: findings show takes one id (see `m2mwatch findings list`)", errUsage)
+			}
+			client, err := inv.client()
+			if err != nil {
+				return err
+			}
+			f, err := client.Finding(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(inv.stdout, f)
+			}
+			return writeFinding(inv.stdout, f)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "JSON as the API answers it")
+	return cmd
+}
+
+// writeFinding tells a finding as a person would ask for it: what, who, since
+// when, against what is normal, and what may explain it.
+func writeFinding(out io.Writer, f schemas.Finding) error {
+	w := table(out)
+	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row("finding", "%s", f.ID)
+	row("rule", "%s  %s", f.RuleID, f.Title)
+	row("level", "%s", f.Level)
+	row("state", "%s", f.State)
+	row("tenant", "%s", f.Tenant)
+	row("identity", "%s%s", f.Identity, named(f.Evidence.ClientName))
+	row("what", "%s", f.Evidence.Summary)
+	row("since", "%s", clock(f.First))
+	row("last", "%s", clock(f.Last))
+	row("count", "%d", f.Count)
+	row("normal", "%.0f successes a day", f.Evidence.NormalPerDay)
+	if f.Evidence.LastSuccess != nil {
+		row("last success", "%s", clock(*f.Evidence.LastSuccess))
+	}
+	row("networks", "%s", strings.Join(f.Evidence.Networks, " "))
+	for _, cause := range sortedKeys(f.Evidence.Causes) {
+		row("cause", "%s (%d)", cause, f.Evidence.Causes[cause])
+	}
+	for _, r := range f.Evidence.Related {
+		row("related", "%s  %s  %s", clock(r.Time), r.Title, r.LogID)
+	}
+	for _, id := range f.Evidence.LogIDs {
+		row("event", "%s", id)
+	}
+	return w.Flush()
+}
+
+func named(name string) string {
+	if name == "" {
+		return ""
+	}
+	return " (" + name + ")"
+}
+
+func sortedKeys(m map[string]uint64) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

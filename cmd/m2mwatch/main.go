@@ -1,0 +1,99 @@
+// Command m2mwatch watches the machine users of an Auth0 tenant.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == clickhouse.EngineCommand {
+		os.Exit(clickhouse.EngineMain(os.Args[2:]))
+	}
+	os.Exit(run(os.Args, os.Environ(), os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+// invocation is what a command gets from outside: the code below main reads
+// nothing else of the process.
+type invocation struct {
+	name           string // how the program was called, for commands to copy
+	environ        []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	config         string // --config
+	data           string // --data; "" where it was not given
+}
+
+// errUsage is wrapped by errors about how a command was called.
+var errUsage = errors.New("usage")
+
+func run(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	inv := &invocation{name: args[0], environ: environ, stdin: stdin, stdout: stdout, stderr: stderr}
+	root := newRoot(inv)
+	root.SetArgs(args[1:])
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(stderr, "m2mwatch:", err)
+	if errors.Is(err, errUsage) {
+		return exitUsage
+	}
+	return exitError
+}
+
+func newRoot(inv *invocation) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "m2mwatch",
+		Short: "Watches the machine users of an Auth0 tenant",
+		Long: `m2mwatch receives the log stream of an Auth0 tenant, tells machine activity from human
+activity, stores it, and finds what is wrong with it: failed M2M logins first.
+
+Settings come from a file (--config), the environment (M2MWATCH_…) and flags, the later over
+the earlier.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w: %w (see %s --help)", errUsage, err, c.CommandPath())
+	})
+	root.PersistentFlags().StringVar(&inv.config, "config", lookup(inv.environ, "M2MWATCH_CONFIG"), "configuration file, YAML")
+	root.PersistentFlags().StringVar(&inv.data, "data", "", `data directory (default "data")`)
+	root.AddCommand(
+		newUp(inv), newStage(inv, stageIngest), newStage(inv, stageProcess), newStage(inv, stageQuery),
+		newDemo(inv), newImport(inv), newFindings(inv), newStatus(inv), newVersion(inv),
+	)
+	return root
+}
+
+// lookup is the value of a name in an environment, "" where it is not set.
+func lookup(environ []string, name string) string {
+	for _, pair := range environ {
+		if len(pair) > len(name) && pair[len(name)] == '=' && pair[:len(name)] == name {
+			return pair[len(name)+1:]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/m2mwatch/m2mwatch/internal/apiclient"
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/internal/datadir"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files of the scripts")
+
+// engineLibrary is where the engine is; a script's HOME is no place to look.
+func engineLibrary(t *testing.T) string {
+	t.Helper()
+	path, err := clickhouse.FindLibrary(os.Getenv("M2MWATCH_ENGINE_LIBRARY"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestScripts(t *testing.T) {
+	library := engineLibrary(t)
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"settled": scriptSettled},
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("M2MWATCH_ENGINE_LIBRARY", library)
+			e.Setenv("TZ", "UTC")
+			return nil
+		},
+	})
+}
+
+// scriptSettled waits until the instance in a data directory is up and has
+// stored and judged everything that it accepted.
+func scriptSettled(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: settled DIR")
+	}
+	dir := ts.MkAbs(args[0])
+	client, err := apiclient.New(apiclient.Config{Socket: datadir.Socket(dir), DataDir: dir})
+	ts.Check(err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	ts.Check(poll(ctx, func() (bool, error) {
+		s, err := client.Status(ctx)
+		return err == nil && s.Pending != nil && *s.Pending == 0 && s.Uncorrelated == 0, nil
+	}))
+}
+
+// readmeCommand finds what the README tells a reader to type.
+var readmeCommand = regexp.MustCompile("(?m)(?:^ *|`)((?:bin/m2mwatch|make|curl) [^`\n]+)")
+
+// TestREADMECommandsRun runs what the README tells a reader to type about a
+// real tenant, in its order. make's targets are only checked to be there: one
+// of them runs this test.
+func TestREADMECommandsRun(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	writeFiles(t, map[string]string{
+		"acme.secret":   testSecret + "\n",
+		"m2mwatch.yaml": fence(t, string(readme), "yaml") + "api: {tokens: [{name: readme, token: " + testToken + "}]}\n",
+		"FILE":          history(3),
+	})
+	var i *instance
+	ran := map[string]bool{}
+	for _, m := range readmeCommand.FindAllStringSubmatch(strings.ReplaceAll(string(readme), " && ", "`\n`"), -1) {
+		command := m[1]
+		words := strings.Fields(command)
+		switch {
+		case words[0] == "make":
+			checkMakeTargets(t, string(makefile), words[1:])
+		case words[0] == "bin/m2mwatch" && words[1] == "up":
+			i = startProgram(t, nil, append(replace(words[1:], "0.0.0.0:8081", "127.0.0.1:0"), "--listen", "127.0.0.1:0", "--log-format", "json")...)
+		case words[0] == "bin/m2mwatch":
+			runCommand(t, programPath(t), words[1:]...)
+		case words[0] == "curl":
+			url := strings.Trim(words[len(words)-1], "'")
+			_, path, _ := strings.Cut(url, "127.0.0.1:8080")
+			i.mustGet(path, &struct{}{})
+		}
+		ran[words[0]+" "+words[1]] = true
+	}
+	for _, want := range []string{"make demo", "make test", "bin/m2mwatch up", "bin/m2mwatch status", "bin/m2mwatch findings", "bin/m2mwatch import"} {
+		if !ran[want] {
+			t.Errorf("the README no longer says %q, or this test no longer finds it", want)
+		}
+	}
+	i.settle()
+	if n := i.counts()["seccft"]; n != 3 {
+		t.Errorf("%d events imported, want 3", n)
+	}
+	i.interrupt()
+}
+
+func history(n int) string {
+	var b strings.Builder
+	for k := range n {
+		_, raw := record(k, epoch, "seccft", "client-a", "192.0.2")
+		b.WriteString(raw + "\n")
+	}
+	return b.String()
+}
+
+// fence returns the content of the first fenced block of a language, without
+// its indent.
+func fence(t *testing.T, text, language string) string {
+	t.Helper()
+	m := regexp.MustCompile("(?s)( *)```" + language + "\n(.*?)\n *```").FindStringSubmatch(text)
+	if m == nil {
+		t.Fatalf("no %s block", language)
+	}
+	var b strings.Builder
+	for line := range strings.Lines(m[2]) {
+		b.WriteString(strings.TrimPrefix(line, m[1]))
+	}
+	// Old samples: the retention of a real tenant would refuse them.
+	return b.String() + "\nstore: {retention: 0}\n"
+}
+
+func writeFiles(t *testing.T, files map[string]string) {
+	t.Helper()
+	for name, content := range files {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func replace(words []string, from, to string) []string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = strings.ReplaceAll(w, from, to)
+	}
+	return out
+}
+
+func checkMakeTargets(t *testing.T, makefile string, targets []string) {
+	t.Helper()
+	for _, target := range targets {
+		if !strings.Contains(makefile, "\n"+target+":") {
+			t.Errorf("make %s: no such target", target)
+		}
+	}
+}
+
+func runCommand(t *testing.T, name string, args ...string) {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Errorf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/m2mwatch/m2mwatch/ingest"
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/internal/config"
+	"github.com/m2mwatch/m2mwatch/internal/datadir"
+	"github.com/m2mwatch/m2mwatch/internal/httpserver"
+	"github.com/m2mwatch/m2mwatch/internal/nats"
+	"github.com/m2mwatch/m2mwatch/processor"
+	schemasql "github.com/m2mwatch/m2mwatch/schemas/clickhouse"
+)
+
+// stopLimit is how long everything together may take to stop.
+const stopLimit = 3 * time.Second
+
+// serveOptions say which part of the pipeline a process is.
+type serveOptions struct {
+	stages  []stage
+	purpose datadir.Purpose
+	outside bool // refuse embedded servers
+}
+
+func (o serveOptions) has(s stage) bool { return slices.Contains(o.stages, s) }
+
+// server is one process: what it was told and what it has opened. Fields are
+// set by start, in order; a stage that is not here leaves its fields nil.
+type server struct {
+	inv    *invocation
+	cfg    *config.Config
+	origin config.Origin
+	opts   serveOptions
+
+	log      *slog.Logger
+	registry *prometheus.Registry
+	health   *httpserver.Health
+	life     *lifecycle
+	killAt   func(point string)
+
+	dir     *datadir.Dir
+	engine  *clickhouse.Engine // nil with an outside ClickHouse
+	broker  *nats.Conn
+	writeDB *clickhouse.DB
+	readDB  *clickhouse.DB
+
+	tenants *ingest.TenantSet
+	tokens  *httpserver.TokenSet
+
+	publisher *nats.Publisher
+	processor *processor.Processor
+
+	address        string // where the API listens, once it does
+	webhookAddress string
+}
+
+func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts serveOptions) (*server, error) {
+	killAt, err := killPoint(inv.environ)
+	if err != nil {
+		return nil, err
+	}
+	log := newLogger(inv, cfg.Log)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return &server{
+		inv: inv, cfg: cfg, origin: origin, opts: opts,
+		log: log, registry: registry, health: &httpserver.Health{}, life: newLifecycle(log), killAt: killAt,
+		tenants: &ingest.TenantSet{}, tokens: &httpserver.TokenSet{},
+	}, nil
+}
+
+// start brings everything up, servers first, the webhook last: nothing is
+// taken in before it can be kept.
+func (s *server) start(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{
+		s.openDir, s.applyConfig, s.openStore, s.openBroker, s.startProcess, s.startListeners, s.watchConfig,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	s.log.Info("ready", "listen", s.address, "webhook_listen", s.webhookAddress, "stages", s.opts.stages)
+	return nil
+}
+
+func (s *server) stop() { s.life.stop(stopLimit) }
+
+// openDir takes the data directory where this process needs one: for embedded
+// servers, or for the API's socket and token.
+func (s *server) openDir(context.Context) error {
+	if s.opts.outside && !s.opts.has(stageQuery) {
+		return nil
+	}
+	dir, err := datadir.Open(s.cfg.Data, s.opts.purpose)
+	if err != nil {
+		return err
+	}
+	s.dir = dir
+	s.life.closes("data directory", dir)
+	return nil
+}
+
+func (s *server) openStore(ctx context.Context) error {
+	if !s.opts.has(stageProcess) && !s.opts.has(stageQuery) {
+		return nil
+	}
+	writer, reader, err := s.storeConfigs(ctx)
+	if err != nil {
+		return err
+	}
+	if s.opts.has(stageProcess) {
+		if err := s.openWriter(ctx, writer); err != nil {
+			return err
+		}
+	}
+	if s.opts.has(stageQuery) {
+		if s.readDB, err = clickhouse.Connect(ctx, reader); err != nil {
+			return err
+		}
+		s.life.closes("store, reading", s.readDB)
+	}
+	return nil
+}
+
+// storeConfigs says how to connect for writing and for reading. The embedded
+// engine has a user for each; an outside server's URL names the one it gives.
+func (s *server) storeConfigs(ctx context.Context) (writer, reader clickhouse.Config, err error) {
+	if url := s.cfg.ClickHouse.URL; url != "" {
+		c := clickhouse.Config{URL: url}
+		if !urlNamesDatabase(url) {
+			c.Database = s.cfg.ClickHouse.Database
+		}
+		return c, c, nil
+	}
+	explicit := s.cfg.ClickHouse.Library
+	if explicit == "" {
+		explicit = lookup(s.inv.environ, "M2MWATCH_ENGINE_LIBRARY")
+	}
+	library, err := clickhouse.FindLibrary(explicit)
+	if err != nil {
+		return writer, reader, err
+	}
+	s.engine, err = clickhouse.StartEngine(ctx, clickhouse.EngineConfig{
+		Dir: s.dir.ClickHouse(), Library: library, MemoryLimit: int64(s.cfg.ClickHouse.Memory),
+		Logger: s.log, Registerer: s.registry,
+	})
+	if err != nil {
+		return writer, reader, err
+	}
+	s.life.closes("embedded clickhouse", s.engine)
+	writer, reader = s.engine.Options(clickhouse.RoleApp), s.engine.Options(clickhouse.RoleAPI)
+	writer.Database, reader.Database = s.cfg.ClickHouse.Database, s.cfg.ClickHouse.Database
+	return writer, reader, nil
+}
+
+func (s *server) openWriter(ctx context.Context, c clickhouse.Config) error {
+	db, err := clickhouse.Connect(ctx, c)
+	if err != nil {
+		return err
+	}
+	s.writeDB = db
+	s.life.closes("store", db)
+	applied, err := clickhouse.Migrate(ctx, db, schemasql.Migrations, clickhouse.MigrateOptions{})
+	if err != nil {
+		return err
+	}
+	if len(applied) > 0 {
+		s.log.Info("store migrated", "applied", applied)
+	}
+	if err := clickhouse.ApplyRetention(ctx, db, int(s.cfg.Store.Retention)); err != nil {
+		return err
+	}
+	s.health.Add("clickhouse", db.Ping)
+	return nil
+}
+
+func (s *server) openBroker(ctx context.Context) error {
+	c := s.cfg.NATS
+	cfg := nats.Config{
+		URL: c.URL, CredsFile: c.CredsFile, User: c.User, Password: c.Password.Reveal(),
+		CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, Logger: s.log, Registerer: s.registry,
+	}
+	if c.URL == "" {
+		if s.opts.outside { // a query stage that was told of no broker
+			return nil
+		}
+		embedded, err := nats.StartServer(nats.ServerConfig{Dir: s.dir.NATS(), MaxPayload: int(c.MaxPayload), Logger: s.log})
+		if err != nil {
+			return err
+		}
+		s.life.closes("embedded nats", embedded)
+		cfg.Server = embedded
+	}
+	broker, err := nats.Connect(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	s.broker = broker
+	s.life.closes("nats connection", broker)
+	s.health.Add("nats", s.checkBroker)
+	return s.declareStreams(ctx)
+}
+
+func (s *server) declareStreams(ctx context.Context) error {
+	if s.opts.outside && s.opts.has(stageQuery) {
+		return nil // it only asks how much is waiting
+	}
+	return s.broker.Declare(ctx, nats.Limits{
+		Replicas:    s.cfg.NATS.Replicas,
+		LogsBytes:   int64(s.cfg.NATS.LogsBytes),
+		DeadBytes:   int64(s.cfg.NATS.DeadBytes),
+		AlertsBytes: int64(s.cfg.NATS.AlertsBytes),
+		AckWait:     s.ackWait(),
+	})
+}
+
+// ackWait is after how long what a dead reader held comes again. With a broker
+// of our own there is no other reader, and a start after a crash waits for it;
+// 0 is the default for outside ones.
+func (s *server) ackWait() time.Duration {
+	if s.cfg.NATS.URL == "" {
+		return 5 * time.Second
+	}
+	return 0
+}
+
+func (s *server) checkBroker(context.Context) error {
+	if !s.broker.Connected() {
+		return errors.New("not connected")
+	}
+	return nil
+}
+
+func (s *server) applyConfig(context.Context) error { return s.applyReloadable(s.cfg) }
+
+// watchConfig applies changes of the configuration's files.
+func (s *server) watchConfig(context.Context) error {
+	if s.origin.File == "" {
+		return nil
+	}
+	r := newReloader(s.origin, s.cfg, s.log, func(c *config.Config) {
+		if err := s.applyReloadable(c); err != nil {
+			s.log.Error("apply changed configuration", "error", err)
+		}
+	})
+	s.life.run("configuration watch", r.Run)
+	return nil
+}
+
+// applyReloadable puts into force what may change without a restart.
+func (s *server) applyReloadable(c *config.Config) error {
+	secrets := map[string][]string{}
+	for _, t := range c.Tenants {
+		for _, secret := range t.Secrets {
+			secrets[t.Name] = append(secrets[t.Name], secret.Reveal())
+		}
+	}
+	s.tenants.Store(secrets)
+	tokens, err := s.apiTokens(c)
+	if err != nil {
+		return err
+	}
+	s.tokens.Replace(tokens)
+	return nil
+}
+
+// apiTokens are the configured ones, or else the one of the data directory,
+// which is printed when this call made it.
+func (s *server) apiTokens(c *config.Config) ([]httpserver.Token, error) {
+	var tokens []httpserver.Token
+	for _, t := range c.API.Tokens {
+		tokens = append(tokens, httpserver.NewToken(t.Name, t.Token.Reveal()))
+	}
+	if len(tokens) > 0 || s.dir == nil || !s.opts.has(stageQuery) {
+		return tokens, nil
+	}
+	hash, made, err := s.dir.APIToken()
+	if err != nil {
+		return nil, err
+	}
+	if made != "" {
+		fmt.Fprintf(s.inv.stderr, "API token, shown this once and kept as a hash: %s\n", made)
+	}
+	return []httpserver.Token{{Name: "first", Hash: hash}}, nil
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/internal/nats"
+	"github.com/m2mwatch/m2mwatch/processor"
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/processor/notify"
+)
+
+// startProcess starts everything that reads LOGS, the store's touches and
+// ALERTS. Notify starts first and stops last, so that what the correlator
+// still publishes finds its reader.
+func (s *server) startProcess(context.Context) error {
+	if !s.opts.has(stageProcess) && !s.opts.has(stageIngest) {
+		return nil
+	}
+	var err error
+	if s.publisher, err = nats.NewPublisher(s.broker, nats.PublisherConfig{}); err != nil {
+		return err
+	}
+	if !s.opts.has(stageProcess) {
+		return nil
+	}
+	rules, err := detect.Parse(processor.Rules())
+	if err != nil {
+		return fmt.Errorf("load rules: %w", err)
+	}
+	if err := s.startNotify(); err != nil {
+		return err
+	}
+	if err := s.startCorrelator(rules); err != nil {
+		return err
+	}
+	return s.startProcessor(rules)
+}
+
+func (s *server) startProcessor(rules *detect.Set) error {
+	source, err := nats.NewLogsSource(s.broker)
+	if err != nil {
+		return err
+	}
+	s.life.closes("source of logs", source)
+	s.processor, err = processor.New(processor.Config{
+		Source: source, Store: clickhouse.NewWriter(s.writeDB), Dead: s.publisher, Matcher: rules,
+		Logger: s.log, Registerer: s.registry, At: s.at("processor."),
+		Retention: s.cfg.Store.Retention.Duration(),
+		AckWait:   s.ackWait(),
+		FlushRows: s.cfg.Processor.FlushRows, FlushBytes: int(s.cfg.Processor.Memory) / 4,
+	})
+	if err != nil {
+		return err
+	}
+	s.life.run("processor", s.processor.Run)
+	return nil
+}
+
+// embeddedLease is short: where the broker is in this process there is no
+// other holder, and only a start after a crash has to wait for it.
+const embeddedLease = 3 * time.Second
+
+func (s *server) startCorrelator(rules *detect.Set) error {
+	lease := nats.LeaseConfig{Logger: s.log}
+	if s.cfg.NATS.URL == "" {
+		lease.TTL = embeddedLease
+	}
+	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
+		Store: clickhouse.NewFindingStore(s.writeDB), Alerts: s.publisher, Lease: nats.NewLease(s.broker, lease), Rules: rules,
+		Logger: s.log, Registerer: s.registry, At: s.at("correlator."),
+	})
+	if err != nil {
+		return err
+	}
+	s.life.run("correlator", c.Run)
+	return nil
+}
+
+func (s *server) startNotify() error {
+	source, err := nats.NewAlertsSource(s.broker)
+	if err != nil {
+		return err
+	}
+	s.life.closes("source of alerts", source)
+	cfg := notify.Config{
+		Source: source, Deliveries: clickhouse.NewFindingStore(s.writeDB),
+		Logger: s.log, Registerer: s.registry, At: s.at("notify."),
+	}
+	if hook := s.cfg.Notify.Webhook; hook.URL != "" {
+		channel, err := notify.NewWebhook(notify.WebhookConfig{URL: hook.URL, Secrets: []string{hook.Secret.Reveal()}})
+		if err != nil {
+			return err
+		}
+		cfg.Channels = append(cfg.Channels, channel)
+	}
+	notifier, err := notify.New(cfg)
+	if err != nil {
+		return err
+	}
+	s.life.run("notify", notifier.Run)
+	return nil
+}
