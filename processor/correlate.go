@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -106,6 +107,31 @@ func (j *job) periods() (from, to time.Time) {
 	return j.rule.Period(j.first), j.rule.PeriodEnd(j.last.Add(time.Hour + j.rule.Reach()))
 }
 
+// correlateSome correlates a job, in halves where the store says that it is too
+// much at once. One key that is too much alone is left out, loudly: it must not
+// hold up all others for ever. Its findings stay as they are.
+func (c *Correlator) correlateSome(ctx context.Context, j job, v *versions) error {
+	err := c.correlate(ctx, j, v.next())
+	switch {
+	case !errors.Is(err, schemas.ErrQueryTooLarge):
+		return err
+	case len(j.keys) == 1:
+		c.metrics.leftOut.Inc()
+		c.cfg.Logger.Error("a key has more matches than one query may read and is left out: give the store more memory (clickhouse.memory)",
+			"rule_id", j.rule.Code, "tenant", j.tenant, "key", j.keys[0], "error", err)
+		return nil
+	}
+	half := len(j.keys) / 2
+	for _, keys := range [][]string{j.keys[:half], j.keys[half:]} {
+		part := j
+		part.keys = keys
+		if err := c.correlateSome(ctx, part, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // correlate makes the stored findings of a job's keys and periods those that
 // the stored events give.
 func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
@@ -118,7 +144,7 @@ func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
 	if err != nil {
 		return err
 	}
-	stored, err := c.cfg.Store.Findings(ctx, j.tenant, j.rule.ID, j.keys, from, to)
+	stored, err := c.cfg.Store.Findings(ctx, j.tenant, j.rule.Code, j.keys, from, to)
 	if err != nil {
 		return fmt.Errorf("read the stored findings: %w", err)
 	}

@@ -79,8 +79,8 @@ func (c *Correlator) details(ctx context.Context, j *job, rows []schemas.Correla
 func newFinding(j *job, row schemas.CorrelationRow, ver uint64) schemas.Finding {
 	period := milli(row.Period)
 	f := schemas.Finding{
-		ID:       schemas.FindingID(j.rule.ID, j.tenant, row.Key, period),
-		RuleID:   j.rule.ID,
+		ID:       schemas.FindingID(j.rule.Code, j.tenant, row.Key, period),
+		RuleID:   j.rule.Code,
 		Title:    j.rule.Title,
 		Tenant:   j.tenant,
 		Key:      row.Key,

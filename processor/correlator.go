@@ -218,8 +218,8 @@ func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err er
 	}
 	began := time.Now()
 	for _, j := range c.jobs(touches) {
-		if err := c.correlate(ctx, j, v.next()); err != nil {
-			return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", j.rule.ID, j.tenant, len(j.keys), err)
+		if err := c.correlateSome(ctx, j, v); err != nil {
+			return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", j.rule.Code, j.tenant, len(j.keys), err)
 		}
 	}
 	if err := c.cfg.Store.MarkTouched(ctx, correlatorReader, ids); err != nil {
@@ -238,6 +238,7 @@ type correlatorMetrics struct {
 	findings *prometheus.CounterVec
 	errors   prometheus.Counter
 	seconds  prometheus.Histogram
+	leftOut  prometheus.Counter
 	leads    prometheus.Gauge
 	up       prometheus.Gauge
 }
@@ -251,6 +252,7 @@ func newCorrelatorMetrics(r prometheus.Registerer) (*correlatorMetrics, error) {
 		touches:  prometheus.NewCounter(prometheus.CounterOpts(opts("touches_total", "Touches that were read and done."))),
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts(opts("findings_total", "Findings written, by rule and change (opened, withdrawn, updated).")), []string{"rule_id", "change"}),
 		errors:   prometheus.NewCounter(prometheus.CounterOpts(opts("errors_total", "Recomputations that failed and are tried again."))),
+		leftOut:  prometheus.NewCounter(prometheus.CounterOpts(opts("keys_left_out_total", "Keys that were not judged, because their matches are more than one query may read."))),
 		leads:    prometheus.NewGauge(prometheus.GaugeOpts(opts("leads", "1 while this process holds the lease."))),
 		up:       prometheus.NewGauge(prometheus.GaugeOpts(opts("up", "0 while the store or the broker is away."))),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -262,7 +264,7 @@ func newCorrelatorMetrics(r prometheus.Registerer) (*correlatorMetrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.touches, m.findings, m.errors, m.leads, m.up, m.seconds} {
+	for _, c := range []prometheus.Collector{m.touches, m.findings, m.errors, m.leftOut, m.leads, m.up, m.seconds} {
 		errs = append(errs, r.Register(c))
 	}
 	return m, errors.Join(errs...)

@@ -230,9 +230,9 @@ func TestFindingSaysWhatHappened(t *testing.T) {
 	b.correlateAll()
 	got := b.findings("acme")
 	last := moment.Add(-6*24*time.Hour + 279*30*time.Minute)
-	id := schemas.FindingID(b.rule.ID, "acme", "billing", moment.Truncate(24*time.Hour))
+	id := schemas.FindingID(b.rule.Code, "acme", "billing", moment.Truncate(24*time.Hour))
 	want := []schemas.Finding{{
-		ID: id, RuleID: b.rule.ID, Title: "A working client started failing", Tenant: "acme", Key: "billing", Identity: "app:billing",
+		ID: id, RuleID: b.rule.Code, Title: "A working client started failing", Tenant: "acme", Key: "billing", Identity: "app:billing",
 		Level: schemas.LevelHigh, State: schemas.StateOpen, First: moment, Last: moment.Add(8 * time.Minute), Count: 9,
 		Period: moment.Truncate(24 * time.Hour), Changes: 1, Source: schemas.SourceStream,
 		Evidence: schemas.Evidence{

@@ -14,6 +14,10 @@ var ErrRefused = errors.New("refused by the store")
 // nothing was stored, and nothing older was dropped to make room.
 var ErrFull = errors.New("the stream is full")
 
+// ErrQueryTooLarge is wrapped when a query would take more memory than one
+// query may: it will again, unless it is asked for less.
+var ErrQueryTooLarge = errors.New("the query is too large")
+
 // ErrNotFound is wrapped when what was asked for by name is not there.
 var ErrNotFound = errors.New("not found")
 

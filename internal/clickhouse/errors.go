@@ -15,6 +15,7 @@ import (
 // Codes of the server's exceptions that are read here.
 const (
 	codeNoSuchPart       = 232
+	codeMemory           = 241
 	codeViolated         = 469
 	codeMissingParameter = 456
 	codeBadParameter     = 457
@@ -65,6 +66,9 @@ func queryError(ctx context.Context, attempt string, err error) error {
 		return fmt.Errorf("%s: %w", attempt, cause)
 	}
 	if e, ok := errors.AsType[*ch.Exception](err); ok {
+		if tooLarge(e) {
+			return fmt.Errorf("%s: %w: %s", attempt, schemas.ErrQueryTooLarge, exceptionText(e))
+		}
 		return fmt.Errorf("%s: %s", attempt, exceptionText(e))
 	}
 	return fmt.Errorf("%s: %s", attempt, clip(err.Error(), maxErrorText))
@@ -84,6 +88,12 @@ func contextError(ctx context.Context, err error) error {
 		return context.DeadlineExceeded
 	}
 	return nil
+}
+
+// tooLarge tells a query over its own limit from one that met a server whose
+// memory others have taken: the code is the same.
+func tooLarge(e *ch.Exception) bool {
+	return e.Code == codeMemory && strings.HasPrefix(e.Message, "Query memory limit exceeded")
 }
 
 // isException tells whether the server answered with this code.

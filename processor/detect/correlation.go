@@ -14,6 +14,7 @@ import (
 // per key, within a time span. Query says exactly what it finds.
 type Correlation struct {
 	ID     string
+	Code   string // what people call it and findings carry as rule_id: MI-02
 	Name   string
 	Title  string
 	Status string
@@ -115,6 +116,7 @@ func parseCorrelation(d *document) *pending {
 	p := &pending{reporter: d.reporter}
 	p.File, p.Line = d.file, d.node.Line
 	p.ID, p.Name, p.Title, p.Status = d.id(), d.name(), d.needText("title"), d.status()
+	p.Code = d.code(p.ID)
 	p.Level, p.Tags = d.level(), d.texts("tags")
 	d.ignore(prose...)
 	p.readCount(d)

@@ -117,6 +117,9 @@ func (p *parser) unique() {
 	}
 	for _, c := range p.correlations {
 		once(c.reporter, c.Line, "id", c.ID)
+		if c.Code != c.ID {
+			once(c.reporter, c.Line, "x-code", c.Code)
+		}
 		once(c.reporter, c.Line, "name", c.Name)
 	}
 }

@@ -79,6 +79,19 @@ func (d *document) name() string {
 	return name
 }
 
+// code is the short name of a correlation, MI-02, or its id where it has none.
+func (d *document) code(id string) string {
+	n := d.take("x-code")
+	if n == nil {
+		return id
+	}
+	code := d.scalar("x-code", n)
+	if !rulePattern.MatchString(code) {
+		d.on(n, "x-code: want up to 64 letters, digits, _ and -")
+	}
+	return code
+}
+
 func (d *document) status() string {
 	n := d.take("status")
 	s := d.scalar("status", n)

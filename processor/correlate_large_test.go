@@ -1,0 +1,59 @@
+package processor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// narrowStore is a store whose queries may read little: few keys at once, and
+// one key never.
+type narrowStore struct {
+	*clickhouse.FindingStore
+	most  int
+	never string
+}
+
+func (s *narrowStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
+	keys, _ := q.Params["keys"].([]string)
+	for _, k := range keys {
+		if len(keys) > s.most || k == s.never {
+			return nil, fmt.Errorf("correlate %d keys: %w", len(keys), schemas.ErrQueryTooLarge)
+		}
+	}
+	return s.FindingStore.Correlate(ctx, q)
+}
+
+// TestKeyThatIsTooMuchHoldsUpNoOther: what one query may not read is asked for
+// in parts, and one key that is too much alone is left out.
+func TestKeyThatIsTooMuchHoldsUpNoOther(t *testing.T) {
+	b := newBench(t)
+	for n := range 9 {
+		client := fmt.Sprint("client-", n)
+		b.insert(append(working(client, schemas.SourceStream), refused(client, 3, schemas.SourceStream)...)...)
+	}
+	stop := b.startOn(&narrowStore{FindingStore: b.store, most: 2, never: "client-4"}, b.broker.Publisher(b.t), nil)
+	defer stop()
+	b.settle()
+	found := map[string]bool{}
+	for _, f := range b.findings("acme") {
+		found[f.Key] = true
+	}
+	if len(found) != 8 || found["client-4"] {
+		t.Errorf("found %v, want every client but client-4", found)
+	}
+}
+
+// TestQueryOverItsLimitIsTold: the real store names a query that is too large.
+func TestQueryOverItsLimitIsTold(t *testing.T) {
+	b := newBench(t)
+	q := schemas.Query{SQL: `SELECT toString(number) AS key, toUInt64(0), toUInt64(0), toUInt64(0), toUInt64(0), CAST([], 'Array(String)'),
+		CAST([], 'Array(String)'), toUInt8(0), toUInt64(0), toFloat64(0), toUInt64(0) FROM numbers(10000000) ORDER BY cityHash64(number) SETTINGS max_memory_usage = 20000000`}
+	if _, err := b.store.Correlate(t.Context(), q); !errors.Is(err, schemas.ErrQueryTooLarge) {
+		t.Errorf("got %v, want ErrQueryTooLarge", err)
+	}
+}
