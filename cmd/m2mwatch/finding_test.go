@@ -115,7 +115,7 @@ type findingView struct {
 }
 
 func (i *instance) findings() []findingView {
-	i.t.Helper()
+	i.tb.Helper()
 	var page struct{ Findings []findingView }
 	i.mustGet("/v1/findings?tenant=acme", &page)
 	return page.Findings
@@ -183,11 +183,11 @@ func TestWorkingClientThatStopsIsFoundAndSent(t *testing.T) {
 }
 
 func (i *instance) postAll(records []string) {
-	i.t.Helper()
+	i.tb.Helper()
 	for batch := 0; batch < len(records); batch += 25 {
 		body := lines(records[batch:min(batch+25, len(records))]...)
 		if status, _, dead := i.post(body); status != http.StatusOK || dead != 0 {
-			i.t.Fatalf("got %d, %d dead", status, dead)
+			i.tb.Fatalf("got %d, %d dead", status, dead)
 		}
 	}
 }

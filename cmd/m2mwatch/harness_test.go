@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 
 // instance is one m2mwatch process.
 type instance struct {
-	t       *testing.T
+	tb      testing.TB
 	cmd     *exec.Cmd
 	api     string // base URL
 	webhook string // URL of acme's webhook
@@ -52,55 +52,55 @@ type instance struct {
 
 // startUp starts `m2mwatch up` on a data directory and returns when it is
 // ready. env is added to the environment.
-func startUp(t *testing.T, data string, env ...string) *instance {
-	t.Helper()
-	config := filepath.Join(t.TempDir(), "m2mwatch.yaml")
+func startUp(tb testing.TB, data string, env ...string) *instance {
+	tb.Helper()
+	config := filepath.Join(tb.TempDir(), "m2mwatch.yaml")
 	text := fmt.Sprintf("tenants: [{name: acme, secrets: [%q]}]\napi: {tokens: [{name: test, token: %q}]}\nstore: {retention: 0}\nclickhouse: {memory: 768MiB}\n", testSecret, testToken)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return startProgram(t, env, "up", "--config", config, "--data", data, "--listen", "127.0.0.1:0", "--log-format", "json")
+	return startProgram(tb, env, "up", "--config", config, "--data", data, "--listen", "127.0.0.1:0", "--log-format", "json")
 }
 
 // startProgram starts the program and waits for the line that says it is
 // ready, or for its end.
-func startProgram(t *testing.T, env []string, args ...string) *instance {
-	t.Helper()
-	i := &instance{t: t, exited: make(chan struct{})}
-	i.cmd = exec.Command(programPath(t), args...)
+func startProgram(tb testing.TB, env []string, args ...string) *instance {
+	tb.Helper()
+	i := &instance{tb: tb, exited: make(chan struct{})}
+	i.cmd = exec.Command(programPath(tb), args...)
 	i.cmd.Env = append(os.Environ(), env...)
 	stderr, err := i.cmd.StderrPipe()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := i.cmd.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ready := make(chan string, 1)
 	go i.follow(stderr, ready)
-	t.Cleanup(i.kill)
+	tb.Cleanup(i.kill)
 	select {
 	case listen := <-ready:
 		i.api = "http://" + listen
 		i.webhook = i.api + "/v1/logs/acme"
 	case <-i.exited:
-		t.Fatalf("the program ended before it was ready: %v\n%s", i.exitErr, i.log())
+		tb.Fatalf("the program ended before it was ready: %v\n%s", i.exitErr, i.log())
 	case <-time.After(time.Minute):
-		t.Fatalf("the program was not ready after a minute\n%s", i.log())
+		tb.Fatalf("the program was not ready after a minute\n%s", i.log())
 	}
 	return i
 }
 
 // programPath is this test binary under the program's name.
-func programPath(t *testing.T) string {
-	t.Helper()
+func programPath(tb testing.TB) string {
+	tb.Helper()
 	self, err := os.Executable()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "m2mwatch")
+	path := filepath.Join(tb.TempDir(), "m2mwatch")
 	if err := os.Symlink(self, path); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return path
 }
@@ -141,17 +141,17 @@ func (i *instance) kill() {
 
 // interrupt asks the process to stop and waits until it has.
 func (i *instance) interrupt() {
-	i.t.Helper()
+	i.tb.Helper()
 	if err := i.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		i.t.Fatal(err)
+		i.tb.Fatal(err)
 	}
 	select {
 	case <-i.exited:
 	case <-time.After(time.Minute):
-		i.t.Fatalf("the program did not stop\n%s", i.log())
+		i.tb.Fatalf("the program did not stop\n%s", i.log())
 	}
 	if i.exitErr != nil {
-		i.t.Errorf("the program stopped with %v\n%s", i.exitErr, i.log())
+		i.tb.Errorf("the program stopped with %v\n%s", i.exitErr, i.log())
 	}
 }
 
@@ -160,7 +160,7 @@ func (i *instance) interrupt() {
 func (i *instance) post(body []byte) (status int, accepted, dead int) {
 	request, err := http.NewRequest(http.MethodPost, i.webhook, bytes.NewReader(body))
 	if err != nil {
-		i.t.Error(err)
+		i.tb.Error(err)
 		return 0, 0, 0
 	}
 	request.Header.Set("Authorization", testSecret)
@@ -201,15 +201,15 @@ func (i *instance) get(path string, into any) error {
 }
 
 func (i *instance) mustGet(path string, into any) {
-	i.t.Helper()
+	i.tb.Helper()
 	if err := i.get(path, into); err != nil {
-		i.t.Fatal(err)
+		i.tb.Fatal(err)
 	}
 }
 
 // settle waits until everything accepted is stored and judged.
 func (i *instance) settle() {
-	i.t.Helper()
+	i.tb.Helper()
 	i.eventually("nothing pending and nothing uncorrelated", func() error {
 		var status struct{ Pending, Uncorrelated *int }
 		if err := i.get("/v1/status", &status); err != nil {
@@ -231,8 +231,8 @@ func show(n *int) string {
 
 // eventually polls until look returns nil, for two minutes at most.
 func (i *instance) eventually(what string, look func() error) {
-	i.t.Helper()
-	ctx, cancel := context.WithTimeout(i.t.Context(), 2*time.Minute)
+	i.tb.Helper()
+	ctx, cancel := context.WithTimeout(i.tb.Context(), 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -244,16 +244,16 @@ func (i *instance) eventually(what string, look func() error) {
 		select {
 		case <-tick.C:
 		case <-i.exited:
-			i.t.Fatalf("waiting for %s: the program ended: %v\n%s", what, i.exitErr, i.log())
+			i.tb.Fatalf("waiting for %s: the program ended: %v\n%s", what, i.exitErr, i.log())
 		case <-ctx.Done():
-			i.t.Fatalf("waiting for %s: %v\n%s", what, err, i.log())
+			i.tb.Fatalf("waiting for %s: %v\n%s", what, err, i.log())
 		}
 	}
 }
 
 // counts returns how many events of acme there are of each type, by the stats.
 func (i *instance) counts() map[string]int {
-	i.t.Helper()
+	i.tb.Helper()
 	var answer struct {
 		Rows []struct {
 			Type  string
@@ -271,7 +271,7 @@ func (i *instance) counts() map[string]int {
 // listed returns how often each log_id of acme comes when its events are paged
 // through.
 func (i *instance) listed(filter string) map[string]int {
-	i.t.Helper()
+	i.tb.Helper()
 	out := map[string]int{}
 	for cursor := ""; ; {
 		var page struct {
@@ -294,7 +294,7 @@ func (i *instance) listed(filter string) map[string]int {
 // checkOnce fails unless exactly the wanted log_ids are listed and counted,
 // each once.
 func (i *instance) checkOnce(want map[string]bool) {
-	i.t.Helper()
+	i.tb.Helper()
 	got := i.listed("")
 	var missing, strange, twice []string
 	for id := range want {
@@ -311,7 +311,7 @@ func (i *instance) checkOnce(want map[string]bool) {
 		}
 	}
 	if len(missing)+len(strange)+len(twice) > 0 {
-		i.t.Errorf("of %d: missing %d %.3q, not sent %d %.3q, listed twice %d %.3q",
+		i.tb.Errorf("of %d: missing %d %.3q, not sent %d %.3q, listed twice %d %.3q",
 			len(want), len(missing), clip(missing), len(strange), clip(strange), len(twice), clip(twice))
 	}
 	total := 0
@@ -319,7 +319,7 @@ func (i *instance) checkOnce(want map[string]bool) {
 		total += n
 	}
 	if total != len(want) {
-		i.t.Errorf("counted %d, want %d", total, len(want))
+		i.tb.Errorf("counted %d, want %d", total, len(want))
 	}
 }
 
