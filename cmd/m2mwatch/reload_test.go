@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestConfigurationReloadsWithoutRestart rotates a webhook secret, adds a
+// tenant, and shows that a broken file changes nothing.
+func TestConfigurationReloadsWithoutRestart(t *testing.T) {
+	dir := t.TempDir()
+	file, secretFile := filepath.Join(dir, "m2mwatch.yaml"), filepath.Join(dir, "acme.secret")
+	save := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const tokens = "api: {tokens: [{name: test, token: " + testToken + "}]}\n"
+	save(secretFile, "first-secret-value\n")
+	save(file, "tenants: [{name: acme, secret_files: [acme.secret]}]\n"+tokens)
+	i := startProgram(t, nil, "up", "--config", file, "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--log-format", "json")
+
+	// answers returns the webhook's status for a tenant and a secret.
+	answers := func(tenant, secret string) int {
+		t.Helper()
+		request, err := http.NewRequest(http.MethodPost, i.api+"/v1/logs/"+tenant, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+secret)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode
+	}
+	becomes := func(what string, want int, tenant, secret string) {
+		t.Helper()
+		i.eventually(what, func() error {
+			if got := answers(tenant, secret); got != want {
+				return fmt.Errorf("got %d, want %d", got, want)
+			}
+			return nil
+		})
+	}
+	if got := answers("acme", "first-secret-value"); got != http.StatusOK {
+		t.Fatalf("the first secret: got %d", got)
+	}
+	save(secretFile, "second-secret-value\n")
+	becomes("the second secret", http.StatusOK, "acme", "second-secret-value")
+	if got := answers("acme", "first-secret-value"); got != http.StatusUnauthorized {
+		t.Errorf("the first secret after its end: got %d", got)
+	}
+	save(file, "tenants: [{name: acme, secret_files: [acme.secret]}, {name: other, secrets: [others-secret-value]}]\n"+tokens)
+	becomes("the new tenant", http.StatusOK, "other", "others-secret-value")
+
+	save(file, "tenants: [{name: UPPER, secrets: [x]}]\n")
+	i.eventually("the refusal of a broken file", func() error {
+		if !strings.Contains(i.log(), "the changed configuration is not valid, the old one stays") {
+			return fmt.Errorf("not logged")
+		}
+		return nil
+	})
+	if got := answers("acme", "second-secret-value"); got != http.StatusOK {
+		t.Errorf("after a broken file: got %d", got)
+	}
+	for _, secret := range []string{"first-secret-value", "second-secret-value", "others-secret-value", testToken} {
+		if strings.Contains(i.log(), secret) {
+			t.Errorf("the log holds %s", secret)
+		}
+	}
+	i.interrupt()
+}
