@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -81,6 +82,7 @@ func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts s
 // start brings everything up, servers first, the webhook last: nothing is
 // taken in before it can be kept.
 func (s *server) start(ctx context.Context) error {
+	s.limitMemory()
 	for _, step := range []func(context.Context) error{
 		s.openDir, s.applyConfig, s.openStore, s.openBroker, s.startProcess, s.startListeners, s.watchConfig,
 	} {
@@ -90,6 +92,15 @@ func (s *server) start(ctx context.Context) error {
 	}
 	s.log.Info("ready", "listen", s.address, "webhook_listen", s.webhookAddress, "stages", s.opts.stages)
 	return nil
+}
+
+// limitMemory tells the collector how much this process is meant to take: what
+// ingest and a processor may hold, and room for what comes and goes with it.
+// It is no hard bound, and GOMEMLIMIT goes before it.
+func (s *server) limitMemory() {
+	if lookup(s.inv.environ, "GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(s.cfg.Ingest.Memory) + 2*int64(s.cfg.Processor.Memory) + 64<<20)
+	}
 }
 
 func (s *server) stop() { s.life.stop(stopLimit) }

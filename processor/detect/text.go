@@ -149,6 +149,8 @@ func span(ms uint64) string {
 		return plural(seconds/3600, "hour")
 	case seconds >= 60:
 		return plural(seconds/60, "minute")
+	case seconds < 1:
+		return "a moment"
 	}
 	return plural(seconds, "second")
 }
