@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -69,9 +70,12 @@ func (r *intake) dropDead() {
 	}
 }
 
-// publishDead stores one dead log.
+// publishDead stores one dead log. It goes on when the sender goes away: a log
+// of many MiB may take longer than the sender waits, and then the repeat must
+// find it stored. For each MiB it has a second more.
 func (r *intake) publishDead(raw []byte, masked bool, reason string) error {
-	ctx, cancel := context.WithTimeout(r.ctx, r.in.cfg.Limits.PublishTimeout)
+	timeout := r.in.cfg.Limits.PublishTimeout + time.Duration(len(raw)>>20)*time.Second
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), timeout)
 	defer cancel()
 	err := r.in.cfg.Publisher.PublishDead(ctx, schemas.Dead{
 		Tenant: r.tenant, Source: r.source, Time: r.in.cfg.Now().UTC(),

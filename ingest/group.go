@@ -30,6 +30,7 @@ func (p *portion) add(raw []byte, masked bool) {
 // it is sealed, then to the goroutine that publishes it.
 type group struct {
 	portion
+	deadline time.Time // its place in the queue counts as well
 	lingered bool
 	done     chan struct{} // closed when err is final
 	err      error
@@ -78,7 +79,7 @@ func (c *committer) join(p portion, maxGroup int) *group {
 	if c.gather != nil {
 		c.seal()
 	}
-	g := &group{portion: p, done: make(chan struct{})}
+	g := &group{portion: p, deadline: time.Now().Add(c.out.timeout), done: make(chan struct{})}
 	c.gather = g
 	if c.inFlight == 0 {
 		c.seal()
@@ -134,9 +135,10 @@ func (c *committer) landed() {
 }
 
 // publish stores the group and tells all whose logs are in it. Its context is
-// that of no request: one that goes away must not fail the others.
+// that of no request: one that goes away must not fail the others. A group that
+// waited out its time behind a broker that hangs fails at once.
 func (o *outlet) publish(tenant string, source schemas.Source, g *group) {
-	ctx, cancel := context.WithTimeout(context.Background(), o.timeout)
+	ctx, cancel := context.WithDeadline(context.Background(), g.deadline)
 	defer cancel()
 	o.at("before_publish")
 	start := time.Now()

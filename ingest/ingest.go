@@ -58,8 +58,8 @@ type Limits struct {
 	// ReadTimeout bounds the reading of one body, so that a slow sender does
 	// not hold its share for long; beyond it the answer is 408. Default 2 min.
 	ReadTimeout time.Duration
-	// PublishTimeout bounds the wait for the broker; beyond it the answer is
-	// 503. Default 10 s.
+	// PublishTimeout bounds the wait for the broker, from when a group was
+	// begun; beyond it the answer is 503. Default 10 s.
 	PublishTimeout time.Duration
 }
 

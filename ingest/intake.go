@@ -9,12 +9,6 @@ import (
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// Answer is what a request is answered with when everything of it is on disk.
-type Answer struct {
-	Accepted int `json:"accepted"` // records that are safe now, the dead ones among them
-	Dead     int `json:"dead"`     // records that cannot be read; they lie in DEAD
-}
-
 // minGroup is the smallest group that makes sense. A publisher that takes less
 // is not connected yet: a record must not go to DEAD as oversize because of it.
 const minGroup = 1 << 10
@@ -41,7 +35,7 @@ type intake struct {
 
 	masker masker
 	dead   deadLogs
-	answer Answer
+	answer schemas.Accepted
 	masked int
 	bytes  int
 }
@@ -55,7 +49,7 @@ type intake struct {
 //
 // A crash or an error anywhere loses nothing: the sender has no 2xx and sends
 // the body again; what was published before is published twice.
-func (in *Ingest) take(ctx context.Context, tenant string, source schemas.Source, body io.Reader) (Answer, error) {
+func (in *Ingest) take(ctx context.Context, tenant string, source schemas.Source, body io.Reader) (schemas.Accepted, error) {
 	r := &intake{
 		in: in, ctx: ctx, tenant: tenant, source: source,
 		share:    &share{ctx: ctx, budget: in.budget, large: in.large},
@@ -63,18 +57,18 @@ func (in *Ingest) take(ctx context.Context, tenant string, source schemas.Source
 		maxGroup: in.maxGroup(),
 	}
 	if r.maxGroup < minGroup {
-		return Answer{}, fmt.Errorf("%w: it takes %d bytes", errNotReady, r.maxGroup)
+		return schemas.Accepted{}, fmt.Errorf("%w: it takes %d bytes", errNotReady, r.maxGroup)
 	}
 	if err := r.share.reserve(windowBase, false); err != nil {
-		return Answer{}, err
+		return schemas.Accepted{}, err
 	}
 	defer r.share.release(windowBase, false)
 	defer r.drop()
 	if err := r.split(body); err != nil {
-		return Answer{}, err
+		return schemas.Accepted{}, err
 	}
 	if err := r.await(); err != nil {
-		return Answer{}, err
+		return schemas.Accepted{}, err
 	}
 	r.count()
 	return r.answer, nil
@@ -114,6 +108,7 @@ func (r *intake) record(rec Record) error {
 	r.answer.Accepted++
 	r.bytes += len(rec.Raw)
 	raw, masked := r.masker.mask(rec.Raw, rec.Broken == "")
+	defer r.masker.shrink()
 	if masked {
 		r.masked++
 	}

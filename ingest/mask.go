@@ -65,6 +65,14 @@ func (m *masker) mask(raw []byte, valid bool) ([]byte, bool) {
 	return m.out, true
 }
 
+// shrink gives a large buffer back: nothing reserves memory for it, so it lives
+// no longer than its record. What mask returned must not be in use any more.
+func (m *masker) shrink() {
+	if cap(m.out) > windowBase {
+		m.out = nil
+	}
+}
+
 // replace masks raw[from:to] unless it holds no secret: null, true, false, an
 // empty string, or only the asterisks that Auth0 left of one.
 func (m *masker) replace(raw []byte, from, to int) {

@@ -213,3 +213,14 @@ func BenchmarkMask(b *testing.B) {
 		})
 	}
 }
+
+func TestMaskerKeepsNoLargeBuffer(t *testing.T) {
+	var m masker
+	if _, masked := m.mask([]byte(`{"client_secret":"s3","x":"`+strings.Repeat("x", 1<<20)+`"}`), true); !masked {
+		t.Fatal("nothing is masked")
+	}
+	m.shrink()
+	if n := cap(m.out); n > windowBase {
+		t.Errorf("%d bytes are kept for the next record", n)
+	}
+}

@@ -95,10 +95,10 @@ const correlatorReader = "correlate"
 
 const (
 	maxFlushes = 256 // whose touches are read at once
-	dropEvery  = time.Hour
-	// dropAfter leaves the touches of the last two days: a flush gets its id
-	// before it is written.
-	dropAfter = 24 * time.Hour
+	// dropEvery keeps the queue short, since each look reads all that is left
+	// of it. Today's touches are dropped too where they are done: a late repeat
+	// is only computed once more.
+	dropEvery = time.Minute
 )
 
 // Run correlates whenever it holds the lease, until ctx ends.
@@ -155,8 +155,9 @@ func (c *Correlator) work(held context.Context, epoch uint64) {
 	for held.Err() == nil {
 		flushes, err := c.step(held, &versions)
 		if err == nil && c.cfg.Now().Sub(dropped) >= dropEvery {
-			dropped = c.cfg.Now()
-			err = c.drop(held)
+			if err = c.drop(held); err == nil {
+				dropped = c.cfg.Now()
+			}
 		}
 		switch {
 		case held.Err() != nil:
@@ -175,7 +176,7 @@ func (c *Correlator) work(held context.Context, epoch uint64) {
 }
 
 func (c *Correlator) drop(ctx context.Context) error {
-	before := c.cfg.Now().UTC().Add(-dropAfter).Truncate(24 * time.Hour)
+	before := c.cfg.Now().UTC().Add(48 * time.Hour) // whatever another processor's clock says
 	if err := c.cfg.Store.DropTouched(ctx, []string{correlatorReader}, before); err != nil {
 		return fmt.Errorf("drop the touches that are done: %w", err)
 	}

@@ -104,9 +104,21 @@ func (f *flush) insertMatches(ctx context.Context) error {
 	return err
 }
 
+// insertTouches stores the touches of a flush in one insert. Where the store
+// refuses one of them there are several, each with an id of its own: a reader
+// that saw a part of a flush's touches would mark the whole of it done.
 func (f *flush) insertTouches(ctx context.Context) error {
-	touches := schemas.Touches(f.id, f.b.matches)
-	return insertAll(ctx, f, touches, f.p.cfg.Store.InsertTouches, func(t *schemas.Touch, err error) {
+	all := schemas.Touches(f.id, f.b.matches)
+	insert := func(ctx context.Context, touches []schemas.Touch) error {
+		if len(touches) < len(all) {
+			id := newFlushID(f.p.cfg.Now())
+			for i := range touches {
+				touches[i].Flush = id
+			}
+		}
+		return f.p.cfg.Store.InsertTouches(ctx, touches)
+	}
+	return insertAll(ctx, f, all, insert, func(t *schemas.Touch, err error) {
 		for i := range f.b.matches {
 			if m := &f.b.matches[i]; m.Selector == t.Selector && m.Tenant == t.Tenant && m.Key == t.Key && m.Time.Truncate(time.Hour).Equal(t.Bucket) {
 				f.giveUpMatch(m, "the store refuses the touch of "+t.Selector, err)

@@ -260,6 +260,9 @@ func TestRefusedMatchOrTouchGoesToDeadWithItsRecord(t *testing.T) {
 				if r.store.count() != 3 || len(r.store.touches) != 2 || r.journal.count("ack") != 1 {
 					t.Errorf("%d events, %d touches, %d acks, want 3, 2, 1", r.store.count(), len(r.store.touches), r.journal.count("ack"))
 				}
+				if name == "touch" && r.store.touches[0].Flush == r.store.touches[1].Flush {
+					t.Error("touches of two inserts have one flush id: a reader may mark both done when it has seen one")
+				}
 			})
 		})
 	}

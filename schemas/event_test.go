@@ -12,9 +12,10 @@ import (
 func TestVersionRanksCopies(t *testing.T) {
 	t.Parallel()
 	a, b := []byte(`{"user_agent":"curl"}`), []byte(`{"user_agent":"Other 0.0.0"}`)
-	for _, worse := range []schemas.Source{schemas.SourcePull, schemas.SourceImport, schemas.SourceRepair} {
-		for _, better := range []schemas.Source{schemas.SourceStream, schemas.SourceCustom} {
-			if schemas.Version(better, 1, a) <= schemas.Version(worse, 1<<24-1, b) {
+	ranked := []schemas.Source{schemas.SourceStream, schemas.SourceCustom, schemas.SourcePull, schemas.SourceRepair, schemas.SourceImport}
+	for i, better := range ranked {
+		for _, worse := range ranked[i+1:] {
+			if schemas.Version(better, 1, a) <= schemas.Version(worse, 1<<24-1, b) || schemas.Version(better, 1, b) <= schemas.Version(worse, 1<<24-1, a) {
 				t.Errorf("a copy by %s does not win over one by %s", better, worse)
 			}
 		}
@@ -35,7 +36,7 @@ func TestVersionRanksCopies(t *testing.T) {
 // layout would rank new copies against old ones wrongly.
 func TestVersionStaysAsItWasWritten(t *testing.T) {
 	t.Parallel()
-	const want = 2<<56 | 1<<32 | 0xcbf43926 // the check value of CRC-32
+	const want = 5<<56 | 1<<32 | 0xcbf43926 // the check value of CRC-32
 	if got := schemas.Version(schemas.SourceStream, 1, []byte("123456789")); got != want {
 		t.Errorf("Version = %#x, want %#x", got, uint64(want))
 	}

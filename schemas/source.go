@@ -43,14 +43,22 @@ func ParseSource(name string) (Source, error) {
 	return 0, fmt.Errorf("source %q: want stream, pull, import, repair or custom", name)
 }
 
-// rank orders the copies of one log: the log stream's copy wins over the
-// Management API's, whose user agent has been rewritten
-// (reference: a webhook copy and a Management API copy differ).
+// rank orders the copies of one log. No two sources share a rank: of copies
+// with the same bytes the store would else keep an arbitrary one, and with it
+// an arbitrary source, which decides whether a finding pages. What was there
+// live wins over what closed a gap, and that over history; and the log stream's
+// copy over the Management API's, whose user agent has been rewritten.
 func (s Source) rank() uint64 {
 	switch s {
-	case SourceStream, SourceCustom:
+	case SourceStream:
+		return 5
+	case SourceCustom:
+		return 4
+	case SourcePull:
+		return 3
+	case SourceRepair:
 		return 2
-	default:
+	default: // SourceImport
 		return 1
 	}
 }

@@ -32,6 +32,11 @@ type Config struct {
 	// MaxConns bounds the connections, 16 by default. A caller that finds them
 	// all in use waits for the dial timeout, then gets an error.
 	MaxConns int
+	// InsertTimeout bounds one insert, 2 minutes by default: a server that is
+	// gone without a word would else hold its caller for ever. What has not been
+	// answered by then is an error like any other, though it may be stored. One
+	// that is shorter than a healthy insert takes lets none through.
+	InsertTimeout time.Duration
 }
 
 // String is the URL without its password: a Config may be printed.
@@ -70,6 +75,11 @@ func (c Config) options() (*ch.Options, error) {
 		o.TLS = c.TLS
 	}
 	c.complete(o)
+	limit := writeTimeout
+	if c.InsertTimeout > 0 {
+		limit = min(limit, c.InsertTimeout)
+	}
+	o.DialContext = dialer(o, limit)
 	return o, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -21,9 +22,10 @@ func requiredSettings() ch.Settings {
 // one, so a DB outlives restarts of the server; a call that is under way when
 // the server goes returns an error.
 type DB struct {
-	conn     driver.Conn
-	options  *ch.Options
-	database string
+	conn          driver.Conn
+	options       *ch.Options
+	database      string
+	insertTimeout time.Duration
 }
 
 // Connect opens the pool and checks once that the server answers and takes the
@@ -36,8 +38,19 @@ func Connect(ctx context.Context, c Config) (*DB, error) {
 	if err := withoutDatabase(ctx, o, "SELECT 1"); err != nil {
 		return nil, err
 	}
-	return open(o)
+	db, err := open(o)
+	if err != nil {
+		return nil, err
+	}
+	if c.InsertTimeout > 0 {
+		db.insertTimeout = c.InsertTimeout
+	}
+	return db, nil
 }
+
+// defaultInsertTimeout is for the largest insert on a slow disk; a usual one
+// takes less than a second.
+const defaultInsertTimeout = 2 * time.Minute
 
 // open makes the pool; nothing is dialled yet.
 func open(o *ch.Options) (*DB, error) {
@@ -45,7 +58,7 @@ func open(o *ch.Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open ClickHouse connections: %s", scrub(err, o.Auth.Password))
 	}
-	return &DB{conn: conn, options: o, database: o.Auth.Database}, nil
+	return &DB{conn: conn, options: o, database: o.Auth.Database, insertTimeout: defaultInsertTimeout}, nil
 }
 
 // Database is the name of the database that db is for.

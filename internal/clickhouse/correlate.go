@@ -14,16 +14,16 @@ import (
 // over matches, findings and deliveries. Its reads see every insert that has
 // returned. Its methods may be called concurrently.
 type FindingStore struct {
-	conn driver.Conn
+	db *DB
 }
 
 // NewFindingStore makes a FindingStore of db, whose user must be allowed to
 // read, insert and alter. db stays the caller's to close.
-func NewFindingStore(db *DB) *FindingStore { return &FindingStore{conn: db.conn} }
+func NewFindingStore(db *DB) *FindingStore { return &FindingStore{db} }
 
 // Correlate runs a compiled correlation and returns its rows.
 func (s *FindingStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
-	return collect(ctx, s.conn, "correlate", q, func(scan scanner) (r schemas.CorrelationRow, err error) {
+	return collect(ctx, s.db.conn, "correlate", q, func(scan scanner) (r schemas.CorrelationRow, err error) {
 		err = scan(&r.Key, &r.Period, &r.First, &r.Last, &r.Count, &r.Values, &r.LogIDs,
 			&r.Imported, &r.Baseline, &r.BaselineDays, &r.LastSuccess)
 		return r, err

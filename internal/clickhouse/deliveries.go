@@ -23,5 +23,5 @@ func (s *FindingStore) InsertDelivery(ctx context.Context, d schemas.Delivery) e
 		{"ok", func(d *delivery) any { return flag(d.OK) }},
 		{"error", func(d *delivery) any { return d.Error }},
 	}
-	return insert(ctx, s.conn, "deliveries", columns, func(d *delivery) int64 { return monthOf(d.Time) }, []delivery{d})
+	return insert(ctx, s.db, "deliveries", columns, func(d *delivery) int64 { return monthOf(d.Time) }, []delivery{d})
 }

@@ -18,7 +18,7 @@ func (s *FindingStore) InsertFindings(ctx context.Context, findings []schemas.Fi
 			return fmt.Errorf("insert %d findings: %w", len(findings), err)
 		}
 	}
-	return insert(ctx, s.conn, "findings", findingColumns(), func(f *schemas.Finding) int64 { return monthOf(f.Period) }, findings)
+	return insert(ctx, s.db, "findings", findingColumns(), func(f *schemas.Finding) int64 { return monthOf(f.Period) }, findings)
 }
 
 func checkFinding(f *schemas.Finding) error {
@@ -84,13 +84,13 @@ func (s *FindingStore) Findings(ctx context.Context, tenant, ruleID string, keys
 	w.and("key IN {keys:Array(String)}", "keys", keys)
 	w.and("period >= "+milliseconds("from"), "from", ceilMilli(from))
 	w.and("period < "+milliseconds("to"), "to", ceilMilli(to))
-	return collect(ctx, s.conn, "read findings", w.query(selectFindings, "ORDER BY key, period"), scanFinding)
+	return collect(ctx, s.db.conn, "read findings", w.query(selectFindings, "ORDER BY key, period"), scanFinding)
 }
 
 // LastEpoch is the highest epoch among the stored findings, 0 where there is
 // none.
 func (s *FindingStore) LastEpoch(ctx context.Context) (uint64, error) {
-	vers, err := collect(ctx, s.conn, "read the last epoch", schemas.Query{SQL: "SELECT max(ver) FROM findings"}, scanOne[uint64])
+	vers, err := collect(ctx, s.db.conn, "read the last epoch", schemas.Query{SQL: "SELECT max(ver) FROM findings"}, scanOne[uint64])
 	if err != nil || len(vers) == 0 {
 		return 0, err
 	}

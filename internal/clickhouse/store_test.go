@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,25 +88,25 @@ func countEvents(t *testing.T, db *clickhouse.DB) uint64 {
 
 // plain is a connection of the driver's own to db, for what the adapter does
 // not do.
-func plain(t testing.TB, db *clickhouse.DB) driver.Conn {
-	t.Helper()
-	options, err := ch.ParseDSN(clickhousetest.Engine(t).Options(clickhouse.RoleApp).URL)
+func plain(tb testing.TB, db *clickhouse.DB) driver.Conn {
+	tb.Helper()
+	options, err := ch.ParseDSN(clickhousetest.Engine(tb).Options(clickhouse.RoleApp).URL)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	options.Auth.Database = db.Database()
 	conn, err := ch.Open(options)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	tb.Cleanup(func() { conn.Close() })
 	return conn
 }
 
-func execute(t testing.TB, db *clickhouse.DB, sql string) {
-	t.Helper()
-	if err := plain(t, db).Exec(t.Context(), sql); err != nil {
-		t.Fatal(err)
+func execute(tb testing.TB, db *clickhouse.DB, sql string) {
+	tb.Helper()
+	if err := plain(tb, db).Exec(tb.Context(), sql); err != nil {
+		tb.Fatal(err)
 	}
 }
 
@@ -114,11 +114,6 @@ func execute(t testing.TB, db *clickhouse.DB, sql string) {
 // function that takes the server away from it.
 func connectThrough(t *testing.T, db *clickhouse.DB, role clickhouse.Role) (*clickhouse.DB, func()) {
 	t.Helper()
-	c := clickhousetest.Engine(t).Options(role)
-	u, err := url.Parse(c.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -126,20 +121,27 @@ func connectThrough(t *testing.T, db *clickhouse.DB, role clickhouse.Role) (*cli
 	ctx, cancel := context.WithCancel(t.Context())
 	away := func() { cancel(); listener.Close() }
 	t.Cleanup(away)
-	go relay(ctx, listener, u.Host)
+	c := relayed(ctx, t, db, role, listener, new(sync.Mutex))
+	return connect(t, c), away
+}
 
-	u.Host = listener.Addr().String()
-	c.URL, c.Database = u.String(), db.Database()
-	through, err := clickhouse.Connect(t.Context(), c)
+// relayed starts a relay at listener, and is how to connect to db through it.
+func relayed(ctx context.Context, t *testing.T, db *clickhouse.DB, role clickhouse.Role, listener net.Listener, gate sync.Locker) clickhouse.Config {
+	t.Helper()
+	c := clickhousetest.Engine(t).Options(role)
+	u, err := url.Parse(c.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { through.Close() })
-	return through, away
+	go relay(ctx, listener, u.Host, gate)
+	u.Host = listener.Addr().String()
+	c.URL, c.Database = u.String(), db.Database()
+	return c
 }
 
-// relay joins what connects to listener with target, until ctx ends.
-func relay(ctx context.Context, listener net.Listener, target string) {
+// relay joins what connects to listener with target, until ctx ends. While
+// somebody holds the gate nothing passes, and nobody is told.
+func relay(ctx context.Context, listener net.Listener, target string, gate sync.Locker) {
 	for {
 		client, err := listener.Accept()
 		if err != nil {
@@ -151,7 +153,25 @@ func relay(ctx context.Context, listener net.Listener, target string) {
 			return
 		}
 		context.AfterFunc(ctx, func() { client.Close(); server.Close() })
-		go func() { io.Copy(server, client); server.Close() }()
-		go func() { io.Copy(client, server); client.Close() }()
+		go pass(client, server, gate)
+		go pass(server, client, gate)
+	}
+}
+
+func pass(from, to net.Conn, gate sync.Locker) {
+	defer to.Close()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		gate.Lock()
+		gate.Unlock() //nolint:staticcheck // to wait until it is open
+		if n > 0 {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
 	}
 }

@@ -28,7 +28,7 @@ func (w *Writer) InsertTouches(ctx context.Context, touches []schemas.Touch) err
 		}
 	}
 	partition := func(t *schemas.Touch) int64 { return dayOf(days[t.Flush]) }
-	return insert(ctx, w.conn, "touches", touchColumns(days), partition, touches)
+	return insert(ctx, w.db, "touches", touchColumns(days), partition, touches)
 }
 
 func touchColumns(days map[string]time.Time) []column[schemas.Touch] {
@@ -43,15 +43,20 @@ func touchColumns(days map[string]time.Time) []column[schemas.Touch] {
 	}
 }
 
+// maxTouches is how many touches are read at once, but for a flush that alone
+// has more: whoever makes up client ids makes a touch with each.
+const maxTouches = 100_000
+
 // Touched returns the touches of up to maxFlushes flushes that the reader has
-// not marked done, oldest first, and the ids of those flushes.
+// not marked done, oldest first, and the ids of those flushes. They are fewer
+// where they have many touches.
 func (s *FindingStore) Touched(ctx context.Context, reader string, maxFlushes int) ([]schemas.Touch, []string, error) {
 	flushes, err := s.undone(ctx, reader, maxFlushes)
 	if err != nil || len(flushes) == 0 {
 		return nil, nil, err
 	}
 	q := schemas.Query{SQL: touchesOfFlushes, Params: map[string]any{"flushes": flushes}}
-	touches, err := collect(ctx, s.conn, "read touches", q, func(scan scanner) (t schemas.Touch, err error) {
+	touches, err := collect(ctx, s.db.conn, "read touches", q, func(scan scanner) (t schemas.Touch, err error) {
 		err = scan(&t.Flush, &t.Selector, &t.Tenant, &t.Key, &t.Bucket)
 		t.Bucket = t.Bucket.UTC()
 		return t, err
@@ -62,7 +67,7 @@ func (s *FindingStore) Touched(ctx context.Context, reader string, maxFlushes in
 // A UUID is ordered by its second half here, toUInt128 by its first, where
 // version 7 has the time.
 const (
-	undoneFlushes = `SELECT toString(flush)
+	undoneFlushes = `SELECT toString(flush), count()
 FROM touches
 WHERE flush NOT IN (SELECT flush FROM touches_done WHERE reader = {reader:String})
 GROUP BY flush
@@ -77,8 +82,24 @@ ORDER BY toUInt128(flush), selector, tenant, key, bucket`
 
 // undone are the oldest flushes that the reader has not marked done.
 func (s *FindingStore) undone(ctx context.Context, reader string, limit int) ([]string, error) {
+	type sized struct {
+		flush   string
+		touches uint64
+	}
 	q := schemas.Query{SQL: undoneFlushes, Params: map[string]any{"reader": reader, "limit": max(limit, 0)}}
-	return collect(ctx, s.conn, "look for touches", q, scanOne[string])
+	all, err := collect(ctx, s.db.conn, "look for touches", q, func(scan scanner) (f sized, err error) {
+		err = scan(&f.flush, &f.touches)
+		return f, err
+	})
+	var flushes []string
+	touches := uint64(0)
+	for _, f := range all {
+		if touches += f.touches; touches > maxTouches && len(flushes) > 0 {
+			break
+		}
+		flushes = append(flushes, f.flush)
+	}
+	return flushes, err
 }
 
 // MarkTouched records that the reader has done these flushes.
@@ -92,7 +113,7 @@ func (s *FindingStore) MarkTouched(ctx context.Context, reader string, flushes [
 		{"reader", func(*string) any { return reader }},
 		{"flush", func(f *string) any { return *f }},
 	}
-	return insert(ctx, s.conn, "touches_done", columns, func(f *string) int64 { return dayOf(days[*f]) }, flushes)
+	return insert(ctx, s.db, "touches_done", columns, func(f *string) int64 { return dayOf(days[*f]) }, flushes)
 }
 
 // DropTouched drops the days before the given one whose flushes every reader
@@ -108,14 +129,14 @@ func (s *FindingStore) DropTouched(ctx context.Context, readers []string, before
 		return errors.New("drop touches: no reader is named, so none can have done them")
 	}
 	params := map[string]any{"readers": readers, "before": before.UTC().Format(time.DateOnly)}
-	parts, err := collect(ctx, s.conn, "look for done touches", schemas.Query{SQL: doneParts, Params: params}, scanOne[string])
+	parts, err := collect(ctx, s.db.conn, "look for done touches", schemas.Query{SQL: doneParts, Params: params}, scanOne[string])
 	if err != nil {
 		return err
 	}
 	if err := s.drop(ctx, "ALTER TABLE touches DROP PART {name:String}", parts); err != nil {
 		return err
 	}
-	marks, err := collect(ctx, s.conn, "look for marks without touches", schemas.Query{SQL: markPartitions, Params: params}, scanOne[string])
+	marks, err := collect(ctx, s.db.conn, "look for marks without touches", schemas.Query{SQL: markPartitions, Params: params}, scanOne[string])
 	if err != nil {
 		return err
 	}
@@ -147,7 +168,7 @@ ORDER BY _partition_id`
 func (s *FindingStore) drop(ctx context.Context, statement string, names []string) error {
 	for _, name := range names {
 		withName := ch.Context(ctx, ch.WithParameters(ch.Parameters{"name": name}))
-		if err := s.conn.Exec(withName, statement); err != nil && !isException(err, codeNoSuchPart) {
+		if err := s.db.conn.Exec(withName, statement); err != nil && !isException(err, codeNoSuchPart) {
 			return queryError(ctx, "drop touches of "+name, err)
 		}
 	}

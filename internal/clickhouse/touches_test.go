@@ -140,6 +140,24 @@ func drop(t *testing.T, db *clickhouse.DB, readers []string, before time.Time) {
 	}
 }
 
+func TestTouchedReadsManyTouchesInParts(t *testing.T) {
+	db := clickhousetest.New(t)
+	keys := make([]string, 60_000)
+	for i := range keys {
+		keys[i] = fmt.Sprint("made-up-", i)
+	}
+	day := noon()
+	var flushes []string
+	for i := range 3 {
+		flushes = append(flushes, newFlush(t, day.Add(time.Duration(i)*time.Second)))
+		touch(t, db, flushes[i], keys...)
+	}
+	touches, got := touched(t, db, "correlate", 256)
+	if len(touches) != len(keys) || !slices.Equal(got, flushes[:1]) {
+		t.Errorf("%d touches of %v at once, want the first flush alone", len(touches), got)
+	}
+}
+
 func TestDropTouchedTakesOnlyWhatEveryReaderHasDone(t *testing.T) {
 	db := clickhousetest.New(t)
 	readers := []string{"correlate", "recount", "correlate"}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
@@ -16,12 +14,12 @@ import (
 // schemas.ErrRefused blames a row; every other means that the store is away or
 // busy. Its methods may be called concurrently.
 type Writer struct {
-	conn driver.Conn
+	db *DB
 }
 
 // NewWriter makes a Writer of db, whose user must be allowed to insert. db
 // stays the caller's to close.
-func NewWriter(db *DB) *Writer { return &Writer{conn: db.conn} }
+func NewWriter(db *DB) *Writer { return &Writer{db} }
 
 // InsertEvents stores events.
 func (w *Writer) InsertEvents(ctx context.Context, events []schemas.Event) error {
@@ -30,7 +28,7 @@ func (w *Writer) InsertEvents(ctx context.Context, events []schemas.Event) error
 			return fmt.Errorf("insert %d events: %w", len(events), err)
 		}
 	}
-	return insert(ctx, w.conn, "events", eventColumns(), func(e *schemas.Event) int64 { return dayOf(e.Time) }, events)
+	return insert(ctx, w.db, "events", eventColumns(), func(e *schemas.Event) int64 { return dayOf(e.Time) }, events)
 }
 
 // checkEvent refuses what the driver would store as something else.
@@ -81,7 +79,7 @@ func (w *Writer) InsertMatches(ctx context.Context, matches []schemas.Match) err
 			return fmt.Errorf("insert %d matches: %w", len(matches), err)
 		}
 	}
-	return insert(ctx, w.conn, "matches", matchColumns(), func(m *schemas.Match) int64 { return monthOf(m.Time) }, matches)
+	return insert(ctx, w.db, "matches", matchColumns(), func(m *schemas.Match) int64 { return monthOf(m.Time) }, matches)
 }
 
 func matchColumns() []column[schemas.Match] {

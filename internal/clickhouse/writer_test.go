@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -199,6 +202,48 @@ func TestStoreAwayIsNoRefusal(t *testing.T) {
 	}
 	if n := countEvents(t, home); n != 1 {
 		t.Errorf("counted %d events, want 1", n)
+	}
+}
+
+// TestInsertIntoSilenceIsAnError claims that a server which is gone without a
+// word, and breaks no connection, holds nobody up for longer than the timeout.
+func TestInsertIntoSilenceIsAnError(t *testing.T) {
+	home := clickhousetest.New(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	var gate sync.Mutex
+	patient := relayed(t.Context(), t, home, clickhouse.RoleApp, listener, &gate)
+	short := patient
+	short.InsertTimeout = 100 * time.Millisecond
+	few, many := events(2, noon()), events(4000, noon())
+	for i := range many {
+		many[i].Raw = make([]byte, 4<<10)
+		rand.NewChaCha8([32]byte{byte(i), byte(i >> 8)}).Read(many[i].Raw) // it does not compress, and fills every buffer on the way
+	}
+	for name, rows := range map[string][]schemas.Event{"waiting for the answer": few, "sending": many} {
+		t.Run(name, func(t *testing.T) {
+			db := connect(t, short)
+			if err := db.Ping(t.Context()); err != nil { // so that there is a connection
+				t.Fatal(err)
+			}
+			gate.Lock()
+			defer gate.Unlock()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			err := clickhouse.NewWriter(db).InsertEvents(ctx, rows)
+			if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, schemas.ErrRefused) {
+				t.Errorf("got %v (context: %v), want the insert's own deadline", err, ctx.Err())
+			}
+		})
+	}
+	if err := clickhouse.NewWriter(connect(t, patient)).InsertEvents(t.Context(), many); err != nil {
+		t.Errorf("insert when it speaks again: %v", err)
+	}
+	if n := countEvents(t, home); n != uint64(len(many)) {
+		t.Errorf("counted %d events, want %d", n, len(many))
 	}
 }
 

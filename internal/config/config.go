@@ -163,7 +163,7 @@ func (c *Config) Validate() error {
 	v.check(c.Processor.FlushRows > 0 && c.Processor.FlushRows <= 1_000_000, "processor.flush_rows: want 1 to 1000000")
 	v.check(c.Processor.Memory >= 8<<20, "processor.memory: want 8MiB or more")
 	v.check(c.NATS.Replicas == 1 || c.NATS.Replicas == 3, "nats.replicas: want 1 or 3")
-	v.check(c.NATS.MaxPayload >= 128<<10 && c.NATS.MaxPayload <= 64<<20, "nats.max_payload: want 128KiB to 64MiB")
+	v.check(c.NATS.MaxPayload >= 128<<10 && c.NATS.MaxPayload <= 8<<20, "nats.max_payload: want 128KiB to 8MiB")
 	v.check(c.NATS.LogsBytes >= 16<<20, "nats.logs_bytes: want 16MiB or more")
 	v.check(c.NATS.DeadBytes >= 1<<20, "nats.dead_bytes: want 1MiB or more")
 	v.check(c.NATS.AlertsBytes >= 1<<20, "nats.alerts_bytes: want 1MiB or more")
@@ -199,7 +199,8 @@ func (p *problems) tenants(tenants []Tenant) {
 		seen[t.Name] = true
 		p.check(len(t.Secrets) > 0, "tenant %s: want at least one secret (secrets or secret_files)", t.Name)
 		for _, s := range t.Secrets {
-			p.check(len(s) >= 8, "tenant %s: a secret is shorter than 8 characters", t.Name)
+			bare := strings.TrimPrefix(strings.TrimSpace(s.Reveal()), "Bearer ")
+			p.check(len(strings.TrimSpace(bare)) >= 8, "tenant %s: a secret is shorter than 8 characters", t.Name)
 		}
 	}
 }

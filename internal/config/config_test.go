@@ -93,6 +93,19 @@ func TestLoadReportsEveryProblem(t *testing.T) {
 	}
 }
 
+func TestValidateRefusesWhatNoServerWouldTake(t *testing.T) {
+	for text, want := range map[string]string{
+		"nats: {max_payload: 16MiB}":                           "nats.max_payload",
+		"tenants: [{name: acme, secrets: ['Bearer short']}]":   "shorter than 8",
+		"tenants: [{name: acme, secrets: ['             ']}]":  "shorter than 8",
+		"tenants: [{name: acme, secrets: ['Bearer        ']}]": "shorter than 8",
+	} {
+		if _, err := Load(Origin{File: write(t, "c.yaml", text)}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+	}
+}
+
 func TestUnknownKeysAreErrors(t *testing.T) {
 	for _, text := range []string{"lissten: 127.0.0.1:1", "nats: {ulr: x}", "tenants: [{name: a, secret: x}]"} {
 		if _, err := Load(Origin{File: write(t, "c.yaml", text)}); err == nil || !strings.Contains(err.Error(), "unknown keys") {

@@ -128,7 +128,8 @@ func (d *Dir) writeFormat(path string, purpose Purpose) error {
 }
 
 // writeSynced writes a file by way of a temporary one, so that a crash leaves
-// the whole file or none.
+// the whole file or none. After it returned the file is there even where the
+// power fails.
 func writeSynced(path string, content []byte) error {
 	tmp := path + ".new"
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -139,7 +140,22 @@ func writeSynced(path string, content []byte) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return os.Rename(tmp, path)
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir puts the names in a folder on disk.
+func syncDir(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	return nil
 }
 
 // Path of the folder, absolute.

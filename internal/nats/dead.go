@@ -50,7 +50,8 @@ const (
 //
 // A log larger than a message goes to the object store first and then by its
 // name to DEAD. A crash between the two leaves an object that no message
-// names; the repeat finds it and goes on.
+// names; the repeat finds it and goes on. A crash before leaves chunks that no
+// object names; they are dropped when the store is full.
 func (p *Publisher) PublishDead(ctx context.Context, d schemas.Dead) error {
 	if err := p.publishDead(ctx, d); err != nil {
 		return fmt.Errorf("publish a dead log of %q: %w", d.Tenant, err)
@@ -129,20 +130,41 @@ func (p *Publisher) putLarge(ctx context.Context, d schemas.Dead) (string, error
 		return "", fmt.Errorf("open the object store: %w", err)
 	}
 	name, digest := objectName(d.Tenant, d.Raw), objectDigest(d.Raw)
-	if info, err := store.GetInfo(ctx, name); err == nil && info.Digest == digest && verifyObject(ctx, store, name) == nil {
+	if info, err := store.GetInfo(ctx, name); err == nil && info.Digest == digest && p.verifyObject(ctx, store, name) == nil {
 		return name, nil
 	}
-	if _, err := store.Put(ctx, jetstream.ObjectMeta{Name: name}, bytes.NewReader(d.Raw)); err != nil {
-		return "", fmt.Errorf("store %d bytes as an object: %w", len(d.Raw), full(err))
+	if err := p.putObject(ctx, store, name, d.Raw); err != nil {
+		return "", fmt.Errorf("store %d bytes as an object: %w", len(d.Raw), err)
 	}
-	return name, verifyObject(ctx, store, name)
+	return name, p.verifyObject(ctx, store, name)
+}
+
+// putObject puts once more where the store is full and orphans made room.
+func (p *Publisher) putObject(ctx context.Context, store jetstream.ObjectStore, name string, raw []byte) error {
+	put := func() error {
+		_, err := store.Put(ctx, jetstream.ObjectMeta{Name: name}, bytes.NewReader(raw))
+		return full(err)
+	}
+	err := put()
+	if !errors.Is(err, schemas.ErrFull) {
+		return err
+	}
+	if dropped, lookErr := p.dropOrphans(ctx, store); lookErr != nil || !dropped {
+		return errors.Join(err, lookErr)
+	}
+	return put()
 }
 
 // verifyObject reads an object once; the reader compares the digest at the
 // end. The library sends the chunks of an object from one buffer and may send
 // a chunk again after it has filled the buffer anew, so that a put without an
-// error does not say that the right bytes are stored.
-func verifyObject(ctx context.Context, store jetstream.ObjectStore, name string) error {
+// error does not say that the right bytes are stored. A put that found the
+// store full may leave the name without its chunks, and the reader would wait
+// for them: they are counted first.
+func (p *Publisher) verifyObject(ctx context.Context, store jetstream.ObjectStore, name string) error {
+	if err := p.countChunks(ctx, store, name); err != nil {
+		return err
+	}
 	r, err := store.Get(ctx, name)
 	if err == nil {
 		_, err = io.Copy(io.Discard, r)
@@ -152,6 +174,34 @@ func verifyObject(ctx context.Context, store jetstream.ObjectStore, name string)
 		return fmt.Errorf("read the stored object back: %w", err)
 	}
 	return nil
+}
+
+func (p *Publisher) countChunks(ctx context.Context, store jetstream.ObjectStore, name string) error {
+	info, err := store.GetInfo(ctx, name)
+	if err != nil {
+		return fmt.Errorf("count the chunks of the object: %w", err)
+	}
+	chunks, err := p.conn.subjects(ctx, streamDeadLarge, chunkSubject(info.NUID))
+	if err != nil {
+		return fmt.Errorf("count the chunks of the object: %w", err)
+	}
+	if n := chunks[chunkSubject(info.NUID)]; n != uint64(info.Chunks) {
+		return fmt.Errorf("%d of the %d chunks of the object are stored", n, info.Chunks)
+	}
+	return nil
+}
+
+// subjects counts the messages of a stream by subject.
+func (c *Conn) subjects(ctx context.Context, stream, filter string) (map[string]uint64, error) {
+	s, err := c.js.Stream(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return nil, err
+	}
+	return info.State.Subjects, nil
 }
 
 func objectName(tenant string, raw []byte) string {

@@ -124,6 +124,40 @@ func TestFullObjectStoreRefusesAndLeavesNoMessage(t *testing.T) {
 	}
 }
 
+// What a put leaves that was killed is dropped when it is in the way, and not
+// while somebody may still be writing it.
+func TestChunksOfAPutThatWasKilledMakeRoom(t *testing.T) {
+	limits := natstest.Limits()
+	limits.DeadLargeBytes = 4 << 20
+	h := natstest.New(t, natstest.WithLimits(limits), natstest.WithMaxPayload(512<<10))
+	p := h.Publisher(t)
+	first := schemas.Dead{Tenant: "acme", Source: schemas.SourceStream, Raw: bytes.Repeat([]byte("a"), 1<<20)}
+	if err := p.PublishDead(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	for range 8 {
+		if _, err := h.Conn.JetStream().Publish(t.Context(), "$O.DEAD_LARGE.C.killed", make([]byte, 256<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := schemas.Dead{Tenant: "acme", Source: schemas.SourceStream, Raw: bytes.Repeat([]byte("b"), 2<<20)}
+	if err := p.PublishDead(t.Context(), second); !errors.Is(err, schemas.ErrFull) {
+		t.Errorf("while the chunks are young: err = %v, want one that wraps ErrFull", err)
+	}
+	p.SetOrphanAge(0)
+	if err := p.PublishDead(t.Context(), second); err != nil {
+		t.Errorf("when they are old: %v", err)
+	}
+	for _, d := range deadLetters(t, h.Conn) {
+		if _, err := h.Conn.DeadObject(t.Context(), d.Object, 4<<20); err != nil {
+			t.Errorf("object of a log of %d bytes: %v", d.Size, err)
+		}
+	}
+	if n := messages(t, h.Conn, schemas.StreamDead); n != 2 {
+		t.Errorf("DEAD holds %d logs, want 2", n)
+	}
+}
+
 func TestDeadLogAtTheEdgeOfAMessage(t *testing.T) {
 	h := natstest.New(t)
 	p := h.Publisher(t)

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -24,6 +25,9 @@ var Streams = []string{"LOGS", "DEAD", "ALERTS", streamLeases, streamDeadLarge}
 func (c *Conn) StreamState(ctx context.Context, name string) (jetstream.StreamState, error) {
 	return c.streamState(ctx, name)
 }
+
+// SetOrphanAge makes chunks orphans sooner.
+func (p *Publisher) SetOrphanAge(d time.Duration) { p.orphanAge = d }
 
 // HeaderText is headerText.
 func HeaderText(s string, limit int) string { return headerText(s, limit) }

@@ -19,7 +19,7 @@ type Limits struct {
 	// answered with 503. Default 1 GiB.
 	DeadBytes int64
 	// DeadLargeBytes bounds the object store of dead logs that are larger than
-	// a message. Default 2 GiB.
+	// a message. Default: as DeadBytes.
 	DeadLargeBytes int64
 	// AlertsBytes bounds ALERTS. Default 64 MiB.
 	AlertsBytes int64
@@ -62,7 +62,7 @@ func (l Limits) Validate() error {
 func (l Limits) withDefaults() Limits {
 	orElse(&l.LogsBytes, 4<<30)
 	orElse(&l.DeadBytes, 1<<30)
-	orElse(&l.DeadLargeBytes, 2<<30)
+	orElse(&l.DeadLargeBytes, l.DeadBytes)
 	orElse(&l.AlertsBytes, 64<<20)
 	orElse(&l.MaxAckPending, 1000)
 	orElse(&l.Replicas, 1)

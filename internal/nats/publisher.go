@@ -45,7 +45,8 @@ type Publisher struct {
 	cfg  PublisherConfig
 	// large lets one large dead log at a time into the object store: it bounds
 	// memory, and keeps two copies of one log from being written side by side.
-	large chan struct{}
+	large     chan struct{}
+	orphanAge time.Duration
 }
 
 // NewPublisher makes a publisher on the streams that Declare has declared.
@@ -55,7 +56,7 @@ func NewPublisher(c *Conn, cfg PublisherConfig) (*Publisher, error) {
 	if cfg.Timeout < 0 || cfg.Timeout >= logsDuplicates {
 		return nil, fmt.Errorf("nats: a publish timeout of %s: want less than %s, in which a repeat is recognised", cfg.Timeout, logsDuplicates)
 	}
-	return &Publisher{conn: c, cfg: cfg, large: make(chan struct{}, 1)}, nil
+	return &Publisher{conn: c, cfg: cfg, large: make(chan struct{}, 1), orphanAge: orphanAge}, nil
 }
 
 // MaxGroup is the largest group, in bytes, that PublishGroup accepts now: it

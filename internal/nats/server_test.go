@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
@@ -66,13 +65,10 @@ func TestServerSaysWhyItDoesNotStart(t *testing.T) {
 	}
 }
 
-func TestServerStartsFast(t *testing.T) {
-	begun := time.Now()
-	natstest.New(t)
-	took := time.Since(begun)
-	t.Logf("server, connection and declared streams in %s", took)
-	if took > 5*time.Second {
-		t.Errorf("took %s", took)
+// BenchmarkStart is from nothing to a server with a connection and its streams.
+func BenchmarkStart(b *testing.B) {
+	for b.Loop() {
+		natstest.New(b)
 	}
 }
 

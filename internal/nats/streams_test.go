@@ -101,6 +101,13 @@ func TestChangedLimitsAreTakenOver(t *testing.T) {
 	}
 }
 
+func TestObjectStoreOfDeadIsAsLargeAsDead(t *testing.T) {
+	h := natstest.New(t, natstest.WithLimits(nats.Limits{DeadBytes: 8 << 20}))
+	if got := configs(t, h.Conn)["OBJ_DEAD_LARGE"].MaxBytes; got != 8<<20 {
+		t.Errorf("the object store takes %d bytes, DEAD 8 MiB", got)
+	}
+}
+
 func TestLowerLimitDropsNothing(t *testing.T) {
 	h := natstest.New(t)
 	p := h.Publisher(t)

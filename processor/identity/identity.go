@@ -93,7 +93,16 @@ func tokenQuota(f *Facts) bool { return f.Type == "token_quota_consumption_warni
 func hasUser(f *Facts) bool { return f.UserID != "" }
 
 func clientsSubject(f *Facts) bool {
-	return strings.HasSuffix(f.UserID, clientsSuffix) || strings.HasSuffix(f.Subject, clientsSuffix)
+	_, byUserID := subjectClient(f.UserID)
+	_, bySubject := subjectClient(f.Subject)
+	return byUserID || bySubject
+}
+
+// subjectClient is the client in the subject of a machine. In a user's id a
+// connection stands before a bar; what follows may end as its owner likes.
+func subjectClient(subject string) (clientID string, ok bool) {
+	clientID, ok = strings.CutSuffix(subject, clientsSuffix)
+	return clientID, ok && !strings.Contains(clientID, "|")
 }
 
 func managementByApplication(f *Facts) bool {
@@ -111,10 +120,11 @@ func user(f *Facts) string { return orNobody(schemas.UserID, f.UserID) }
 // subjectApp takes the client from the subject: client_id may name another
 // application, one through which the machine acts.
 func subjectApp(f *Facts) string {
-	if id, ok := strings.CutSuffix(f.UserID, clientsSuffix); ok {
-		return orNobody(schemas.AppID, id)
+	id, ok := subjectClient(f.UserID)
+	if !ok {
+		id, _ = subjectClient(f.Subject)
 	}
-	return orNobody(schemas.AppID, strings.TrimSuffix(f.Subject, clientsSuffix))
+	return orNobody(schemas.AppID, id)
 }
 
 // managementUser prefers the user of the token that made the call to the

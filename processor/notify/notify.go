@@ -64,7 +64,14 @@ type Notifier struct {
 	deliveries *prometheus.CounterVec
 
 	mu   sync.Mutex
-	done map[string]struct{} // alert and channel, delivered, of alerts that wait for another channel
+	done map[string]fate // guarded by mu; by alert and channel, of alerts that are not acked
+}
+
+// fate is what became of an alert at a channel that will not get it again.
+type fate struct {
+	err      error // nil, or why it was given up
+	attempt  uint64
+	recorded bool
 }
 
 // New makes a Notifier. Its errors name what is missing or given twice.
@@ -81,7 +88,7 @@ func New(cfg Config) (*Notifier, error) {
 	if cfg.At == nil {
 		cfg.At = func(string) {}
 	}
-	n := &Notifier{cfg: cfg, done: map[string]struct{}{}}
+	n := &Notifier{cfg: cfg, done: map[string]fate{}}
 	n.deliveries = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "m2mwatch_notify_deliveries_total",
 		Help: "Attempts to deliver an alert, by channel and outcome (ok, failed, gone, none, unreadable).",
@@ -250,12 +257,10 @@ func (n *Notifier) ack(ctx context.Context, m schemas.Message, alertID string) {
 // whether it must come again.
 func (n *Notifier) deliver(ctx context.Context, a schemas.Alert, attempt uint64) (retry bool) {
 	if len(n.cfg.Channels) == 0 {
-		return !n.record(ctx, a, "", attempt, "none", errors.New("no channel is configured"))
+		n.deliveries.WithLabelValues("", "none").Inc()
+		return !n.record(ctx, a, "", attempt, errors.New("no channel is configured"))
 	}
 	for _, c := range n.cfg.Channels {
-		if n.has(a.ID, c.Name()) {
-			continue
-		}
 		if !n.deliverTo(ctx, c, a, attempt) {
 			retry = true
 		}
@@ -263,34 +268,53 @@ func (n *Notifier) deliver(ctx context.Context, a schemas.Alert, attempt uint64)
 	return retry
 }
 
-// deliverTo reports whether the channel is done with the alert.
+// deliverTo reports whether the channel is done with the alert. What was sent
+// and could not be recorded comes again to be recorded, not to be sent: while
+// the store is away nobody is paged anew at each attempt.
 func (n *Notifier) deliverTo(ctx context.Context, c Channel, a schemas.Alert, attempt uint64) bool {
+	f, done := n.fate(a.ID, c.Name())
+	if !done {
+		err := n.send(ctx, c, a, attempt)
+		if err != nil && ctx.Err() != nil {
+			return false // the end of this process is no failure of the channel
+		}
+		if err != nil && !errors.Is(err, ErrGone) {
+			n.record(ctx, a, c.Name(), attempt, err)
+			return false
+		}
+		f = fate{err: err, attempt: attempt}
+	}
+	if !f.recorded {
+		f.recorded = n.record(ctx, a, c.Name(), f.attempt, f.err)
+	}
+	n.remember(a.ID, c.Name(), f)
+	return f.recorded
+}
+
+// send makes one attempt, and counts and logs how it ended.
+func (n *Notifier) send(ctx context.Context, c Channel, a schemas.Alert, attempt uint64) error {
 	err := c.Deliver(ctx, a)
 	n.cfg.At("alert_sent")
-	if err != nil && ctx.Err() != nil {
-		return false // the end of this process is no failure of the channel
-	}
 	outcome := "ok"
 	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return err
 	case errors.Is(err, ErrGone):
 		outcome = "gone"
 		n.cfg.Logger.ErrorContext(ctx, "deliver an alert: given up", "alert_id", a.ID, "channel", c.Name(), "error", err)
-	case err != nil:
+	default:
 		outcome = "failed"
 		n.cfg.Logger.WarnContext(ctx, "deliver an alert: it will be tried again", "alert_id", a.ID, "channel", c.Name(), "attempt", attempt, "error", err)
 	}
-	recorded := n.record(ctx, a, c.Name(), attempt, outcome, err)
-	if outcome == "failed" || !recorded {
-		return false
-	}
-	n.remember(a.ID, c.Name())
-	return true
+	n.deliveries.WithLabelValues(c.Name(), outcome).Inc()
+	return err
 }
 
-// record stores the outcome and reports whether that went well. What could not
-// be recorded is tried again: a delivery that nobody can see is not done.
-func (n *Notifier) record(ctx context.Context, a schemas.Alert, channel string, attempt uint64, outcome string, err error) bool {
-	n.deliveries.WithLabelValues(channel, outcome).Inc()
+// record stores how an attempt ended and reports whether that went well. What
+// could not be recorded is tried again: a delivery that nobody can see is not
+// done.
+func (n *Notifier) record(ctx context.Context, a schemas.Alert, channel string, attempt uint64, err error) bool {
 	d := schemas.Delivery{AlertID: a.ID, Tenant: a.Finding.Tenant, Channel: channel, Time: n.cfg.Now().UTC(), Attempt: attempt, OK: err == nil}
 	if err != nil {
 		d.Error = err.Error()
@@ -305,24 +329,24 @@ func (n *Notifier) record(ctx context.Context, a schemas.Alert, channel string, 
 	return true
 }
 
-// maxRemembered bounds what is remembered of alerts that wait for a channel.
-// What is forgotten is sent again with its id.
+// maxRemembered bounds what is remembered of alerts that are not acked. What is
+// forgotten is sent again with its id.
 const maxRemembered = 10_000
 
-func (n *Notifier) has(alertID, channel string) bool {
+func (n *Notifier) fate(alertID, channel string) (fate, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	_, ok := n.done[memory(alertID, channel)]
-	return ok
+	f, ok := n.done[memory(alertID, channel)]
+	return f, ok
 }
 
-func (n *Notifier) remember(alertID, channel string) {
+func (n *Notifier) remember(alertID, channel string, f fate) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.done) >= maxRemembered {
 		clear(n.done)
 	}
-	n.done[memory(alertID, channel)] = struct{}{}
+	n.done[memory(alertID, channel)] = f
 }
 
 func (n *Notifier) forget(alertID string) {

@@ -184,6 +184,25 @@ func TestAlertWithoutChannelIsRecordedAndDone(t *testing.T) {
 	}
 }
 
+func TestAlertThatCouldNotBeRecordedIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	for name, status := range map[string]int{"delivered": 200, "given up": 410} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			broker, rows, r := natstest.New(t), &ledger{fail: 2}, newReceiver(t, status)
+			publish(t, broker, alert(1))
+			start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{webhook(t, r.URL)}})
+			empty(t, broker)
+			if got := r.got(); len(got) != 1 {
+				t.Errorf("requests %v, want one", got)
+			}
+			if got := rows.all(); len(got) != 1 || got[0].OK != (status == 200) || got[0].Attempt != 1 {
+				t.Errorf("records %+v, want one, of the attempt that was sent", got)
+			}
+		})
+	}
+}
+
 func TestOneFailingChannelDoesNotRepeatTheOther(t *testing.T) {
 	t.Parallel()
 	broker, rows, good, bad := natstest.New(t), &ledger{}, newReceiver(t, 200), newReceiver(t, 503, 200)
