@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/internal/config"
@@ -57,9 +58,20 @@ func (r *reloader) look() {
 		r.log.Error("the changed configuration is not valid, the old one stays", "error", err)
 		return
 	}
+	if restartNeeded(r.current, next) {
+		r.log.Warn("the changed configuration holds changes that apply at the next start; tenants and API tokens apply now")
+	}
 	r.apply(next)
 	r.current = next
 	r.log.Info("configuration reloaded", "tenants", len(next.Tenants), "api_tokens", len(next.API.Tokens))
+}
+
+// restartNeeded reports whether more has changed than what is reloaded.
+func restartNeeded(before, after *config.Config) bool {
+	b, a := *before, *after
+	b.Tenants, a.Tenants = nil, nil
+	b.API, a.API = config.API{}, config.API{}
+	return !reflect.DeepEqual(b, a)
 }
 
 // digest is over the content of every file that the configuration rests on; a

@@ -60,6 +60,13 @@ func TestConfigurationReloadsWithoutRestart(t *testing.T) {
 	save(file, "tenants: [{name: acme, secret_files: [acme.secret]}, {name: other, secrets: [others-secret-value]}]\n"+tokens)
 	becomes("the new tenant", http.StatusOK, "other", "others-secret-value")
 
+	save(file, "store: {retention: 30d}\ntenants: [{name: acme, secret_files: [acme.secret]}]\n"+tokens)
+	i.eventually("the word about a restart", func() error {
+		if !strings.Contains(i.log(), "apply at the next start") {
+			return fmt.Errorf("not logged")
+		}
+		return nil
+	})
 	save(file, "tenants: [{name: UPPER, secrets: [x]}]\n")
 	i.eventually("the refusal of a broken file", func() error {
 		if !strings.Contains(i.log(), "the changed configuration is not valid, the old one stays") {

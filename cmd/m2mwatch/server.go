@@ -145,7 +145,7 @@ func (s *server) openStore(ctx context.Context) error {
 // storeConfigs says how to connect for writing and for reading. The embedded
 // engine has a user for each; an outside server's URL names the one it gives.
 func (s *server) storeConfigs(ctx context.Context) (writer, reader clickhouse.Config, err error) {
-	if url := s.cfg.ClickHouse.URL; url != "" {
+	if url := s.cfg.ClickHouse.URL.Reveal(); url != "" {
 		c := clickhouse.Config{URL: url}
 		if !urlNamesDatabase(url) {
 			c.Database = s.cfg.ClickHouse.Database
@@ -180,7 +180,7 @@ func (s *server) openWriter(ctx context.Context, c clickhouse.Config) error {
 	}
 	s.writeDB = db
 	s.life.closes("store", db)
-	applied, err := clickhouse.Migrate(ctx, db, schemasql.Migrations, clickhouse.MigrateOptions{})
+	applied, err := clickhouse.Migrate(ctx, db, schemasql.Migrations, clickhouse.MigrateOptions{Cluster: s.cfg.ClickHouse.Cluster})
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (s *server) openWriter(ctx context.Context, c clickhouse.Config) error {
 func (s *server) openBroker(ctx context.Context) error {
 	c := s.cfg.NATS
 	cfg := nats.Config{
-		URL: c.URL, CredsFile: c.CredsFile, User: c.User, Password: c.Password.Reveal(),
+		URL: c.URL.Reveal(), CredsFile: c.CredsFile, User: c.User, Password: c.Password.Reveal(),
 		CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, Logger: s.log, Registerer: s.registry,
 	}
 	if c.URL == "" {

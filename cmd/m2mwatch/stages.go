@@ -90,7 +90,7 @@ func (s *server) startNotify() error {
 		Logger: s.log, Registerer: s.registry, At: s.at("notify."),
 	}
 	if hook := s.cfg.Notify.Webhook; hook.URL != "" {
-		channel, err := notify.NewWebhook(notify.WebhookConfig{URL: hook.URL, Secrets: []string{hook.Secret.Reveal()}})
+		channel, err := notify.NewWebhook(notify.WebhookConfig{URL: hook.URL.Reveal(), Secrets: []string{hook.Secret.Reveal()}})
 		if err != nil {
 			return err
 		}

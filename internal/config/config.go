@@ -87,7 +87,7 @@ type Processor struct {
 // NATS is the broker. Without a URL the process brings its own, in process,
 // without a listener, under Data.
 type NATS struct {
-	URL       string `koanf:"url"`        // nats://host:4222[,…]; NATS_URL works too
+	URL       Secret `koanf:"url"`        // nats://host:4222[,…]; NATS_URL works too. It may hold a password
 	CredsFile string `koanf:"creds_file"` // a user's .creds file
 	User      string `koanf:"user"`
 	Password  Secret `koanf:"password"`
@@ -105,7 +105,8 @@ type NATS struct {
 // ClickHouse is the store. Without a URL the process brings its own as a child
 // process, on loopback, under Data.
 type ClickHouse struct {
-	URL      string `koanf:"url"`      // clickhouse://user:pass@host:9440/db?secure=true; CLICKHOUSE_URL works too
+	URL      Secret `koanf:"url"`      // clickhouse://user:pass@host:9440/db?secure=true; CLICKHOUSE_URL works too
+	Cluster  string `koanf:"cluster"`  // of the server's configuration: tables are replicated on it
 	Database string `koanf:"database"` // where the URL names none
 	Library  string `koanf:"library"`  // path of the engine library; default: the user's cache directory
 	Memory   Bytes  `koanf:"memory"`   // the embedded server's limit
@@ -125,7 +126,7 @@ type Notify struct {
 
 // Webhook takes alerts, signed as Standard Webhooks say.
 type Webhook struct {
-	URL        string `koanf:"url"`
+	URL        Secret `koanf:"url"`    // it may hold a password or a token
 	Secret     Secret `koanf:"secret"` // whsec_<base64>
 	SecretFile string `koanf:"secret_file"`
 }
@@ -169,6 +170,7 @@ func (c *Config) Validate() error {
 	v.check(c.NATS.AlertsBytes >= 1<<20, "nats.alerts_bytes: want 1MiB or more")
 	v.check((c.NATS.CertFile == "") == (c.NATS.KeyFile == ""), "nats.cert_file and nats.key_file: want both or neither")
 	v.check(strings.HasPrefix(c.ClickHouse.Database, "m2mwatch"), "clickhouse.database %q: want a name that begins with m2mwatch", c.ClickHouse.Database)
+	v.check(c.ClickHouse.Cluster == "" || c.ClickHouse.URL != "", "clickhouse.cluster: the embedded server has none")
 	v.check(c.ClickHouse.Memory >= 256<<20, "clickhouse.memory: want 256MiB or more")
 	v.webhook(c.Notify.Webhook)
 	return errors.Join(v.errs...)
@@ -217,7 +219,7 @@ func (p *problems) webhook(w Webhook) {
 		p.check(w.Secret == "", "notify.webhook: a secret without a url")
 		return
 	}
-	u, err := url.Parse(w.URL)
+	u, err := url.Parse(w.URL.Reveal())
 	p.check(err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "", "notify.webhook.url: want an http or https URL")
 	p.check(strings.HasPrefix(w.Secret.Reveal(), "whsec_"), "notify.webhook.secret: want whsec_ and base64, as Standard Webhooks say")
 }

@@ -36,7 +36,7 @@ func TestLaterLayersWin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprint(c.Listen, c.Data, c.NATS.URL, int64(c.ClickHouse.Memory), int(c.Store.Retention))
+	got := fmt.Sprint(c.Listen, c.Data, c.NATS.URL.Reveal(), int64(c.ClickHouse.Memory), int(c.Store.Retention))
 	if want := fmt.Sprint("127.0.0.1:3", "from-env", "nats://example:4222", 512<<20, 30); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
