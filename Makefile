@@ -51,7 +51,7 @@ need-npm:
 check: tidy lint test ## the gate before each commit: tidy, lint, test
 
 test: need-go engine ## all tests, against real servers
-	@$(GO) test -timeout 20m ./...
+	@$(GO) test -timeout 20m $(TESTFLAGS) ./...
 
 test-race: need-go engine ## all tests under the race detector (needs a C compiler)
 	@CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
@@ -83,8 +83,8 @@ FUZZTIME ?= 30s
 fuzz: need-go engine ## each fuzz target for FUZZTIME (30s)
 	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
 	  for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$dir/*_test.go | sed 's/func //'); do \
-	    echo "$$dir $$target"; $(GO) test $$dir -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) >/tmp/m2mwatch-fuzz.$$$$ 2>&1 \
-	      || { cat /tmp/m2mwatch-fuzz.$$$$; rm -f /tmp/m2mwatch-fuzz.$$$$; exit 1; }; rm -f /tmp/m2mwatch-fuzz.$$$$; \
+	    echo "$$dir $$target"; $(GO) test $$dir -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x >$(or $(TMPDIR),/tmp)/m2mwatch-fuzz.$$$$ 2>&1 \
+	      || { cat $(or $(TMPDIR),/tmp)/m2mwatch-fuzz.$$$$; rm -f $(or $(TMPDIR),/tmp)/m2mwatch-fuzz.$$$$; exit 1; }; rm -f $(or $(TMPDIR),/tmp)/m2mwatch-fuzz.$$$$; \
 	  done; done
 
 bench: need-go engine ## benchmarks of every package
