@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo up build engine check test test-race lint fmt tidy golden fuzz bench generate clean tools
+.PHONY: help demo up build engine check test test-race lint fmt tidy golden fuzz bench generate clean tools fetch-engine
 
 GO            ?= go
 CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/m2mwatch
@@ -29,17 +29,18 @@ build: need-go ## build bin/m2mwatch
 	@echo "go modules and build …" >&2
 	@CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/m2mwatch
 
-engine: $(ENGINE_LIB) ## fetch the ClickHouse engine library (pinned, by npm) into the user cache directory
+engine: ## fetch the ClickHouse engine library (pinned, by npm) into the user cache directory
+	@test -n "$$HOME$$XDG_CACHE_HOME" || { echo "make: HOME is not set, so there is no cache directory" >&2; exit 1; }
+	@test -f "$(ENGINE_LIB)" || $(MAKE) fetch-engine
 
-$(ENGINE_LIB): package-lock.json
-	@$(MAKE) need-npm
+# By way of a folder beside it, so that an interrupted fetch leaves no half library.
+fetch-engine: need-npm
 	@echo "clickhouse engine $(ENGINE): fetching 178 MB into $(ENGINE_DIR) …" >&2
-	@mkdir -p $(ENGINE_DIR)
-	@tmp=$$(mktemp -d $(CACHE)/engine/fetch.XXXXXX) && trap 'rm -rf "$$tmp"' EXIT && \
+	@mkdir -p "$(ENGINE_DIR)" && tmp=$$(mktemp -d "$(CACHE)/engine/fetch.XXXXXX") && trap 'rm -rf "$$tmp"' EXIT INT TERM && \
 	  cp package.json package-lock.json "$$tmp" && \
-	  (cd "$$tmp" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) && \
+	  (cd "$$tmp" && NO_UPDATE_NOTIFIER=1 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) && \
 	  chmod 755 "$$tmp"/node_modules/@chdb/*/libchdb.so && \
-	  mv "$$tmp"/node_modules/@chdb/*/libchdb.so $(ENGINE_LIB) && touch $(ENGINE_LIB)
+	  mv "$$tmp"/node_modules/@chdb/*/libchdb.so "$(ENGINE_LIB)"
 	@echo "clickhouse engine $(ENGINE): ready" >&2
 
 .PHONY: need-go need-npm
@@ -61,16 +62,14 @@ tidy: need-go
 	@$(GO) mod verify >/dev/null
 
 lint: tools ## lint and format check
-	@$(GOLANGCI_BIN) run ./...
+	@"$(GOLANGCI_BIN)" run ./...
 
 fmt: tools ## format the code
-	@$(GOLANGCI_BIN) fmt ./...
+	@"$(GOLANGCI_BIN)" fmt ./...
 
-tools: $(GOLANGCI_BIN)
-$(GOLANGCI_BIN): 
-	@$(MAKE) need-go
-	@echo "golangci-lint $(GOLANGCI): building …" >&2
-	@cd $(or $(TMPDIR),/tmp) && GOBIN=$(dir $@) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+tools: need-go
+	@test -x "$(GOLANGCI_BIN)" || { echo "golangci-lint $(GOLANGCI): building …" >&2; \
+	  cd "$${TMPDIR:-/tmp}" && GOBIN="$(dir $(GOLANGCI_BIN))" $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI); }
 
 golden: need-go engine ## rewrite golden files (look at the difference before committing it)
 	@$(GO) test ./query -update

@@ -116,6 +116,7 @@ type Ingest struct {
 	requests chan struct{} // holds a place per request
 	large    chan struct{} // holds the place for an oversize record
 	draining atomic.Bool
+	told     atomic.Int64 // when a refusal was logged last, Unix nanoseconds
 
 	mu         sync.Mutex // guards committers
 	committers map[committerKey]*committer

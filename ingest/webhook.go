@@ -145,6 +145,22 @@ func (in *Ingest) refusal(err error) error {
 	return e
 }
 
+// tellEvery is how often a refused delivery is told: the operator must see
+// that the stream's secret is wrong, and whoever knocks must not fill the log.
+const tellEvery = time.Minute
+
+func (in *Ingest) tellRefusal(c echo.Context, e *httpserver.Error) {
+	now, last := in.cfg.Now().UnixNano(), in.told.Load()
+	if now-last < int64(tellEvery) || !in.told.CompareAndSwap(last, now) {
+		return
+	}
+	attrs := []any{"status", e.Status, "code", e.Code, "remote", c.Request().RemoteAddr}
+	if tenant := c.Param("tenant"); schemas.CheckTenant(tenant) == nil {
+		attrs = append(attrs, "tenant", tenant)
+	}
+	in.cfg.Logger.Warn("a delivery was refused; further ones within a minute are only counted", attrs...)
+}
+
 // counted counts the answers of a handler by status.
 func (in *Ingest) counted(h echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
@@ -158,6 +174,9 @@ func (in *Ingest) counted(h echo.HandlerFunc) echo.HandlerFunc {
 			status = http.StatusInternalServerError
 		}
 		in.metrics.requests.WithLabelValues(strconv.Itoa(status)).Inc()
+		if status == http.StatusUnauthorized || status == http.StatusBadRequest {
+			in.tellRefusal(c, e)
+		}
 		return err
 	}
 }

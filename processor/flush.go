@@ -236,6 +236,10 @@ func (f *flush) publishDead(ctx context.Context) error {
 	if err := failed.Load(); err != nil {
 		return *err
 	}
+	if n := len(f.b.dead); n > 0 {
+		first := &f.b.dead[0]
+		f.p.cfg.Logger.Warn("records went to DEAD", "dead", n, "tenant", first.Tenant, "source", first.Source.String(), "first_reason", first.Reason)
+	}
 	return nil
 }
 

@@ -42,11 +42,30 @@ type errorContext struct {
 // catchErrors hands every error of huma and of the operations to Echo, whose
 // one error handler words and writes them all alike.
 func catchErrors(ctx huma.Context, next func(huma.Context)) {
+	if err := checkRepeats(ctx); err != nil {
+		humaecho.Unwrap(ctx).Error(err)
+		return
+	}
 	c := &errorContext{wrapped: ctx}
 	next(c)
 	if c.failure != nil {
 		humaecho.Unwrap(ctx).Error(c.failure)
 	}
+}
+
+// checkRepeats refuses a parameter that is given twice: all but one would be
+// passed over without a word.
+func checkRepeats(ctx huma.Context) error {
+	u := ctx.URL()
+	for name, values := range u.Query() {
+		if len(values) > 1 {
+			return &httpserver.Error{
+				Status: http.StatusUnprocessableEntity, Code: "parameter_invalid",
+				Message: name + ": given " + strconv.Itoa(len(values)) + " times; give it once.",
+			}
+		}
+	}
+	return nil
 }
 
 // Unwrap gives humaecho its own context.

@@ -245,3 +245,13 @@ func TestConcurrentQuestions(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestParameterGivenTwiceIsRefused(t *testing.T) {
+	srv := api(t, &store{}, query.Config{})
+	for _, path := range []string{"/v1/events?type=seccft&type=sapi", "/v1/stats?by=type&by=client_id"} {
+		p, _ := problem(t, srv, path)
+		if p.Status != http.StatusUnprocessableEntity || p.Code != "parameter_invalid" || !strings.Contains(p.Detail, "given 2 times") {
+			t.Errorf("%s: got %+v", path, p)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/internal/apiclient"
+	"github.com/m2mwatch/m2mwatch/internal/config"
 	"github.com/m2mwatch/m2mwatch/internal/datadir"
 )
 
@@ -25,23 +26,27 @@ func (inv *invocation) client() (*apiclient.Client, error) {
 	if url := lookup(inv.environ, "M2MWATCH_URL"); url != "" {
 		return apiclient.New(apiclient.Config{URL: url, Token: lookup(inv.environ, "M2MWATCH_TOKEN")})
 	}
-	dir := inv.dataDir()
+	dir, err := inv.dataDir()
+	if err != nil {
+		return nil, err
+	}
 	return apiclient.New(apiclient.Config{Socket: datadir.Socket(dir), DataDir: dir})
 }
 
 // dataDir is where a command looks for the running instance. A demo is found
 // without a word where nothing else runs.
-func (inv *invocation) dataDir() string {
+func (inv *invocation) dataDir() (string, error) {
 	if inv.data != "" {
-		return inv.data
+		return inv.data, nil
 	}
-	if dir := lookup(inv.environ, "M2MWATCH_DATA"); dir != "" {
-		return dir
+	cfg, err := config.Load(config.Origin{File: inv.config, Environ: inv.environ})
+	if err != nil {
+		return "", err
 	}
-	if !listens(datadir.Socket(defaultData)) && listens(datadir.Socket(demoData)) {
-		return demoData
+	if cfg.Data == defaultData && !listens(datadir.Socket(defaultData)) && listens(datadir.Socket(demoData)) {
+		return demoData, nil
 	}
-	return defaultData
+	return cfg.Data, nil
 }
 
 func listens(socket string) bool {

@@ -26,6 +26,7 @@ import (
 const (
 	demoTenant  = "acme"
 	demoHistory = 30 * 24 * time.Hour
+	storyLimit  = 2 * time.Minute
 )
 
 // demoFlags are what can be chosen about a demo.
@@ -83,7 +84,7 @@ func runDemo(ctx context.Context, inv *invocation, flags *demoFlags) error {
 	d.server = s
 	defer s.stop()
 	if err := s.start(ctx); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	if d.client, err = apiclient.New(apiclient.Config{Socket: s.dir.Socket(), DataDir: s.dir.Path()}); err != nil {
 		return err
@@ -94,6 +95,14 @@ func runDemo(ctx context.Context, inv *invocation, flags *demoFlags) error {
 
 func (d *demo) newServer() (*server, error) {
 	origin := d.flags.server.origin(d.inv)
+	// Nothing of the environment: what is simulated must not reach a real
+	// broker, store or receiver.
+	origin.File, origin.Environ = "", nil
+	for _, name := range []string{"M2MWATCH_ENGINE_LIBRARY", "M2MWATCH_CLICKHOUSE_LIBRARY"} {
+		if library := lookup(d.inv.environ, name); library != "" {
+			origin.Flags["clickhouse.library"] = library
+		}
+	}
 	origin.Flags["tenants"] = []any{map[string]any{"name": demoTenant, "secrets": []any{d.secret}}}
 	cfg, err := config.Load(origin)
 	if err != nil {
@@ -124,6 +133,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	if before != nil {
+		d.say.line("found at an earlier start, so that there is no other story today:")
 		d.tell(*before)
 	} else if err := d.story(ctx, simulated, last); err != nil {
 		return ignoreCanceled(err)
@@ -213,9 +223,21 @@ func writeMark(path string, mark historyMark) error {
 
 // settled waits until everything accepted is stored and judged.
 func (d *demo) settled(ctx context.Context) error {
-	return poll(ctx, func() (bool, error) {
+	return d.poll(ctx, func() (bool, error) {
 		s, err := d.client.Status(ctx)
 		return err == nil && s.Pending != nil && *s.Pending == 0 && s.Uncorrelated == 0, err
+	})
+}
+
+// poll is poll, and ends when a component of the demo fails.
+func (d *demo) poll(ctx context.Context, look func() (bool, error)) error {
+	return poll(ctx, func() (bool, error) {
+		select {
+		case <-d.server.life.failed:
+			return false, d.server.life.err
+		default:
+			return look()
+		}
 	})
 }
 
@@ -230,6 +252,9 @@ func poll(ctx context.Context, look func() (bool, error)) error {
 		}
 		select {
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return context.Cause(ctx)
+			}
 			return ctx.Err()
 		case <-tick.C:
 		}
@@ -297,7 +322,9 @@ func (d *demo) story(ctx context.Context, simulated string, lastToken time.Time)
 	}
 	d.server.life.run("story", func(ctx context.Context) error { return d.sim.Story().Run(ctx, cfg) })
 	var found *schemas.Finding
-	err := poll(ctx, func() (bool, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, storyLimit, errors.New("the story was not found in time: what does `m2mwatch status` say?"))
+	defer cancel()
+	err := d.poll(ctx, func() (bool, error) {
 		var err error
 		found, err = d.found(ctx)
 		return found != nil && found.Count >= uint64(cfg.Tries), err
@@ -321,7 +348,7 @@ func (d *demo) found(ctx context.Context) (*schemas.Finding, error) {
 // tell says in plain words what was found.
 func (d *demo) tell(f schemas.Finding) {
 	d.say.line("%s  %s  %s stopped: %d failures from its own network; normal %.0f tokens a day",
-		hour(f.Last), upper(f.Level), d.sim.Story().ClientName(), f.Count, f.Evidence.NormalPerDay)
+		hour(f.First), upper(f.Level), d.sim.Story().ClientName(), f.Count, f.Evidence.NormalPerDay)
 	for _, r := range f.Evidence.Related {
 		d.say.line("             secret rotated %s, consumer not updated", hour(r.Time))
 	}

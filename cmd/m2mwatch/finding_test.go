@@ -153,6 +153,22 @@ func TestWorkingClientThatStopsIsFoundAndSent(t *testing.T) {
 		return nil
 	})
 
+	var rotation struct {
+		Events []struct {
+			LogID     string `json:"log_id"`
+			RawMasked bool   `json:"raw_masked"`
+		}
+	}
+	i.mustGet("/v1/events?tenant=acme&type=sapi", &rotation)
+	if len(rotation.Events) != 1 || !rotation.Events[0].RawMasked {
+		t.Fatalf("the rotation is not marked as masked: %+v", rotation)
+	}
+	var raw struct{ Raw json.RawMessage }
+	i.mustGet("/v1/events/acme/"+rotation.Events[0].LogID, &raw)
+	if text := string(raw.Raw); strings.Contains(text, "must-not-be-stored") || !strings.Contains(text, `"client_secret":"***"`) {
+		t.Errorf("the new secret was kept: %s", text)
+	}
+
 	other := startUp(t, filepath.Join(t.TempDir(), "data"))
 	shuffled := append(append([]string{}, records...), records...)
 	random := rand.New(rand.NewPCG(3, 4))

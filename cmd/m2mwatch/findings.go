@@ -123,7 +123,7 @@ func writeFinding(out io.Writer, f schemas.Finding) error {
 	}
 	row("networks", "%s", strings.Join(f.Evidence.Networks, " "))
 	for _, cause := range sortedKeys(f.Evidence.Causes) {
-		row("cause", "%s (%d)", cause, f.Evidence.Causes[cause])
+		row("cause", "%s (%d of the first %d)", cause, f.Evidence.Causes[cause], len(f.Evidence.LogIDs))
 	}
 	for _, r := range f.Evidence.Related {
 		row("related", "%s  %s  %s", clock(r.Time), r.Title, r.LogID)

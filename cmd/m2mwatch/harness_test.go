@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -68,7 +69,8 @@ func startProgram(tb testing.TB, env []string, args ...string) *instance {
 	tb.Helper()
 	i := &instance{tb: tb, exited: make(chan struct{})}
 	i.cmd = exec.Command(programPath(tb), args...)
-	i.cmd.Env = append(os.Environ(), env...)
+	i.cmd.Env = append(cleanEnviron(), env...)
+	i.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that times out cleans up nothing
 	stderr, err := i.cmd.StderrPipe()
 	if err != nil {
 		tb.Fatal(err)
@@ -89,6 +91,14 @@ func startProgram(tb testing.TB, env []string, args ...string) *instance {
 		tb.Fatalf("the program was not ready after a minute\n%s", i.log())
 	}
 	return i
+}
+
+// cleanEnviron is the environment without what would configure the program.
+func cleanEnviron() []string {
+	return slices.DeleteFunc(os.Environ(), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return name == "NATS_URL" || name == "CLICKHOUSE_URL" || strings.HasPrefix(name, "M2MWATCH_") && name != "M2MWATCH_ENGINE_LIBRARY"
+	})
 }
 
 // programPath is this test binary under the program's name.
@@ -152,6 +162,9 @@ func (i *instance) interrupt() {
 	}
 	if i.exitErr != nil {
 		i.tb.Errorf("the program stopped with %v\n%s", i.exitErr, i.log())
+	}
+	if strings.Contains(i.log(), `"msg":"stopping"`) { // a component that did not stop in its time
+		i.tb.Errorf("the program did not stop cleanly\n%s", i.log())
 	}
 }
 

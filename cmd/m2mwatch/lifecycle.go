@@ -6,15 +6,19 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 )
 
 // lifecycle is what a process has started, in order. It stops in reverse, all
 // of it under one deadline.
 type lifecycle struct {
-	log    *slog.Logger
-	steps  []step
-	failed chan error
+	log   *slog.Logger
+	steps []step
+
+	once   sync.Once
+	failed chan struct{} // closed at the first failure
+	err    error         // it; set before failed is closed
 }
 
 type step struct {
@@ -23,7 +27,7 @@ type step struct {
 }
 
 func newLifecycle(log *slog.Logger) *lifecycle {
-	return &lifecycle{log: log, failed: make(chan error, 1)}
+	return &lifecycle{log: log, failed: make(chan struct{})}
 }
 
 // onStop adds something to close.
@@ -63,10 +67,10 @@ func (l *lifecycle) fail(name string, err error) {
 	if err == nil {
 		err = errors.New("ended by itself")
 	}
-	select {
-	case l.failed <- fmt.Errorf("%s: %w", name, err):
-	default: // the first failure is the one to tell
-	}
+	l.once.Do(func() { // the first failure is the one to tell
+		l.err = fmt.Errorf("%s: %w", name, err)
+		close(l.failed)
+	})
 }
 
 // wait returns when ctx ends, with nil, or when a component fails.
@@ -74,8 +78,27 @@ func (l *lifecycle) wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case err := <-l.failed:
-		return err
+	case <-l.failed:
+		return l.err
+	}
+}
+
+// together runs several components as one: they stop at the same time, and
+// when one of them ends all do.
+func together(runs ...func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		errs := make([]error, len(runs))
+		var running sync.WaitGroup
+		for i, run := range runs {
+			running.Go(func() {
+				defer cancel()
+				errs[i] = run(ctx)
+			})
+		}
+		running.Wait()
+		return errors.Join(errs...)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/ingest"
@@ -18,7 +19,7 @@ import (
 
 // startListeners serves the API (with health and metrics) on listen and on the
 // socket, and the webhook on webhook_listen, or on listen where that is empty.
-func (s *server) startListeners(ctx context.Context) error {
+func (s *server) startListeners(context.Context) error {
 	in, err := s.newIngest()
 	if err != nil {
 		return err
@@ -38,21 +39,21 @@ func (s *server) startListeners(ctx context.Context) error {
 	if in != nil && s.cfg.WebhookListen == "" {
 		in.Webhook(front)
 	}
-	serveFront := func(ctx context.Context, ln net.Listener) error { return httpserver.Serve(ctx, front, ln, serveLimits) }
-	if s.address, err = s.listen(ctx, "api", s.cfg.Listen, serveFront); err != nil {
+	runs := []func(context.Context) error{
+		func(ctx context.Context) error { return httpserver.Serve(ctx, front, s.apiListener, serveLimits) },
+	}
+	if socket, err := s.openSocket(); err != nil {
 		return err
+	} else if socket != nil {
+		runs = append(runs, s.serveSocket(socket, in, api))
 	}
-	if err := s.listenSocket(in, api); err != nil {
-		return err
+	if s.webhookListener != nil {
+		hook := httpserver.New(httpserver.Config{Name: "webhook", Logger: s.log, Registerer: s.registry})
+		in.Webhook(hook)
+		runs = append(runs, func(ctx context.Context) error { return httpserver.Serve(ctx, hook, s.webhookListener, serveLimits) })
 	}
-	if in == nil || s.cfg.WebhookListen == "" {
-		return nil
-	}
-	hook := httpserver.New(httpserver.Config{Name: "webhook", Logger: s.log, Registerer: s.registry})
-	in.Webhook(hook)
-	serveHook := func(ctx context.Context, ln net.Listener) error { return httpserver.Serve(ctx, hook, ln, serveLimits) }
-	s.webhookAddress, err = s.listen(ctx, "webhook", s.cfg.WebhookListen, serveHook)
-	return err
+	s.life.run("listeners", together(runs...))
+	return nil
 }
 
 func (s *server) newIngest() (*ingest.Ingest, error) {
@@ -96,53 +97,72 @@ func (s *server) at(prefix string) func(string) {
 	return func(point string) { s.killAt(prefix + point) }
 }
 
-// serveLimits give requests in flight a second when the process stops.
-var serveLimits = httpserver.Limits{Shutdown: time.Second}
+// serveLimits give requests in flight a moment when the process stops.
+var serveLimits = httpserver.Limits{Shutdown: 700 * time.Millisecond}
 
-// serveFunc serves on a listener until the context ends.
-type serveFunc func(context.Context, net.Listener) error
-
-// listen serves on an address until the process stops, and returns the address
-// that it got.
-func (s *server) listen(ctx context.Context, name, address string, serve serveFunc) (string, error) {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", address)
-	if err != nil {
-		return "", fmt.Errorf("listen for %s: %w", name, err)
+// bind takes the addresses. Nobody is answered before startListeners.
+func (s *server) bind(ctx context.Context) (err error) {
+	if s.apiListener, err = s.bindOne(ctx, "--listen", s.cfg.Listen); err != nil {
+		return err
 	}
-	s.serveOn(name, ln, serve)
-	return ln.Addr().String(), nil
-}
-
-func (s *server) serveOn(name string, ln net.Listener, serve serveFunc) {
-	s.life.run(name+" listener", func(ctx context.Context) error { return serve(ctx, ln) })
-}
-
-// listenSocket serves the API without a token where only this user can reach
-// it: the data directory's socket, mode 0600.
-func (s *server) listenSocket(in *ingest.Ingest, api *query.API) error {
-	if s.dir == nil || api == nil {
+	s.address = s.apiListener.Addr().String()
+	if s.cfg.WebhookListen == "" || !s.opts.has(stageIngest) {
 		return nil
 	}
+	if s.webhookListener, err = s.bindOne(ctx, "--webhook-listen", s.cfg.WebhookListen); err != nil {
+		return err
+	}
+	s.webhookAddress = s.webhookListener.Addr().String()
+	return nil
+}
+
+func (s *server) bindOne(ctx context.Context, flag, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use by another process: choose another address with %s", address, flag)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s (%s): %w", address, flag, err)
+	}
+	s.life.onStop("listener "+flag, func(context.Context) error {
+		if err := ln.Close(); !errors.Is(err, net.ErrClosed) { // whoever served on it has closed it
+			return err
+		}
+		return nil
+	})
+	return ln, nil
+}
+
+// serveSocket serves the API without a token, where only this user can reach it.
+func (s *server) serveSocket(ln net.Listener, in *ingest.Ingest, api *query.API) func(context.Context) error {
 	local := httpserver.New(httpserver.Config{Name: "socket", Logger: s.log, Registerer: s.registry})
 	api.Register(local)
 	if in != nil {
 		in.Import(local)
 	}
+	return func(ctx context.Context) error { return httpserver.Serve(ctx, local, ln, serveLimits) }
+}
+
+// openSocket listens on the data directory's socket, mode 0600; nil where this
+// process has no data directory.
+func (s *server) openSocket() (net.Listener, error) {
+	if s.dir == nil || !s.opts.has(stageQuery) {
+		return nil, nil
+	}
 	path := s.dir.Socket()
 	// The lock is ours, so a socket that lies there is a dead process's.
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove old socket: %w", err)
+		return nil, fmt.Errorf("remove old socket: %w", err)
 	}
 	ln, err := net.Listen("unix", path)
 	if err != nil {
-		return fmt.Errorf("listen on the data directory's socket (is the path longer than 100 bytes? choose a shorter --data): %w", err)
+		return nil, fmt.Errorf("listen on the data directory's socket (is the path longer than 100 bytes? choose a shorter --data): %w", err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
-		return errors.Join(fmt.Errorf("guard socket: %w", err), ln.Close())
+		return nil, errors.Join(fmt.Errorf("guard socket: %w", err), ln.Close())
 	}
-	s.serveOn("socket", ln, func(ctx context.Context, ln net.Listener) error { return httpserver.Serve(ctx, local, ln, serveLimits) })
-	return nil
+	return ln, nil
 }
 
 // urlNamesDatabase reports whether a ClickHouse URL has a database in it.

@@ -46,6 +46,7 @@ var errUsage = errors.New("usage")
 func run(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
 	inv := &invocation{name: args[0], environ: environ, stdin: stdin, stdout: stdout, stderr: stderr}
 	root := newRoot(inv)

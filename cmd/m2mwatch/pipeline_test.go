@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -156,13 +159,25 @@ func TestAwkwardEventsAreKept(t *testing.T) {
 		t.Errorf("dead %d, want the one without log_id", status.Dead)
 	}
 	for n, body := range bodies {
-		var event struct{ Raw any }
+		var event struct{ Raw json.RawMessage }
 		i.mustGet("/v1/events/acme/"+id(n+1), &event)
-		if event.Raw == nil {
-			t.Errorf("%s has no raw record", body)
+		if string(event.Raw) != body {
+			t.Errorf("raw\ngot  %s\nwant %s", event.Raw, body)
 		}
 	}
 	i.interrupt()
+}
+
+func TestAddressInUseIsToldWithItsFlag(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	out, err := exec.Command(programPath(t), "up", "--data", filepath.Join(t.TempDir(), "data"), "--listen", ln.Addr().String()).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "choose another address with --listen") {
+		t.Errorf("got %v: %s", err, out)
+	}
 }
 
 func TestWebhookListenerServesNothingElse(t *testing.T) {

@@ -28,9 +28,7 @@ type reloader struct {
 }
 
 func newReloader(origin config.Origin, current *config.Config, log *slog.Logger, apply func(*config.Config)) *reloader {
-	r := &reloader{origin: origin, current: current, apply: apply, log: log, every: 2 * time.Second}
-	r.seen = r.digest()
-	return r
+	return &reloader{origin: origin, current: current, apply: apply, log: log, every: 2 * time.Second}
 }
 
 // Run looks until ctx ends.
@@ -57,6 +55,9 @@ func (r *reloader) look() {
 	if err != nil {
 		r.log.Error("the changed configuration is not valid, the old one stays", "error", err)
 		return
+	}
+	if reflect.DeepEqual(*next, *r.current) {
+		return // so is the first look, which is for changes made during the start
 	}
 	if restartNeeded(r.current, next) {
 		r.log.Warn("the changed configuration holds changes that apply at the next start; tenants and API tokens apply now")

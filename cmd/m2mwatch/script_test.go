@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"settled": scriptSettled},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("M2MWATCH_ENGINE_LIBRARY", library)
+			e.Setenv("LIBRARY", library)
 			e.Setenv("TZ", "UTC")
 			return nil
 		},

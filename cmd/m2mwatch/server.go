@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -60,8 +61,9 @@ type server struct {
 	publisher *nats.Publisher
 	processor *processor.Processor
 
-	address        string // where the API listens, once it does
-	webhookAddress string
+	apiListener, webhookListener net.Listener // bound at the very beginning
+	address                      string       // where the API listens
+	webhookAddress               string
 }
 
 func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts serveOptions) (*server, error) {
@@ -80,11 +82,12 @@ func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts s
 }
 
 // start brings everything up, servers first, the webhook last: nothing is
-// taken in before it can be kept.
+// taken in before it can be kept. Addresses are taken at the very beginning,
+// so that one in use is told before anything else is begun.
 func (s *server) start(ctx context.Context) error {
 	s.limitMemory()
 	for _, step := range []func(context.Context) error{
-		s.openDir, s.applyConfig, s.openStore, s.openBroker, s.startProcess, s.startListeners, s.watchConfig,
+		s.bind, s.openDir, s.applyConfig, s.openStore, s.openBroker, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -138,6 +141,7 @@ func (s *server) openStore(ctx context.Context) error {
 			return err
 		}
 		s.life.closes("store, reading", s.readDB)
+		s.health.Add("clickhouse_reading", s.readDB.Ping)
 	}
 	return nil
 }
@@ -152,11 +156,7 @@ func (s *server) storeConfigs(ctx context.Context) (writer, reader clickhouse.Co
 		}
 		return c, c, nil
 	}
-	explicit := s.cfg.ClickHouse.Library
-	if explicit == "" {
-		explicit = lookup(s.inv.environ, "M2MWATCH_ENGINE_LIBRARY")
-	}
-	library, err := clickhouse.FindLibrary(explicit)
+	library, err := clickhouse.FindLibrary(s.cfg.ClickHouse.Library)
 	if err != nil {
 		return writer, reader, err
 	}
@@ -255,7 +255,7 @@ func (s *server) applyConfig(context.Context) error { return s.applyReloadable(s
 
 // watchConfig applies changes of the configuration's files.
 func (s *server) watchConfig(context.Context) error {
-	if s.origin.File == "" {
+	if len(s.cfg.Files(s.origin.File)) == 0 {
 		return nil
 	}
 	r := newReloader(s.origin, s.cfg, s.log, func(c *config.Config) {
@@ -284,8 +284,29 @@ func (s *server) applyReloadable(c *config.Config) error {
 	return nil
 }
 
+// firstToken makes the data directory's token where there is none. It comes
+// last in a start: one that fails must not have shown a token that no later
+// start shows again.
+func (s *server) firstToken(context.Context) error {
+	if len(s.cfg.API.Tokens) > 0 {
+		return nil
+	}
+	if s.dir == nil || !s.opts.has(stageQuery) {
+		s.log.Warn("no api.tokens are configured: /metrics refuses everybody")
+		return nil
+	}
+	_, made, err := s.dir.APIToken()
+	if err != nil {
+		return err
+	}
+	if made != "" {
+		fmt.Fprintf(s.inv.stderr, "API token, shown this once and kept as a hash: %s\n", made)
+	}
+	return s.applyReloadable(s.cfg)
+}
+
 // apiTokens are the configured ones, or else the one of the data directory,
-// which is printed when this call made it.
+// where it has one already.
 func (s *server) apiTokens(c *config.Config) ([]httpserver.Token, error) {
 	var tokens []httpserver.Token
 	for _, t := range c.API.Tokens {
@@ -294,12 +315,9 @@ func (s *server) apiTokens(c *config.Config) ([]httpserver.Token, error) {
 	if len(tokens) > 0 || s.dir == nil || !s.opts.has(stageQuery) {
 		return tokens, nil
 	}
-	hash, made, err := s.dir.APIToken()
-	if err != nil {
+	hash, ok, err := s.dir.APITokenHash()
+	if err != nil || !ok {
 		return nil, err
-	}
-	if made != "" {
-		fmt.Fprintf(s.inv.stderr, "API token, shown this once and kept as a hash: %s\n", made)
 	}
 	return []httpserver.Token{{Name: "first", Hash: hash}}, nil
 }

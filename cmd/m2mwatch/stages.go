@@ -49,7 +49,7 @@ func (s *server) startProcessor(rules *detect.Set) error {
 		Source: source, Store: clickhouse.NewWriter(s.writeDB), Dead: s.publisher, Matcher: rules,
 		Logger: s.log, Registerer: s.registry, At: s.at("processor."),
 		Retention: s.cfg.Store.Retention.Duration(),
-		AckWait:   s.ackWait(),
+		AckWait:   s.ackWait(), ShutdownTimeout: time.Second,
 		FlushRows: s.cfg.Processor.FlushRows, FlushBytes: int(s.cfg.Processor.Memory) / 4,
 	})
 	if err != nil {

@@ -113,9 +113,18 @@ func serve(ctx context.Context, inv *invocation, flags *serverFlags, opts serveO
 	}
 	defer s.stop()
 	if err := s.start(ctx); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	return s.life.wait(ctx)
+}
+
+// unlessStopped is nil where whatever failed did so because the process was
+// asked to stop.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // needOutside refuses to run one stage on servers that no other process could

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/internal/config"
 	"github.com/m2mwatch/m2mwatch/internal/nats"
 )
 
@@ -39,7 +40,11 @@ func newVersion(inv *invocation) *cobra.Command {
 
 // engineState says whether the engine library is there.
 func engineState(inv *invocation) string {
-	path, err := clickhouse.FindLibrary(lookup(inv.environ, "M2MWATCH_ENGINE_LIBRARY"))
+	cfg, err := config.Load(config.Origin{File: inv.config, Environ: inv.environ})
+	if err != nil {
+		return err.Error()
+	}
+	path, err := clickhouse.FindLibrary(cfg.ClickHouse.Library)
 	if err != nil {
 		first, _, _ := strings.Cut(err.Error(), "\n")
 		return first

@@ -27,7 +27,7 @@ type Origin struct {
 }
 
 // aliases are names that the environment of a NATS or ClickHouse user has.
-var aliases = map[string]string{"NATS_URL": "nats.url", "CLICKHOUSE_URL": "clickhouse.url"}
+var aliases = map[string]string{"NATS_URL": "nats.url", "CLICKHOUSE_URL": "clickhouse.url", "M2MWATCH_ENGINE_LIBRARY": "clickhouse.library"}
 
 // Load reads, merges and validates. Its error holds every problem found.
 func Load(from Origin) (*Config, error) {
@@ -115,7 +115,7 @@ func environment(environ []string) (map[string]any, error) {
 // clientNames are read by commands that ask a running instance, and by tests.
 var clientNames = map[string]bool{
 	"M2MWATCH_URL": true, "M2MWATCH_TOKEN": true, "M2MWATCH_CONFIG": true,
-	"M2MWATCH_ENGINE_LIBRARY": true, "M2MWATCH_REQUIRE_SERVERS": true, "M2MWATCH_KILL_AT": true,
+	"M2MWATCH_REQUIRE_SERVERS": true, "M2MWATCH_KILL_AT": true,
 }
 
 // EnvName is the environment's name of a key.
@@ -178,8 +178,15 @@ var quoted = regexp.MustCompile(`(?s), (value|got.*?value): '.*?'`)
 // plainText says "unknown keys" where the decoder says "invalid keys", and
 // leaves values out.
 func plainText(err error) string {
-	text := strings.ReplaceAll(err.Error(), "has invalid keys", "has unknown keys")
-	return quoted.ReplaceAllString(text, "")
+	text := quoted.ReplaceAllString(err.Error(), "")
+	for _, r := range [][2]string{
+		{"decoding failed due to the following error(s):\n\n", ""},
+		{"'' has invalid keys", "unknown keys"},
+		{"has invalid keys", "has unknown keys"},
+	} {
+		text = strings.ReplaceAll(text, r[0], r[1])
+	}
+	return text
 }
 
 // readFiles reads the secrets that stand in files; a relative path is relative

@@ -19,6 +19,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -59,6 +60,9 @@ func Open(path string, purpose Purpose) (*Dir, error) {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
 	d := &Dir{path: abs}
+	if err := d.checkOurs(); err != nil {
+		return nil, err
+	}
 	if d.lock, err = lock(filepath.Join(abs, "lock")); err != nil {
 		return nil, err
 	}
@@ -91,7 +95,7 @@ func (d *Dir) checkFormat(purpose Purpose) error {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		d.New = true
-		return d.writeFormat(path, purpose)
+		return writeSynced(path, fmt.Appendf(nil, "%s %d %s\n", formatWord, Format, purpose))
 	}
 	if err != nil {
 		return fmt.Errorf("read data directory's format: %w", err)
@@ -112,19 +116,22 @@ func (d *Dir) checkFormat(purpose Purpose) error {
 	return nil
 }
 
-// writeFormat refuses a folder that holds other things: a slip in --data must
-// not fill somebody's home.
-func (d *Dir) writeFormat(path string, purpose Purpose) error {
+// checkOurs refuses a folder that holds other things, before anything is put
+// into it: a slip in --data must not fill somebody's home.
+func (d *Dir) checkOurs() error {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return fmt.Errorf("read data directory: %w", err)
+	}
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "FORMAT" }) {
+		return nil // checkFormat reads it under the lock
 	}
 	for _, e := range entries {
 		if name := e.Name(); name != "lock" && name != "FORMAT.new" { // what a start that was killed leaves
 			return fmt.Errorf("%s is not empty and not a data directory of m2mwatch: choose another with --data", d.path)
 		}
 	}
-	return writeSynced(path, fmt.Appendf(nil, "%s %d %s\n", formatWord, Format, purpose))
+	return nil
 }
 
 // writeSynced writes a file by way of a temporary one, so that a crash leaves
@@ -180,16 +187,9 @@ func (d *Dir) Close() error { return d.lock.Close() }
 // when this call made it: it is kept as a hash only, so it must be shown now.
 func (d *Dir) APIToken() (hash [sha256.Size]byte, made string, err error) {
 	path := filepath.Join(d.path, "api-token")
-	b, err := os.ReadFile(path)
-	if err == nil {
-		raw, err := hex.DecodeString(strings.TrimSpace(string(b)))
-		if err != nil || len(raw) != sha256.Size {
-			return hash, "", fmt.Errorf("%s is damaged: delete it to have a new token made at the next start", path)
-		}
-		return [sha256.Size]byte(raw), "", nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return hash, "", fmt.Errorf("read API token: %w", err)
+	hash, ok, err := d.APITokenHash()
+	if ok || err != nil {
+		return hash, "", err
 	}
 	made, err = newToken()
 	if err != nil {
@@ -197,6 +197,24 @@ func (d *Dir) APIToken() (hash [sha256.Size]byte, made string, err error) {
 	}
 	hash = sha256.Sum256([]byte(made))
 	return hash, made, writeSynced(path, []byte(hex.EncodeToString(hash[:])+"\n"))
+}
+
+// APITokenHash returns the hash of the folder's API token; ok is false where
+// none has been made.
+func (d *Dir) APITokenHash() (hash [sha256.Size]byte, ok bool, err error) {
+	path := filepath.Join(d.path, "api-token")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return hash, false, nil
+	}
+	if err != nil {
+		return hash, false, fmt.Errorf("read API token: %w", err)
+	}
+	raw, err := hex.DecodeString(strings.TrimSpace(string(b)))
+	if err != nil || len(raw) != sha256.Size {
+		return hash, false, fmt.Errorf("%s is damaged: delete it to have a new token made at the next start", path)
+	}
+	return [sha256.Size]byte(raw), true, nil
 }
 
 // newToken makes a token of 43 base-62 characters, 256 bits.
