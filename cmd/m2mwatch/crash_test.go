@@ -105,7 +105,11 @@ func TestKillAtNamedPointsLosesNothing(t *testing.T) {
 		"correlator.touches_marked:2",
 	} {
 		i := startUp(t, data, "M2MWATCH_KILL_AT="+point)
+		give := time.AfterFunc(2*time.Minute, i.kill) // a point that is never reached
 		l.run(i, nil)
+		if !give.Stop() {
+			t.Fatalf("%s was not reached in two minutes\n%s", point, i.log())
+		}
 		if status, ok := i.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
 			t.Fatalf("%s: the process ended otherwise: %v\n%s", point, i.exitErr, i.log())
 		}

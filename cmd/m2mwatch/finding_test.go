@@ -223,7 +223,7 @@ func TestKillBetweenFindingAndAlertLosesNeither(t *testing.T) {
 					l.unacked = append(l.unacked, lines(r...))
 				}
 			}
-			<-i.exited
+			i.awaitExit()
 			i = startUp(t, data, h.env()...)
 			for _, body := range l.unacked {
 				if status, _, _ := i.post(body); status != http.StatusOK {

@@ -149,6 +149,16 @@ func (i *instance) kill() {
 	<-i.exited
 }
 
+// awaitExit waits for an end that comes from inside.
+func (i *instance) awaitExit() {
+	i.tb.Helper()
+	select {
+	case <-i.exited:
+	case <-time.After(2 * time.Minute):
+		i.tb.Fatalf("the program did not end\n%s", i.log())
+	}
+}
+
 // interrupt asks the process to stop and waits until it has.
 func (i *instance) interrupt() {
 	i.tb.Helper()
@@ -171,7 +181,11 @@ func (i *instance) interrupt() {
 // post sends a body to acme's webhook; the status is 0 where there was no
 // answer.
 func (i *instance) post(body []byte) (status int, accepted, dead int) {
-	request, err := http.NewRequest(http.MethodPost, i.webhook, bytes.NewReader(body))
+	return i.postReader(bytes.NewReader(body))
+}
+
+func (i *instance) postReader(body io.Reader) (status int, accepted, dead int) {
+	request, err := http.NewRequest(http.MethodPost, i.webhook, body)
 	if err != nil {
 		i.tb.Error(err)
 		return 0, 0, 0

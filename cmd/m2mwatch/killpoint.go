@@ -3,11 +3,20 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
 )
+
+// killPoints are the lines that separate two durable steps.
+var killPoints = []string{
+	"ingest.before_publish", "ingest.published", "ingest.before_answer",
+	"processor.events_inserted", "processor.matches_inserted", "processor.touches_inserted", "processor.acked",
+	"correlator.alert_published", "correlator.findings_written", "correlator.touches_marked",
+	"notify.alert_sent", "notify.delivery_recorded", "notify.alert_acked",
+}
 
 // killPoint makes the hook that crash tests use: M2MWATCH_KILL_AT=point:n ends
 // the process with SIGKILL when it reaches the named point for the nth time.
@@ -19,8 +28,8 @@ func killPoint(environ []string) (func(point string), error) {
 	}
 	name, count, _ := strings.Cut(value, ":")
 	n, err := strconv.ParseInt(count, 10, 64)
-	if name == "" || err != nil || n < 1 {
-		return nil, fmt.Errorf("%w: M2MWATCH_KILL_AT: want point:n", errUsage)
+	if !slices.Contains(killPoints, name) || err != nil || n < 1 {
+		return nil, fmt.Errorf("%w: M2MWATCH_KILL_AT: want point:n, a point being one of %s", errUsage, strings.Join(killPoints, ", "))
 	}
 	var left atomic.Int64
 	left.Store(n)

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -68,6 +69,19 @@ func TestEveryBodyShapeReachesTheStore(t *testing.T) {
 		if status != http.StatusOK || accepted != 2+wantDead || dead != wantDead {
 			t.Errorf("%s: got %d, accepted %d, dead %d", shape.name, status, accepted, dead)
 		}
+	}
+	a, b := two()
+	pretty := strings.NewReplacer(`{"log_id"`, "{\n  \"log_id\"", `"data":{`, "\"data\": {\n    ", "}}", "}\n}").Replace(a)
+	for name, body := range map[string]io.Reader{
+		"one envelope over several lines": strings.NewReader(pretty),
+		"chunked, of unknown length":      io.MultiReader(strings.NewReader(b[:20]), strings.NewReader(b[20:])),
+	} {
+		if status, accepted, dead := i.postReader(body); status != http.StatusOK || accepted != 1 || dead != 0 {
+			t.Errorf("%s: got %d, accepted %d, dead %d", name, status, accepted, dead)
+		}
+	}
+	if status, _, _ := i.post([]byte(`{"specversion":"1.0","type":"user.created","source":"urn:auth0:acme","id":"evt_1","data":{}}`)); status != http.StatusBadRequest {
+		t.Errorf("an Event Streams CloudEvent: got %d", status)
 	}
 	if status, accepted, _ := i.post([]byte("[]")); status != http.StatusOK || accepted != 0 {
 		t.Errorf("empty batch: got %d, accepted %d", status, accepted)
