@@ -251,7 +251,12 @@ func (s *server) checkBroker(context.Context) error {
 	return nil
 }
 
-func (s *server) applyConfig(context.Context) error { return s.applyReloadable(s.cfg) }
+func (s *server) applyConfig(context.Context) error {
+	if s.opts.has(stageIngest) && len(s.cfg.Tenants) == 0 {
+		s.log.Warn("no tenants are configured: every delivery is refused until there is one")
+	}
+	return s.applyReloadable(s.cfg)
+}
 
 // watchConfig applies changes of the configuration's files.
 func (s *server) watchConfig(context.Context) error {
