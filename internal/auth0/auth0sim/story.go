@@ -134,9 +134,16 @@ func (s *storyRun) tell(ctx context.Context) error {
 
 // ordinary is the consumer's life until the rotation.
 func (s *storyRun) ordinary(ctx context.Context) error {
+	wait := storyPeriod - s.t.cfg.Now().Sub(s.cfg.LastToken)
+	if wait <= 0 { // before the rotation, however slow the machine is
+		if err := s.ask(ctx, http.StatusOK); err != nil {
+			return err
+		}
+		wait = storyPeriod
+	}
 	rotation := time.NewTimer(s.cfg.Delay)
 	defer rotation.Stop()
-	next := time.NewTimer(storyPeriod - s.t.cfg.Now().Sub(s.cfg.LastToken))
+	next := time.NewTimer(wait)
 	defer next.Stop()
 	for {
 		select {
