@@ -19,6 +19,7 @@ type load struct {
 	mu      sync.Mutex // guards all below
 	next    int
 	sent    map[string]bool // log_ids of every batch begun
+	dead    int             // logs among them that the processor cannot read, each another
 	acked   int
 	unacked [][]byte
 }
@@ -36,7 +37,18 @@ func (l *load) batch() []byte {
 		l.sent[id] = true
 		records[k] = raw
 	}
-	return lines(records...)
+	l.dead++
+	return lines(append(records, fmt.Sprintf(`{"data":{"type":"seccft","n":%d}}`, l.dead))...) // no log_id
+}
+
+// checkDead fails unless each log that cannot be read lies in DEAD once.
+func (l *load) checkDead(i *instance) {
+	i.tb.Helper()
+	var status struct{ Dead int }
+	i.mustGet("/v1/status", &status)
+	if status.Dead != l.dead {
+		i.tb.Errorf("%d logs in DEAD, want %d", status.Dead, l.dead)
+	}
 }
 
 // run sends from four senders until stop is closed or the instance is gone.
@@ -66,7 +78,7 @@ func (l *load) run(i *instance, stop <-chan struct{}) {
 func (l *load) send(i *instance, body []byte) bool {
 	for {
 		status, accepted, _ := i.post(body)
-		if status == http.StatusOK && accepted == loadBatch {
+		if status == http.StatusOK && accepted == loadBatch+1 {
 			l.mu.Lock()
 			l.acked++
 			l.mu.Unlock()
@@ -121,6 +133,7 @@ func TestKillAtNamedPointsLosesNothing(t *testing.T) {
 	l.finish(i)
 	i.settle()
 	i.checkOnce(l.sent)
+	l.checkDead(i)
 	i.interrupt()
 }
 
@@ -158,6 +171,7 @@ func TestKillEngineUnderLoadLosesNothing(t *testing.T) {
 	running.Wait()
 	i.settle()
 	i.checkOnce(l.sent)
+	l.checkDead(i)
 	i.interrupt()
 }
 

@@ -256,10 +256,10 @@ func show(n *int) string {
 	return fmt.Sprint(*n)
 }
 
-// eventually polls until look returns nil, for two minutes at most.
+// eventually polls until look returns nil, for a minute at most.
 func (i *instance) eventually(what string, look func() error) {
 	i.tb.Helper()
-	ctx, cancel := context.WithTimeout(i.tb.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(i.tb.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -273,6 +273,8 @@ func (i *instance) eventually(what string, look func() error) {
 		case <-i.exited:
 			i.tb.Fatalf("waiting for %s: the program ended: %v\n%s", what, i.exitErr, i.log())
 		case <-ctx.Done():
+			_ = i.cmd.Process.Signal(syscall.SIGQUIT) // every goroutine's stack, for whoever reads this
+			i.awaitExit()
 			i.tb.Fatalf("waiting for %s: %v\n%s", what, err, i.log())
 		}
 	}

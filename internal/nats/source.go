@@ -41,6 +41,10 @@ type Source struct {
 	mu    sync.Mutex // guards the rest, and is held by a running Fetch
 	sub   *nats.Subscription
 	pulls uint64
+
+	stream, consumer string
+	looked           time.Time // for leftovers, last
+	leftover         uint64    // the first that the last look found
 }
 
 // NewLogsSource reads LOGS as one of the processors.
@@ -58,6 +62,7 @@ func newSource(c *Conn, stream, consumer string) (*Source, error) {
 		conn:    c,
 		subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer,
 		inbox:   c.nc.NewInbox(),
+		stream:  stream, consumer: consumer,
 	}
 	sub, err := c.nc.SubscribeSync(s.inbox + ".*")
 	if err != nil {
@@ -96,7 +101,7 @@ func (s *Source) Fetch(ctx context.Context, maxMessages, maxBytes int, wait time
 			continue
 		}
 		if !time.Now().Add(emptyPause).Before(deadline) {
-			return nil, nil
+			return s.leftovers(ctx, maxBytes)
 		}
 		if end == endEarly && pause(ctx, emptyPause) != nil {
 			return nil, ctx.Err()

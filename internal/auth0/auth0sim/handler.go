@@ -169,15 +169,24 @@ func (t *Tenant) actorOf(w http.ResponseWriter, r *http.Request, scope string) *
 	return &actor{machine: m, caller: callerOf(r, m)}
 }
 
-// serveRotateSecret gives a client a new secret; the old one is void at once.
-func (t *Tenant) serveRotateSecret(w http.ResponseWriter, r *http.Request) {
-	by := t.actorOf(w, r, "update:client_keys")
+// actorOnClient is who calls and the client that the path names; nil where the
+// call has been refused.
+func (t *Tenant) actorOnClient(w http.ResponseWriter, r *http.Request, scope string) (*actor, *machine) {
+	by := t.actorOf(w, r, scope)
 	if by == nil {
-		return
+		return nil, nil
 	}
 	m := t.machineOf(r.PathValue("id"))
 	if m == nil {
 		answerAPI(w, http.StatusNotFound, "Not Found", "The client does not exist", "inexistent_client")
+	}
+	return by, m
+}
+
+// serveRotateSecret gives a client a new secret; the old one is void at once.
+func (t *Tenant) serveRotateSecret(w http.ResponseWriter, r *http.Request) {
+	by, m := t.actorOnClient(w, r, "update:client_keys")
+	if m == nil {
 		return
 	}
 	var body string
@@ -192,13 +201,8 @@ func (t *Tenant) serveRotateSecret(w http.ResponseWriter, r *http.Request) {
 
 // serveClient shows a client, with its secret to those who may read it, which is logged.
 func (t *Tenant) serveClient(w http.ResponseWriter, r *http.Request) {
-	by := t.actorOf(w, r, "read:clients")
-	if by == nil {
-		return
-	}
-	m := t.machineOf(r.PathValue("id"))
+	by, m := t.actorOnClient(w, r, "read:clients")
 	if m == nil {
-		answerAPI(w, http.StatusNotFound, "Not Found", "The client does not exist", "inexistent_client")
 		return
 	}
 	if by.machine != nil && !slices.Contains(by.machine.scopes, "read:client_keys") {
