@@ -55,7 +55,7 @@ func life(r *rand.Rand, clients int) []schemas.Event {
 func rotationOf(client string, n int, at time.Time) schemas.Event {
 	return schemas.Event{
 		Tenant: "acme", ClientID: "dashboard", Time: at.Add(-time.Minute), LogID: fmt.Sprintf("9002026rotated%s%d", client, n), Ver: 1, Type: "sapi",
-		Method: "POST", Path: "/api/v2/clients/" + client + "/rotate-secret", Target: "app:" + client, Source: schemas.SourceStream, IngestedAt: at,
+		Call: schemas.Call{Method: "POST", Path: "/api/v2/clients/" + client + "/rotate-secret", Target: "app:" + client}, Source: schemas.SourceStream, IngestedAt: at,
 	}
 }
 

@@ -224,7 +224,7 @@ func TestFindingSaysWhatHappened(t *testing.T) {
 	b.insert(refused("billing", 9, schemas.SourceStream)...)
 	rotation := schemas.Event{
 		Tenant: "acme", ClientID: "dashboard", Time: moment.Add(-2 * time.Minute), LogID: "9002026rotation", Ver: 1, Type: "sapi",
-		Method: "POST", Path: "/api/v2/clients/billing/rotate-secret", Target: "app:billing", Source: schemas.SourceStream, IngestedAt: moment,
+		Call: schemas.Call{Method: "POST", Path: "/api/v2/clients/billing/rotate-secret", Target: "app:billing"}, Source: schemas.SourceStream, IngestedAt: moment,
 	}
 	b.insert(rotation)
 	b.correlateAll()

@@ -26,17 +26,51 @@ const (
 	fieldAudience
 	fieldScope
 	fieldOrganizationID
+	fieldOrganizationName
 	fieldHostname
+	fieldUserName
+	fieldConnection
+	fieldConnectionID
+	fieldStrategy
+	fieldStrategyType
+	fieldAgentID
+	fieldExternalAgentID
+	fieldMTLSThumbprint
 	fieldDetails
 	fieldData
+
+	fieldJA3         // security_context.ja3
+	fieldJA4         // security_context.ja4
+	fieldSDKName     // auth0_client.name
+	fieldSDKVersion  // auth0_client.version
+	fieldCorrelation // references.correlation_id
+	fieldTrace       // references.trace_id
+	fieldCountry     // location_info.country_code
+
+	// Of details.
+	fieldTokenID         // access_token_jti
+	fieldGrantType       // grant_type
+	fieldSessionID       // session_id
+	fieldClientAuthError // client_authentication_error
+	fieldActorSubject    // actor.sub
+	fieldBucket          // bucket, limit.bucket
+	fieldEntityType      // entity_type
+	fieldEntityID        // entity_id
+	fieldQuota           // quota
+	fieldQuotaUsed       // quota_consumption
+	fieldQuotaPercent    // quota_consumption_percentage
+	fieldLimitSize       // limit.size
+	fieldLimitGlobal     // limit.global
+	fieldStatus          // response.statusCode
 
 	// Of details.request.
 	fieldMethod
 	fieldPath
 	fieldChannel
-	fieldSubject    // auth.subject
-	fieldAuthUser   // auth.user
-	fieldAuthUserID // auth.user.user_id
+	fieldSubject     // auth.subject
+	fieldAuthUser    // auth.user
+	fieldAuthUserID  // auth.user.user_id
+	fieldUsedTokenID // auth.credentials.jti
 
 	fieldCount
 )
@@ -70,8 +104,26 @@ func member(name []byte) field {
 		return fieldScope
 	case "organization_id":
 		return fieldOrganizationID
+	case "organization_name":
+		return fieldOrganizationName
 	case "hostname":
 		return fieldHostname
+	case "user_name":
+		return fieldUserName
+	case "connection":
+		return fieldConnection
+	case "connection_id":
+		return fieldConnectionID
+	case "strategy":
+		return fieldStrategy
+	case "strategy_type":
+		return fieldStrategyType
+	case "agent_id":
+		return fieldAgentID
+	case "external_agent_id":
+		return fieldExternalAgentID
+	case "mtls_thumbprint_sha256":
+		return fieldMTLSThumbprint
 	case "details":
 		return fieldDetails
 	case "data":
@@ -96,7 +148,7 @@ type span struct{ start, end int32 }
 type record struct {
 	text   string
 	values [fieldCount]span
-	seen   uint32 // bits of the fields met, to tell a duplicate
+	seen   uint64 // bits of the fields met, to tell a duplicate
 	odd    oddity
 }
 
@@ -205,7 +257,7 @@ func (d *decoder) object(r *record, read func(d *decoder, r *record, name []byte
 func (d *decoder) eventMember(r *record, name []byte) error {
 	f := member(name)
 	if f == fieldNone {
-		return d.skip()
+		return d.nested(r, name)
 	}
 	r.meet(f)
 	switch f {
@@ -238,11 +290,126 @@ func (d *decoder) within(r *record, read func(d *decoder, r *record, name []byte
 	return d.object(r, read)
 }
 
-func (d *decoder) detailsMember(r *record, name []byte) error {
-	if string(name) != "request" {
+// nested reads the members of an event of which only parts are taken.
+func (d *decoder) nested(r *record, name []byte) error {
+	switch string(name) {
+	case "security_context":
+		return d.within(r, (*decoder).securityMember)
+	case "auth0_client":
+		return d.within(r, (*decoder).sdkMember)
+	case "references":
+		return d.within(r, (*decoder).referencesMember)
+	case "location_info":
+		return d.within(r, (*decoder).locationMember)
+	}
+	return d.skip()
+}
+
+func (d *decoder) securityMember(r *record, name []byte) error {
+	switch string(name) {
+	case "ja3":
+		return d.value(r, fieldJA3)
+	case "ja4":
+		return d.value(r, fieldJA4)
+	}
+	return d.skip()
+}
+
+func (d *decoder) sdkMember(r *record, name []byte) error {
+	switch string(name) {
+	case "name":
+		return d.value(r, fieldSDKName)
+	case "version":
+		return d.value(r, fieldSDKVersion)
+	}
+	return d.skip()
+}
+
+func (d *decoder) referencesMember(r *record, name []byte) error {
+	switch string(name) {
+	case "correlation_id":
+		return d.value(r, fieldCorrelation)
+	case "trace_id":
+		return d.value(r, fieldTrace)
+	}
+	return d.skip()
+}
+
+func (d *decoder) locationMember(r *record, name []byte) error {
+	if string(name) != "country_code" {
 		return d.skip()
 	}
-	return d.within(r, (*decoder).requestMember)
+	return d.value(r, fieldCountry)
+}
+
+func (d *decoder) detailsMember(r *record, name []byte) error {
+	switch string(name) {
+	case "request":
+		return d.within(r, (*decoder).requestMember)
+	case "response":
+		return d.within(r, (*decoder).responseMember)
+	case "limit":
+		return d.within(r, (*decoder).limitMember)
+	case "actor":
+		return d.within(r, (*decoder).actorMember)
+	}
+	if f := detailsField(name); f != fieldNone {
+		return d.value(r, f)
+	}
+	return d.skip()
+}
+
+// detailsField tells which field a text in details is.
+func detailsField(name []byte) field {
+	switch string(name) {
+	case "access_token_jti":
+		return fieldTokenID
+	case "grant_type":
+		return fieldGrantType
+	case "session_id":
+		return fieldSessionID
+	case "client_authentication_error", "client_authentoication_error": // the second is how Auth0's schema spells it
+		return fieldClientAuthError
+	case "bucket":
+		return fieldBucket
+	case "entity_type":
+		return fieldEntityType
+	case "entity_id":
+		return fieldEntityID
+	case "quota":
+		return fieldQuota
+	case "quota_consumption":
+		return fieldQuotaUsed
+	case "quota_consumption_percentage":
+		return fieldQuotaPercent
+	}
+	return fieldNone
+}
+
+func (d *decoder) responseMember(r *record, name []byte) error {
+	if string(name) != "statusCode" {
+		return d.skip()
+	}
+	return d.value(r, fieldStatus)
+}
+
+func (d *decoder) limitMember(r *record, name []byte) error {
+	switch string(name) {
+	case "bucket":
+		return d.value(r, fieldBucket)
+	case "size":
+		return d.value(r, fieldLimitSize)
+	case "global":
+		return d.truth(r, fieldLimitGlobal)
+	}
+	return d.skip()
+}
+
+func (d *decoder) actorMember(r *record, name []byte) error {
+	if string(name) != "sub" {
+		return d.skip()
+	}
+	return d.value(r, fieldActorSubject)
 }
 
 func (d *decoder) requestMember(r *record, name []byte) error {
@@ -263,6 +430,8 @@ func (d *decoder) authMember(r *record, name []byte) error {
 	switch string(name) {
 	case "subject":
 		return d.value(r, fieldSubject)
+	case "credentials":
+		return d.within(r, (*decoder).credentialsMember)
 	case "user":
 		if d.tokens.PeekKind() == '{' {
 			return d.object(r, (*decoder).userMember)
@@ -270,6 +439,13 @@ func (d *decoder) authMember(r *record, name []byte) error {
 		return d.value(r, fieldAuthUserID)
 	}
 	return d.skip()
+}
+
+func (d *decoder) credentialsMember(r *record, name []byte) error {
+	if string(name) != "jti" {
+		return d.skip()
+	}
+	return d.value(r, fieldUsedTokenID)
 }
 
 // userMember reads a member of auth.user, which is an empty object where a
@@ -347,6 +523,17 @@ func (d *decoder) value(r *record, f field) error {
 	}
 	r.values[f] = span{int32(start), int32(len(d.text))}
 	return nil
+}
+
+// truth reads true as a text; anything else is none.
+func (d *decoder) truth(r *record, f field) error {
+	if d.tokens.PeekKind() != 't' {
+		return d.value(r, f)
+	}
+	start := len(d.text)
+	d.text = append(d.text, "true"...)
+	r.values[f] = span{int32(start), int32(len(d.text))}
+	return d.skip()
 }
 
 // appendText appends what a JSON string says. jsontext reports broken UTF-8

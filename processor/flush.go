@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -78,23 +79,46 @@ func (f *flush) run(ctx context.Context) error {
 	return nil
 }
 
+// insertEvents matches the events, as their rows name the selectors, and
+// stores them. A record that the store refuses has no matches.
 func (f *flush) insertEvents(ctx context.Context) error {
+	f.match()
 	refused := map[*schemas.Event]bool{}
 	err := insertAll(ctx, f, f.b.events, f.p.cfg.Store.InsertEvents, func(e *schemas.Event, err error) {
 		refused[e] = true
 		f.giveUp(e, "the store refuses it", err)
 	})
-	f.b.events = dropRefused(f.b.events, refused)
+	if len(refused) > 0 {
+		f.b.events = dropRefused(f.b.events, refused)
+		f.match()
+	}
 	return err
 }
 
-// insertMatches matches what was stored. A record that the store refused has
-// no matches.
-func (f *flush) insertMatches(ctx context.Context) error {
+func (f *flush) match() {
 	f.b.matches = f.b.matches[:0]
 	for i := range f.b.events {
-		f.b.matches = f.p.cfg.Matcher.Match(f.b.matches, &f.b.events[i])
+		e := &f.b.events[i]
+		before := len(f.b.matches)
+		f.b.matches = f.p.cfg.Matcher.Match(f.b.matches, e)
+		e.Selectors = selectors(f.b.matches[before:])
 	}
+}
+
+// selectors are the names of those that made the matches, sorted.
+func selectors(matches []schemas.Match) []string {
+	if len(matches) == 0 {
+		return nil
+	}
+	names := make([]string, len(matches))
+	for i := range matches {
+		names[i] = matches[i].Selector
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func (f *flush) insertMatches(ctx context.Context) error {
 	refused := map[*schemas.Match]bool{}
 	err := insertAll(ctx, f, f.b.matches, f.p.cfg.Store.InsertMatches, func(m *schemas.Match, err error) {
 		refused[m] = true

@@ -48,32 +48,59 @@ func (n *Normalizer) Normalize(log *schemas.Log) (schemas.Event, error) {
 		return schemas.Event{}, err
 	}
 	e := schemas.Event{
-		Tenant:         log.Tenant,
-		ClientID:       r.get(fieldClientID),
-		Time:           at,
-		LogID:          logID,
-		Ver:            schemas.Version(log.Source, schemas.NormalizerVersion, log.Raw),
-		Type:           r.get(fieldType),
-		Outcome:        n.outcome(r.get(fieldType)),
-		Description:    r.get(fieldDescription),
-		Identity:       n.identity(r),
-		ClientName:     r.get(fieldClientName),
-		UserID:         r.get(fieldUserID),
-		IP:             address(r),
-		UserAgent:      r.get(fieldUserAgent),
-		Audience:       r.get(fieldAudience),
-		Scopes:         scopes(r.get(fieldScope)),
-		OrganizationID: r.get(fieldOrganizationID),
-		Hostname:       r.get(fieldHostname),
-		Source:         log.Source,
-		IngestedAt:     log.IngestedAt,
-		Raw:            log.Raw,
-		RawMasked:      log.Masked,
+		Tenant:           log.Tenant,
+		ClientID:         r.get(fieldClientID),
+		Time:             at,
+		LogID:            logID,
+		Ver:              schemas.Version(log.Source, schemas.NormalizerVersion, log.Raw),
+		Type:             r.get(fieldType),
+		Outcome:          n.outcome(r.get(fieldType)),
+		Description:      r.get(fieldDescription),
+		Identity:         n.identity(r),
+		ClientName:       r.get(fieldClientName),
+		UserID:           r.get(fieldUserID),
+		UserName:         r.get(fieldUserName),
+		Connection:       r.get(fieldConnection),
+		ConnectionID:     r.get(fieldConnectionID),
+		Strategy:         r.get(fieldStrategy),
+		StrategyType:     r.get(fieldStrategyType),
+		IP:               r.get(fieldIP),
+		ClientIP:         r.get(fieldClientIP),
+		Country:          r.get(fieldCountry),
+		UserAgent:        r.get(fieldUserAgent),
+		UserAgentClass:   UserAgentClass(r.get(fieldUserAgent)),
+		JA3:              r.get(fieldJA3),
+		JA4:              r.get(fieldJA4),
+		SDKName:          r.get(fieldSDKName),
+		SDKVersion:       r.get(fieldSDKVersion),
+		Hostname:         r.get(fieldHostname),
+		Audience:         r.get(fieldAudience),
+		Scopes:           scopes(r.get(fieldScope)),
+		GrantType:        r.get(fieldGrantType),
+		OrganizationID:   r.get(fieldOrganizationID),
+		OrganizationName: r.get(fieldOrganizationName),
+		TokenID:          r.get(fieldTokenID),
+		UsedTokenID:      r.get(fieldUsedTokenID),
+		SessionID:        r.get(fieldSessionID),
+		MTLSThumbprint:   r.get(fieldMTLSThumbprint),
+		AgentID:          r.get(fieldAgentID),
+		ExternalAgentID:  r.get(fieldExternalAgentID),
+		ActorSubject:     r.get(fieldActorSubject),
+		CorrelationID:    r.get(fieldCorrelation),
+		TraceID:          r.get(fieldTrace),
+		Quota:            quota(r),
+		Source:           log.Source,
+		IngestedAt:       log.IngestedAt,
+		Raw:              log.Raw,
+		RawMasked:        log.Masked,
 	}
-	e.Network = Network(e.IP)
+	e.Network = Network(e.Address())
+	if e.Outcome == schemas.OutcomeFailure {
+		e.Cause = failureCause(e.Type, e.Description, r.has(fieldClientAuthError))
+	}
 	if identity.IsManagementAPI(e.Type) {
-		e.Method, e.Path = method(r.get(fieldMethod)), r.get(fieldPath)
-		e.Target = target(e.Path)
+		e.Call = schemas.Call{Method: method(r.get(fieldMethod)), Path: r.get(fieldPath), Status: status(r.get(fieldStatus)), Channel: r.get(fieldChannel)}
+		e.Call.Target = target(e.Call.Path)
 	}
 	return e, nil
 }
@@ -93,7 +120,7 @@ func (n *Normalizer) identity(r *record) schemas.Identity {
 		UserID:     r.get(fieldUserID),
 		Subject:    r.get(fieldSubject),
 		Channel:    r.get(fieldChannel),
-		AuthUser:   r.seen&(1<<fieldAuthUser) != 0 || r.has(fieldAuthUserID),
+		AuthUser:   r.seen&(uint64(1)<<fieldAuthUser) != 0 || r.has(fieldAuthUserID),
 		AuthUserID: r.get(fieldAuthUserID),
 	}
 	return identity.Classify(&n.facts)
@@ -147,15 +174,6 @@ func parseDate(date string) (time.Time, bool) {
 	return time.UnixMilli(ms).UTC(), err == nil && len(date) <= maxDigits
 }
 
-// address prefers client_ip, which unlike ip does not follow a header that
-// the caller can write.
-func address(r *record) string {
-	if r.has(fieldClientIP) {
-		return r.get(fieldClientIP)
-	}
-	return r.get(fieldIP)
-}
-
 // scopes splits the text of a scope, in which an array is joined already.
 func scopes(s string) []string {
 	if s == "" {
@@ -179,6 +197,45 @@ func method(s string) string {
 		return "DELETE"
 	}
 	return strings.ToUpper(s)
+}
+
+// status reads an HTTP status, 0 where it is none.
+func status(s string) uint16 {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n < 100 || n > 999 {
+		return 0
+	}
+	return uint16(n)
+}
+
+// quota reads what an event says of a quota (token_quota_consumption_warning)
+// or of a rate limit (api_limit). What is no number counts as 0.
+func quota(r *record) schemas.Quota {
+	q := schemas.Quota{Bucket: r.get(fieldBucket), EntityType: r.get(fieldEntityType), EntityID: r.get(fieldEntityID)}
+	if q.EntityType == "" && r.has(fieldLimitGlobal) {
+		q.EntityType = "global"
+	}
+	size := r.get(fieldQuota)
+	if size == "" {
+		size = r.get(fieldLimitSize)
+	}
+	q.Size, q.Used = whole(size), whole(r.get(fieldQuotaUsed))
+	if percent, err := strconv.ParseFloat(r.get(fieldQuotaPercent), 32); err == nil && percent >= 0 && percent < maxPercent {
+		q.Percent = float32(percent)
+	}
+	return q
+}
+
+// maxPercent bounds a percentage that is taken for one: a quota that is not
+// enforced can be used many times over.
+const maxPercent = 1e9
+
+func whole(s string) uint64 {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // target names the identity that a Management API call acts upon, by its path:

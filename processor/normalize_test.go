@@ -57,12 +57,95 @@ func TestNormalizeKeepsEveryField(t *testing.T) {
 		Ver:  schemas.Version(schemas.SourceStream, schemas.NormalizerVersion, []byte(raw)),
 		Type: "seccft", Outcome: schemas.OutcomeSuccess, Description: "déjà",
 		Identity:   schemas.Identity{ID: "app:abc", Kind: schemas.KindMachine, Reason: "client_credentials"},
-		ClientName: "Invoice Sync", IP: "203.0.113.77", Network: "203.0.113.0/24", UserAgent: "Go-http-client/2.0",
+		ClientName: "Invoice Sync", IP: "10.0.0.1", ClientIP: "203.0.113.77", Network: "203.0.113.0/24", UserAgent: "Go-http-client/2.0", UserAgentClass: "library",
 		Audience: "https://api.example.com", Scopes: []string{"read:a", "write:a"}, OrganizationID: "org_1", Hostname: "acme.eu.auth0.com",
 		Source: schemas.SourceStream, IngestedAt: log.IngestedAt, Raw: log.Raw, RawMasked: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
+	}
+}
+
+// TestNormalizeLeavesNoFieldEmpty holds that every field that no other test of
+// a type fills comes from its own place in the log. No single log has all.
+func TestNormalizeLeavesNoFieldEmpty(t *testing.T) {
+	t.Parallel()
+	got := normalize(t, event(`"type":"sapi","user_name":"n@example.com","connection":"Users","connection_id":"con_1","strategy":"auth0","strategy_type":"database",
+		"organization_name":"Acme","agent_id":"agt_1","external_agent_id":"ext_1","mtls_thumbprint_sha256":"mt",
+		"security_context":{"ja3":"3a","ja4":"4a","other":{"ja3":"no"}},"auth0_client":{"name":"auth0-node","version":"4.1.0","env":{"name":"no"}},
+		"references":{"correlation_id":"c1","trace_id":"t1"},"location_info":{"country_code":"NL","country_name":"no"},
+		"details":{"access_token_jti":"j1","grant_type":"client_credentials","session_id":"s1","actor":{"sub":"agent|1","act":{"sub":"no"}},
+			"request":{"channel":"api","auth":{"credentials":{"jti":"j0","scopes":["jti"]}}},"response":{"statusCode":201,"body":{"statusCode":500}},
+			"bucket":"per_day","entity_type":"client","entity_id":"abc","quota":15,"quota_consumption_percentage":73.5,"quota_consumption":11}`))
+	want := got
+	want.UserName, want.Connection, want.ConnectionID, want.Strategy, want.StrategyType = "n@example.com", "Users", "con_1", "auth0", "database"
+	want.OrganizationName, want.AgentID, want.ExternalAgentID, want.MTLSThumbprint = "Acme", "agt_1", "ext_1", "mt"
+	want.JA3, want.JA4, want.SDKName, want.SDKVersion = "3a", "4a", "auth0-node", "4.1.0"
+	want.CorrelationID, want.TraceID, want.Country = "c1", "t1", "NL"
+	want.TokenID, want.UsedTokenID, want.GrantType, want.SessionID, want.ActorSubject = "j1", "j0", "client_credentials", "s1", "agent|1"
+	want.Call = schemas.Call{Status: 201, Channel: "api"}
+	want.Quota = schemas.Quota{Bucket: "per_day", EntityType: "client", EntityID: "abc", Size: 15, Used: 11, Percent: 73.5}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("event (-want +got):\n%s", diff)
+	}
+}
+
+func TestNormalizeReadsRateLimits(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]schemas.Quota{
+		`{"limit":{"bucket":"global_limit","global":true,"size":50},"response":"slow down"}`:       {Bucket: "global_limit", EntityType: "global", Size: 50},
+		`{"limit":{"bucket":"b","global":false,"size":"50"}}`:                                      {Bucket: "b", Size: 50},
+		`{"limit":"none","quota":-1,"quota_consumption":1.5,"quota_consumption_percentage":"NaN"}`: {},
+		`"a text"`: {},
+	} {
+		if got := normalize(t, event(`"type":"api_limit","details":`+raw)).Quota; got != want {
+			t.Errorf("details %s: got %+v, want %+v", raw, got, want)
+		}
+	}
+}
+
+func TestNormalizeTellsCausesApart(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		members string
+		want    schemas.Cause
+	}{
+		{`"type":"seccft","description":"Unauthorized"`, schemas.CauseNone},
+		{`"type":"feccft","description":"Unauthorized"`, schemas.CauseCredentials},
+		{`"type":"feccft","description":"Failed client authentication","details":{"client_authentication_error":"'exp' claim"}`, schemas.CauseAssertion},
+		{`"type":"feccft","description":"Unauthorized","details":{"client_authentoication_error":"bad key"}`, schemas.CauseAssertion},
+		{`"type":"feccft","description":"Client quota exceeded"`, schemas.CauseClientQuota},
+		{`"type":"feccft","description":"Organization quota exceeded"`, schemas.CauseOrgQuota},
+		{`"type":"feccft","description":"Service not enabled within domain: https://x"`, schemas.CauseAudience},
+		{`"type":"feccft","description":"Grant type 'client_credentials' not allowed for the client."`, schemas.CauseGrantType},
+		{`"type":"feccft","description":"Client is not authorized to access \"https://x\". You need to create a \"client-grant\""`, schemas.CauseMissingGrant},
+		{`"type":"feccft","description":"Client has not been granted scopes: write:a"`, schemas.CauseScope},
+		{`"type":"feccft","description":"not from this country"`, schemas.CauseOther},
+		{`"type":"feccft","description":""`, schemas.CauseOther},
+		{`"type":"feacft","description":"Unauthorized"`, schemas.CauseOther},
+		{`"type":"fepft","description":"Wrong email or password."`, schemas.CauseUserCredentials},
+		{`"type":"fp","description":""`, schemas.CauseUserCredentials},
+		{`"type":"no_such_type","description":"Unauthorized"`, schemas.CauseNone},
+	} {
+		if got := normalize(t, event(tt.members)).Cause; got != tt.want {
+			t.Errorf("%s: cause %q, want %q", tt.members, got, tt.want)
+		}
+	}
+}
+
+func TestUserAgentClass(t *testing.T) {
+	t.Parallel()
+	for userAgent, want := range map[string]string{
+		"": "", " ": "", "unknown": "unknown", "Other 0.0.0 / Other 0.0.0": "unknown",
+		"Go-http-client/2.0": "library", "python-requests/2.32": "library", "node-fetch": "library", "axios/1.7.2": "library", "okhttp/4.12": "library",
+		"curl/8.5.0": "curl", "Wget/1.21": "curl", "PostmanRuntime/7.39.0": "postman", "insomnia/9": "postman",
+		"auth0-python/4.7": "sdk", "Go-Auth0/1.49.0": "sdk", "Terraform/1.9 (+https://www.terraform.io) terraform-provider-auth0/1.2": "infrastructure",
+		"Mozilla/5.0 (X11; Linux x86_64) Chrome/126": "browser", "Mozilla/5.0 (Windows NT; Windows NT 10.0) WindowsPowerShell/5.1": "curl",
+		"invoice-sync 3": "other",
+	} {
+		if got := UserAgentClass(userAgent); got != want {
+			t.Errorf("UserAgentClass(%q) = %q, want %q", userAgent, got, want)
+		}
 	}
 }
 
@@ -72,20 +155,20 @@ func TestNormalizeReadsManagementCalls(t *testing.T) {
 		"request":{"method":"post","path":"/api/v2/clients/x%7Cy/rotate-secret","channel":"api","query":{},"body":[1,{"path":"no"}],
 		"auth":{"user":{},"strategy":"jwt","credentials":{"jti":"j1","scopes":["update:clients"]}}}}`))
 	want := schemas.Identity{ID: "app:abc", Kind: schemas.KindMachine, Reason: "management_api_application"}
-	if got.Identity != want || got.Method != "POST" || got.Path != "/api/v2/clients/x%7Cy/rotate-secret" || got.Target != "app:x|y" {
-		t.Errorf("got %+v %s %s → %s", got.Identity, got.Method, got.Path, got.Target)
+	if got.Identity != want || got.Call.Method != "POST" || got.Call.Path != "/api/v2/clients/x%7Cy/rotate-secret" || got.Call.Target != "app:x|y" {
+		t.Errorf("got %+v %s %s → %s", got.Identity, got.Call.Method, got.Call.Path, got.Call.Target)
 	}
 	got = normalize(t, event(`"details":{"request":{"auth":{"user":{"name":"n","user_id":"auth0|1"}},"channel":"api","method":"PURGE","path":"/x"}},"type":"mgmt_api_read","client_id":"abc"`))
-	if got.Identity.ID != "user:auth0|1" || got.Identity.Reason != "dashboard" || got.Method != "PURGE" || got.Target != "" {
-		t.Errorf("a user's call: got %+v %s → %q", got.Identity, got.Method, got.Target)
+	if got.Identity.ID != "user:auth0|1" || got.Identity.Reason != "dashboard" || got.Call.Method != "PURGE" || got.Call.Target != "" {
+		t.Errorf("a user's call: got %+v %s → %q", got.Identity, got.Call.Method, got.Call.Target)
 	}
 	got = normalize(t, event(`"type":"sapi","details":{"request":{"channel":"api","auth":{"user":"auth0|2"}}}`))
 	if got.Identity.ID != "user:auth0|2" {
 		t.Errorf("a user as a string: got %+v", got.Identity)
 	}
 	got = normalize(t, event(`"type":"api_limit","client_id":"abc","details":{"request":{"method":"get","path":"/api/v2/clients/x"}}`))
-	if got.Method != "" || got.Path != "" || got.Target != "" {
-		t.Errorf("no management call: got %s %s → %s, want nothing", got.Method, got.Path, got.Target)
+	if got.Call.Method != "" || got.Call.Path != "" || got.Call.Target != "" {
+		t.Errorf("no management call: got %s %s → %s, want nothing", got.Call.Method, got.Call.Path, got.Call.Target)
 	}
 }
 
@@ -124,7 +207,7 @@ func TestNormalizeReadsTheTraps(t *testing.T) {
 	scope := func(want ...string) check { return func(e *schemas.Event) (any, any) { return e.Scopes, want } }
 	audience := func(want string) check { return func(e *schemas.Event) (any, any) { return e.Audience, want } }
 	ip := func(ip, network string) check {
-		return func(e *schemas.Event) (any, any) { return [2]string{e.IP, e.Network}, [2]string{ip, network} }
+		return func(e *schemas.Event) (any, any) { return [2]string{e.Address(), e.Network}, [2]string{ip, network} }
 	}
 	logID := func(want string) check { return func(e *schemas.Event) (any, any) { return e.LogID, want } }
 	kind := func(want string) check { return func(e *schemas.Event) (any, any) { return e.Type, want } }

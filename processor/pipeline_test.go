@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -88,7 +89,7 @@ func TestProcessorStoresEachRecordOnceOnRealServers(t *testing.T) {
 		t.Errorf("%d records in DEAD, want 1", got)
 	}
 	e, err := reader.Event(t.Context(), "acme", logID(7))
-	if err != nil || !bytes.Equal(e.Raw, record(7, now)) || e.Identity.ID != "app:c7" {
+	if err != nil || !bytes.Equal(e.Raw, record(7, now)) || e.Identity.ID != "app:c7" || !slices.Equal(e.Selectors, []string{"feccft"}) {
 		t.Errorf("record 7: %+v, %v", e, err)
 	}
 }

@@ -25,29 +25,68 @@ type Problem struct {
 
 // EventView is an event as the API shows it.
 type EventView struct {
-	LogID          string    `json:"log_id" example:"90020250314120000000000000000000000001223372036854775807"`
-	Tenant         string    `json:"tenant" example:"acme"`
-	Time           time.Time `json:"time" doc:"The log's own time." example:"2025-03-14T12:00:00.000Z"`
-	Type           string    `json:"type" doc:"Auth0's event type code." example:"seccft"`
-	ClientID       string    `json:"client_id" example:"invoice-sync"`
-	ClientName     string    `json:"client_name" doc:"As logged; anyone who edits the application chooses it."`
-	IP             string    `json:"ip" example:"192.0.2.10"`
-	Network        string    `json:"network" doc:"The /24 or /48 of ip; empty where ip is no address." example:"192.0.2.0/24"`
-	UserAgent      string    `json:"user_agent"`
-	Audience       string    `json:"audience" doc:"Several are joined by a space."`
-	Scopes         []string  `json:"scopes"`
-	Outcome        Outcome   `json:"outcome" enum:"success,failure,info,limit,unknown"`
-	Description    string    `json:"description"`
-	UserID         string    `json:"user_id"`
-	OrganizationID string    `json:"organization_id"`
-	Hostname       string    `json:"hostname"`
-	Method         string    `json:"method" doc:"Of a Management API call."`
-	Path           string    `json:"path" doc:"Of a Management API call."`
-	Target         string    `json:"target" doc:"The identity that a Management API call acted upon." example:"app:invoice-sync"`
-	Source         string    `json:"source" enum:"stream,pull,import,repair,custom" doc:"By which way the log came in."`
-	IngestedAt     time.Time `json:"ingested_at" example:"2025-03-14T12:00:01.250Z"`
-	Identity       Identity  `json:"identity"`
-	RawMasked      bool      `json:"raw_masked" doc:"The values of secrets in the raw record are replaced by ***."`
+	LogID            string    `json:"log_id" example:"90020250314120000000000000000000000001223372036854775807"`
+	Tenant           string    `json:"tenant" example:"acme"`
+	Time             time.Time `json:"time" doc:"The log's own time." example:"2025-03-14T12:00:00.000Z"`
+	Type             string    `json:"type" doc:"Auth0's event type code." example:"seccft"`
+	ClientID         string    `json:"client_id" example:"invoice-sync"`
+	ClientName       string    `json:"client_name" doc:"As logged; anyone who edits the application chooses it."`
+	IP               string    `json:"ip" doc:"As logged; it may be no address, and follow a header that the caller wrote." example:"192.0.2.10"`
+	ClientIP         string    `json:"client_ip" doc:"As logged: the address of the connection. A part of the logs has it." example:"192.0.2.10"`
+	Network          string    `json:"network" doc:"The /24 or /48 of client_ip, else of ip; empty where that is no address." example:"192.0.2.0/24"`
+	Country          string    `json:"country" doc:"ISO 3166-1 alpha-2, where the log tells it." example:"NL"`
+	UserAgent        string    `json:"user_agent"`
+	UserAgentClass   string    `json:"user_agent_class" doc:"What kind of program user_agent names; empty where the log has none." enum:"sdk,infrastructure,curl,postman,library,browser,other,unknown,"`
+	JA3              string    `json:"ja3"`
+	JA4              string    `json:"ja4"`
+	SDKName          string    `json:"sdk_name" example:"auth0-node"`
+	SDKVersion       string    `json:"sdk_version"`
+	Audience         string    `json:"audience" doc:"Several are joined by a space."`
+	Scopes           []string  `json:"scopes"`
+	GrantType        string    `json:"grant_type"`
+	Outcome          Outcome   `json:"outcome" enum:"success,failure,info,limit,unknown"`
+	Description      string    `json:"description"`
+	Cause            Cause     `json:"cause" doc:"Why it failed, as far as the log tells the causes apart; empty where it did not." enum:"wrong_credentials,client_assertion,client_quota,organization_quota,unknown_audience,grant_type_not_allowed,missing_grant,scope_not_granted,wrong_user_credentials,rate_limit,other,"`
+	UserID           string    `json:"user_id"`
+	UserName         string    `json:"user_name" doc:"As logged: masked or hashed where the log stream is told to."`
+	Connection       string    `json:"connection"`
+	ConnectionID     string    `json:"connection_id"`
+	Strategy         string    `json:"strategy"`
+	StrategyType     string    `json:"strategy_type"`
+	OrganizationID   string    `json:"organization_id"`
+	OrganizationName string    `json:"organization_name"`
+	Hostname         string    `json:"hostname"`
+	TokenID          string    `json:"token_id" doc:"The jti of the access token that was issued."`
+	UsedTokenID      string    `json:"used_token_id" doc:"The jti of the access token that a Management API call used."`
+	SessionID        string    `json:"session_id"`
+	MTLSThumbprint   string    `json:"mtls_thumbprint" doc:"SHA-256 of the client's certificate."`
+	AgentID          string    `json:"agent_id"`
+	ExternalAgentID  string    `json:"external_agent_id"`
+	ActorSubject     string    `json:"actor_subject" doc:"Who acted on behalf of the subject."`
+	CorrelationID    string    `json:"correlation_id"`
+	TraceID          string    `json:"trace_id"`
+	Method           string    `json:"method" doc:"Of a Management API call."`
+	Path             string    `json:"path" doc:"Of a Management API call."`
+	Status           uint16    `json:"status" doc:"HTTP status that a Management API call was answered with; 0 where the log has none."`
+	Channel          string    `json:"channel" doc:"Of a Management API call: api, or the dashboard's URL." example:"api"`
+	Target           string    `json:"target" doc:"The identity that a Management API call acted upon." example:"app:invoice-sync"`
+	Quota            QuotaView `json:"quota" doc:"Of an event about a quota or a rate limit."`
+	Selectors        []string  `json:"selectors" doc:"The rules' selectors that select the event."`
+	Source           string    `json:"source" enum:"stream,pull,import,repair,custom" doc:"By which way the log came in."`
+	IngestedAt       time.Time `json:"ingested_at" doc:"When it arrived." example:"2025-03-14T12:00:01.250Z"`
+	StoredAt         time.Time `json:"stored_at" doc:"When it was stored." example:"2025-03-14T12:00:01.900Z"`
+	Identity         Identity  `json:"identity"`
+	RawMasked        bool      `json:"raw_masked" doc:"The values of secrets in the raw record are replaced by ***."`
+}
+
+// QuotaView is what an event says of a quota or a rate limit; see Quota.
+type QuotaView struct {
+	Bucket     string  `json:"bucket" example:"per_day"`
+	EntityType string  `json:"entity_type" example:"client"`
+	EntityID   string  `json:"entity_id"`
+	Size       uint64  `json:"size"`
+	Used       uint64  `json:"used"`
+	Percent    float32 `json:"percent"`
 }
 
 // EventDetail is an event with its raw record: the record itself where it is

@@ -8,7 +8,7 @@ import (
 // NormalizerVersion is raised by every change that makes the normalizer give
 // another Event for the same log, so that what is normalized anew replaces
 // its former self in the store.
-const NormalizerVersion = 1
+const NormalizerVersion = 2
 
 // Outcome says how the activity of an event ended.
 type Outcome string
@@ -22,8 +22,29 @@ const (
 	OutcomeUnknown Outcome = "unknown" // the type is not in the catalogue
 )
 
+// Cause tells why an event failed, as far as its description and details tell
+// the causes apart.
+type Cause string
+
+// The causes of a failed token request.
+const (
+	CauseNone            Cause = ""                       // the event is no failure
+	CauseCredentials     Cause = "wrong_credentials"      // wrong secret, or a client that is not there
+	CauseAssertion       Cause = "client_assertion"       // private_key_jwt or mTLS
+	CauseClientQuota     Cause = "client_quota"           // token_quota of the client
+	CauseOrgQuota        Cause = "organization_quota"     // token_quota of the organization
+	CauseAudience        Cause = "unknown_audience"       // no such API in the tenant
+	CauseGrantType       Cause = "grant_type_not_allowed" // the application's grant types lack it
+	CauseMissingGrant    Cause = "missing_grant"          // no client grant for the API
+	CauseScope           Cause = "scope_not_granted"      // the client grant lacks a scope
+	CauseUserCredentials Cause = "wrong_user_credentials" // password grant, login
+	CauseRateLimit       Cause = "rate_limit"
+	CauseOther           Cause = "other"
+)
+
 // Event is one log, normalized. Tenant, ClientID, Time and LogID are its key
-// in the store: they are the same in every delivery of a log.
+// in the store: they are the same in every delivery of a log. A text that the
+// log lacks is "".
 type Event struct {
 	Tenant   string
 	ClientID string    // "" where the log has none
@@ -34,27 +55,83 @@ type Event struct {
 	Type        string // Auth0's event type code
 	Outcome     Outcome
 	Description string
+	Cause       Cause
 	Identity    Identity
 
-	ClientName     string // user-editable: shown, never a key
-	UserID         string
-	IP             string // client_ip, else ip; as it came, which may be no address
-	Network        string // the /24 or /48 of IP; "" where IP is no address
+	ClientName   string // user-editable: shown, never a key
+	UserID       string
+	UserName     string // masked or hashed where the stream is told to: shown, never a key
+	Connection   string
+	ConnectionID string
+	Strategy     string
+	StrategyType string
+
+	// Where it came from.
+	IP             string // as logged, which may be no address; follows a header that the caller can write
+	ClientIP       string // as logged; the address of the connection, in a part of the logs
+	Network        string // the /24 or /48 of Address; "" where that is no address
+	Country        string // ISO 3166-1 alpha-2, of location_info
 	UserAgent      string
-	Audience       string // several are joined by a space
-	Scopes         []string
-	OrganizationID string
-	Hostname       string
+	UserAgentClass string // what kind of program UserAgent names; see processor.UserAgentClass
+	JA3            string
+	JA4            string
+	SDKName        string // auth0_client.name
+	SDKVersion     string
+	Hostname       string // of the tenant, as it was addressed
 
-	// Of Management API calls.
-	Method string // GET, POST, …
-	Path   string // as logged: /api/v2/clients/abc
-	Target string // identity acted upon: app:<client_id>, user:<user_id>; "" where the path names none
+	// What was asked for, and what was given.
+	Audience         string // several are joined by a space
+	Scopes           []string
+	GrantType        string
+	OrganizationID   string
+	OrganizationName string
+	TokenID          string // jti of the access token that was issued
+	UsedTokenID      string // jti of the access token that a Management API call used
+	SessionID        string
+	MTLSThumbprint   string // SHA-256 of the client's certificate
+	AgentID          string
+	ExternalAgentID  string
+	ActorSubject     string // details.actor.sub: who acts on behalf of the subject
+	CorrelationID    string
+	TraceID          string
 
+	Call  Call
+	Quota Quota
+
+	Selectors  []string // the rules' selectors that select it, sorted
 	Source     Source
 	IngestedAt time.Time
+	StoredAt   time.Time // set by the store
 	Raw        []byte
 	RawMasked  bool
+}
+
+// Call is what an event says of a call of the Management API.
+type Call struct {
+	Method  string // GET, POST, …
+	Path    string // as logged: /api/v2/clients/abc
+	Status  uint16 // of the answer; 0 where the log has none
+	Channel string // api, or the dashboard's URL
+	Target  string // identity acted upon: app:<client_id>, user:<user_id>; "" where the path names none
+}
+
+// Quota is what an event says of a quota or a rate limit.
+type Quota struct {
+	Bucket     string // per_hour, per_day; the name of a rate limit
+	EntityType string // client, organization, tenant; global for a rate limit that is
+	EntityID   string
+	Size       uint64
+	Used       uint64
+	Percent    float32
+}
+
+// Address is where the event came from: ClientIP, which unlike IP follows no
+// header that the caller can write, else IP.
+func (e *Event) Address() string {
+	if e.ClientIP != "" {
+		return e.ClientIP
+	}
+	return e.IP
 }
 
 // Version ranks the copies of one log: first by source, then by the

@@ -22,7 +22,7 @@ func (r *Reader) Events(ctx context.Context, f schemas.EventFilter) ([]schemas.E
 	var events []schemas.Event
 	for lo, hi := range windows(from, to) {
 		q := eventsQuery(f, lo, hi, limit-len(events))
-		window, err := collect(ctx, r.conn, "list events", q, scanEvent)
+		window, err := collect(ctx, r.conn, "list events", q, func(scan scanner) (schemas.Event, error) { return scanEvent(scan) })
 		if err != nil {
 			return nil, err
 		}
@@ -73,10 +73,6 @@ const (
 	// Copies of an event have its time and so its partition: FINAL need not
 	// look across partitions.
 	withinPartitions = "\nSETTINGS do_not_merge_across_partitions_select_final = 1"
-
-	eventFields = `tenant, client_id, time, log_id, ver, type, outcome, description,
-       identity, identity_kind, identity_reason, client_name, user_id, ip, network, user_agent,
-       audience, scopes, organization_id, hostname, method, path, target, source, ingested_at, raw_masked`
 )
 
 // eventsQuery lists the newest events in [from, to) Unix milliseconds. It
@@ -100,7 +96,7 @@ func eventsQuery(f schemas.EventFilter, from, to int64, limit int) schemas.Query
 	w.param("limit", limit)
 	keys := "SELECT tenant, client_id, time, log_id FROM events FINAL\n" + w.clause() + newestEvents
 	return schemas.Query{
-		SQL: "SELECT " + eventFields + "\nFROM events FINAL\n" + period +
+		SQL: "SELECT " + eventFields() + "\nFROM events FINAL\n" + period +
 			"  AND " + eventKey + " IN (\n" + keys + "\n)\n" + newestEvents + withinPartitions,
 		Params: w.params,
 	}
@@ -151,37 +147,16 @@ func eventQuery(tenant, logID string, from, to time.Time) schemas.Query {
 	w.and("tenant = {tenant:String}", "tenant", tenant)
 	w.and("log_id = {log_id:String}", "log_id", logID)
 	return schemas.Query{
-		SQL: "SELECT " + eventFields + ", raw\nFROM events FINAL\n" + w.clause() +
+		SQL: "SELECT " + eventFields() + ", raw\nFROM events FINAL\n" + w.clause() +
 			"  AND " + eventKey + " IN (\nSELECT tenant, client_id, time, log_id FROM events\n" + w.clause() + ")\n" +
 			"ORDER BY ver DESC\nLIMIT 1" + withinPartitions,
 		Params: w.params,
 	}
 }
 
-func scanEvent(scan scanner) (schemas.Event, error) { return scanEventAnd(scan) }
-
 func scanEventRaw(scan scanner) (schemas.Event, error) {
-	var raw string
-	e, err := scanEventAnd(scan, &raw)
-	e.Raw = []byte(raw)
-	return e, err
-}
-
-// scanEventAnd reads the columns of eventFields, and more that follow them.
-func scanEventAnd(scan scanner, more ...any) (schemas.Event, error) {
-	var (
-		e             schemas.Event
-		outcome, kind string
-		source        int8
-		masked        uint8
-	)
-	dest := append([]any{
-		&e.Tenant, &e.ClientID, &e.Time, &e.LogID, &e.Ver, &e.Type, &outcome, &e.Description,
-		&e.Identity.ID, &kind, &e.Identity.Reason, &e.ClientName, &e.UserID, &e.IP, &e.Network, &e.UserAgent,
-		&e.Audience, &e.Scopes, &e.OrganizationID, &e.Hostname, &e.Method, &e.Path, &e.Target, &source, &e.IngestedAt, &masked,
-	}, more...)
-	err := scan(dest...)
-	e.Outcome, e.Identity.Kind, e.Source = schemas.Outcome(outcome), schemas.Kind(kind), schemas.Source(source)
-	e.Time, e.IngestedAt, e.RawMasked = e.Time.UTC(), e.IngestedAt.UTC(), masked != 0
+	var cut string
+	e, err := scanEvent(scan, &cut)
+	e.Raw = []byte(cut)
 	return e, err
 }

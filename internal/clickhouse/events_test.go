@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -59,7 +57,7 @@ func TestPagesOverEqualTimesAreCompleteAndWithoutRepeats(t *testing.T) {
 	}
 	insertEvents(t, db, all)
 	for _, limit := range []int{1, 3, 7, 40, 100} {
-		if diff := cmp.Diff(newestFirst(all), page(t, db, schemas.EventFilter{Limit: limit})); diff != "" {
+		if diff := diffEvents(newestFirst(all), page(t, db, schemas.EventFilter{Limit: limit})); diff != "" {
 			t.Errorf("pages of %d (-want +got):\n%s", limit, diff)
 		}
 	}
@@ -74,15 +72,15 @@ func TestPagesOverManyDaysAreComplete(t *testing.T) {
 	insertEvents(t, db, all)
 	want := newestFirst(all)
 	for _, limit := range []int{7, 25, 1000} {
-		if diff := cmp.Diff(want, page(t, db, schemas.EventFilter{Limit: limit})); diff != "" {
+		if diff := diffEvents(want, page(t, db, schemas.EventFilter{Limit: limit})); diff != "" {
 			t.Errorf("pages of %d (-want +got):\n%s", limit, diff)
 		}
 	}
 	from, to := want[40].Time, want[10].Time
-	if diff := cmp.Diff(want[11:41], page(t, db, schemas.EventFilter{From: from, To: to, Limit: 4})); diff != "" {
+	if diff := diffEvents(want[11:41], page(t, db, schemas.EventFilter{From: from, To: to, Limit: 4})); diff != "" {
 		t.Errorf("from inclusive, to exclusive (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(want[11:40], page(t, db, schemas.EventFilter{From: from.Add(time.Nanosecond), To: to.Add(-time.Nanosecond), Limit: 4})); diff != "" {
+	if diff := diffEvents(want[11:40], page(t, db, schemas.EventFilter{From: from.Add(time.Nanosecond), To: to.Add(-time.Nanosecond), Limit: 4})); diff != "" {
 		t.Errorf("bounds between milliseconds (-want +got):\n%s", diff)
 	}
 }
@@ -116,7 +114,7 @@ func TestListingIsNarrowedByEachField(t *testing.T) {
 		if len(want) == 0 || len(want) == len(all) {
 			t.Fatalf("%s: the test narrows nothing", name)
 		}
-		if diff := cmp.Diff(want, listEvents(t, db, tt.filter)); diff != "" {
+		if diff := diffEvents(want, listEvents(t, db, tt.filter)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -133,7 +131,7 @@ func TestEventIsFoundFarFromItsStampAndWithoutOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := diffEvents(want, got); diff != "" {
 			t.Errorf("event (-want +got):\n%s", diff)
 		}
 	}

@@ -98,7 +98,7 @@ func checkRecorded(all []migration, recorded map[string]string) error {
 			return fmt.Errorf("%w: it has migration %s, which this build does not know: use the newer m2mwatch that made it", ErrMigrations, name)
 		}
 		if want != checksum {
-			return fmt.Errorf("%w: migration %s was applied with another content (sha256 %.12s… then, %.12s… now): a migration never changes once applied, add a new one", ErrMigrations, name, checksum, want)
+			return fmt.Errorf("%w: migration %s was applied with another content (sha256 %.12s… then, %.12s… now): another build made it, so use that one, or begin with an empty data directory or database", ErrMigrations, name, checksum, want)
 		}
 	}
 	return nil

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -32,7 +35,7 @@ func event(n int, at time.Time) schemas.Event {
 		Identity:   schemas.Identity{ID: fmt.Sprintf("app:client-%d", n%3), Kind: schemas.KindMachine, Reason: "grant"},
 		ClientName: "invoice-sync", UserID: fmt.Sprintf("auth0|%d", n%5), IP: "203.0.113.7", Network: "203.0.113.0/24", UserAgent: "curl/8",
 		Audience: "https://api", Scopes: []string{"read:a", "write:b"}, OrganizationID: "org_1", Hostname: "acme.eu.auth0.com",
-		Method: "POST", Path: "/api/v2/clients", Target: "app:x",
+		Call:   schemas.Call{Method: "POST", Path: "/api/v2/clients", Target: "app:x"},
 		Source: schemas.SourceStream, IngestedAt: at.Add(time.Second), Raw: fmt.Appendf(nil, `{"log_id":"%d"}`, n), RawMasked: n%2 == 1,
 	}
 }
@@ -55,6 +58,12 @@ func newestFirst(events []schemas.Event) []schemas.Event {
 		listed[i].Raw = nil
 	}
 	return listed
+}
+
+// diffEvents compares events, or lists of them, but for the time of their
+// storing.
+func diffEvents(want, got any) string {
+	return gocmp.Diff(want, got, cmpopts.IgnoreFields(schemas.Event{}, "StoredAt"))
 }
 
 func insertEvents(t *testing.T, db *clickhouse.DB, events []schemas.Event) {

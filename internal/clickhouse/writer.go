@@ -28,47 +28,12 @@ func (w *Writer) InsertEvents(ctx context.Context, events []schemas.Event) error
 			return fmt.Errorf("insert %d events: %w", len(events), err)
 		}
 	}
-	return insert(ctx, w.db, "events", eventColumns(), func(e *schemas.Event) int64 { return dayOf(e.Time) }, events)
+	return insert(ctx, w.db, "events", insertedColumns(), func(e *schemas.Event) int64 { return dayOf(e.Time) }, events)
 }
 
 // checkEvent refuses what the driver would store as something else.
 func checkEvent(e *schemas.Event) error {
 	return errors.Join(checkTime("time", e.Time), checkTime("ingested_at", e.IngestedAt), checkSource(e.Source))
-}
-
-// eventColumns are the columns of events that an insert fills; deleted and
-// stored_at have their defaults.
-func eventColumns() []column[schemas.Event] {
-	type event = schemas.Event
-	return []column[event]{
-		{"tenant", func(e *event) any { return e.Tenant }},
-		{"client_id", func(e *event) any { return e.ClientID }},
-		{"time", func(e *event) any { return e.Time.UnixMilli() }},
-		{"log_id", func(e *event) any { return e.LogID }},
-		{"ver", func(e *event) any { return e.Ver }},
-		{"type", func(e *event) any { return e.Type }},
-		{"outcome", func(e *event) any { return string(e.Outcome) }},
-		{"description", func(e *event) any { return e.Description }},
-		{"identity", func(e *event) any { return e.Identity.ID }},
-		{"identity_kind", func(e *event) any { return string(e.Identity.Kind) }},
-		{"identity_reason", func(e *event) any { return e.Identity.Reason }},
-		{"client_name", func(e *event) any { return e.ClientName }},
-		{"user_id", func(e *event) any { return e.UserID }},
-		{"ip", func(e *event) any { return e.IP }},
-		{"network", func(e *event) any { return e.Network }},
-		{"user_agent", func(e *event) any { return e.UserAgent }},
-		{"audience", func(e *event) any { return e.Audience }},
-		{"scopes", func(e *event) any { return e.Scopes }},
-		{"organization_id", func(e *event) any { return e.OrganizationID }},
-		{"hostname", func(e *event) any { return e.Hostname }},
-		{"method", func(e *event) any { return e.Method }},
-		{"path", func(e *event) any { return e.Path }},
-		{"target", func(e *event) any { return e.Target }},
-		{"source", func(e *event) any { return int8(e.Source) }},
-		{"ingested_at", func(e *event) any { return e.IngestedAt.UnixMilli() }},
-		{"raw", func(e *event) any { return e.Raw }},
-		{"raw_masked", func(e *event) any { return flag(e.RawMasked) }},
-	}
 }
 
 // InsertMatches stores matches.

@@ -28,15 +28,16 @@ var columns = map[string]func(*schemas.Event) string{
 	"client_name":     func(e *schemas.Event) string { return e.ClientName },
 	"user_id":         func(e *schemas.Event) string { return e.UserID },
 	"ip":              func(e *schemas.Event) string { return e.IP },
+	"client_ip":       func(e *schemas.Event) string { return e.ClientIP },
 	"user_agent":      func(e *schemas.Event) string { return e.UserAgent },
 	"audience":        func(e *schemas.Event) string { return e.Audience },
 	"organization_id": func(e *schemas.Event) string { return e.OrganizationID },
 	"hostname":        func(e *schemas.Event) string { return e.Hostname },
 
 	"network":       func(e *schemas.Event) string { return e.Network },
-	"method":        func(e *schemas.Event) string { return e.Method },
-	"path":          func(e *schemas.Event) string { return e.Path },
-	"target":        func(e *schemas.Event) string { return e.Target },
+	"method":        func(e *schemas.Event) string { return e.Call.Method },
+	"path":          func(e *schemas.Event) string { return e.Call.Path },
+	"target":        func(e *schemas.Event) string { return e.Call.Target },
 	"target_client": targetClient,
 	"outcome":       func(e *schemas.Event) string { return string(e.Outcome) },
 	"identity":      func(e *schemas.Event) string { return e.Identity.ID },
@@ -51,7 +52,7 @@ var listColumns = map[string]func(*schemas.Event) []string{
 // targetClient is the client that an event acts upon, "" where it acts upon
 // none.
 func targetClient(e *schemas.Event) string {
-	id, ok := strings.CutPrefix(e.Target, schemas.AppID(""))
+	id, ok := strings.CutPrefix(e.Call.Target, schemas.AppID(""))
 	if !ok {
 		return ""
 	}

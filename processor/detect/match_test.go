@@ -60,13 +60,13 @@ func TestMatch(t *testing.T) {
 		},
 		"regular expression": {
 			`s: {path|re: '^/api/v2/clients/[^/]+$', method: patch}` + "\ncondition: s",
-			[]schemas.Event{{Path: "/api/v2/clients/x", Method: "PATCH"}},
-			[]schemas.Event{{Path: "/api/v2/clients/x/y", Method: "PATCH"}, {Path: "/API/v2/clients/x", Method: "PATCH"}},
+			[]schemas.Event{{Call: schemas.Call{Path: "/api/v2/clients/x", Method: "PATCH"}}},
+			[]schemas.Event{{Call: schemas.Call{Path: "/api/v2/clients/x/y", Method: "PATCH"}}, {Call: schemas.Call{Path: "/API/v2/clients/x", Method: "PATCH"}}},
 		},
 		"regular expression with flags": {
 			`s: {path|re|i: '^/api$'}` + "\ncondition: s",
-			[]schemas.Event{{Path: "/API"}},
-			[]schemas.Event{{Path: "/APIs"}},
+			[]schemas.Event{{Call: schemas.Call{Path: "/API"}}},
+			[]schemas.Event{{Call: schemas.Call{Path: "/APIs"}}},
 		},
 		"null and exists": {
 			"s: {client_name: null, audience|exists: true}\ncondition: s",
@@ -148,8 +148,8 @@ func TestMatchCarriesKeyValueAndVersion(t *testing.T) {
 	}
 	refused := schemas.Event{Tenant: "t", ClientID: "c", Time: at, LogID: "l", Ver: 7, Type: "feccft", Network: "192.0.2.0/24", Source: schemas.SourcePull}
 	rotated := schemas.Event{
-		Tenant: "t", ClientID: "dashboard", Time: at, LogID: "l", Ver: 8, Type: "sapi", Method: "POST",
-		Path: "/api/v2/clients/c/rotate-secret", Target: "app:c", Source: schemas.SourceStream,
+		Tenant: "t", ClientID: "dashboard", Time: at, LogID: "l", Ver: 8, Type: "sapi",
+		Call: schemas.Call{Method: "POST", Path: "/api/v2/clients/c/rotate-secret", Target: "app:c"}, Source: schemas.SourceStream,
 	}
 	var got []schemas.Match
 	for _, e := range []schemas.Event{refused, rotated} {
@@ -169,8 +169,8 @@ func TestMatchWithoutAUsableKeyIsDropped(t *testing.T) {
 	for name, e := range map[string]schemas.Event{
 		"no client":       {Type: "feccft"},
 		"endless client":  {Type: "feccft", ClientID: strings.Repeat("x", 257)},
-		"target no app":   {Type: "sapi", Method: "POST", Path: "/api/v2/clients/c/rotate-secret", Target: "user:c", ClientID: "c"},
-		"target is empty": {Type: "sapi", Method: "POST", Path: "/api/v2/clients/c/rotate-secret", Target: "app:", ClientID: "c"},
+		"target no app":   {Type: "sapi", Call: schemas.Call{Method: "POST", Path: "/api/v2/clients/c/rotate-secret", Target: "user:c"}, ClientID: "c"},
+		"target is empty": {Type: "sapi", Call: schemas.Call{Method: "POST", Path: "/api/v2/clients/c/rotate-secret", Target: "app:"}, ClientID: "c"},
 	} {
 		if got := set.Match(nil, &e); len(got) != 0 {
 			t.Errorf("%s: matches %+v, want none", name, got)
@@ -213,9 +213,9 @@ func missAndHit() (misses, hits map[string]schemas.Event) {
 	read := []byte(`{"log_id":"9","data":{"type":"sapi","details":{"request":{"method":"post","path":"/api/v2/clients","body":{"name":"x\"y","grants":["a","b"]}},"response":{"statusCode":201}}}}`)
 	misses = map[string]schemas.Event{
 		"other type":   {Type: "s", ClientID: "c"},
-		"own type":     {Type: "sapi", ClientID: "c", Method: "POST", Path: "/api/v2/clients", Raw: read},
+		"own type":     {Type: "sapi", ClientID: "c", Call: schemas.Call{Method: "POST", Path: "/api/v2/clients"}, Raw: read},
 		"quota":        {Type: "feccft", ClientID: "c", Description: "Client quota exceeded"},
-		"raw log read": {Type: "sapi", ClientID: "c", Method: "PATCH", Raw: read},
+		"raw log read": {Type: "sapi", ClientID: "c", Call: schemas.Call{Method: "PATCH"}, Raw: read},
 	}
 	hits = map[string]schemas.Event{
 		"seccft": {Type: "seccft", ClientID: "c", Network: "192.0.2.0/24"},
