@@ -114,7 +114,7 @@ func insertedColumns() []column[schemas.Event] {
 		columns = append(columns, column[schemas.Event]{c.name, c.value})
 	}
 	return append(columns,
-		column[schemas.Event]{"raw", func(e *schemas.Event) any { return e.Raw }},
+		column[schemas.Event]{"raw", func(e *schemas.Event) any { return cutRaw(e) }},
 		column[schemas.Event]{"raw_masked", func(e *schemas.Event) any { return flag(e.RawMasked) }})
 }
 

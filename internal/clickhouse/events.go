@@ -157,6 +157,6 @@ func eventQuery(tenant, logID string, from, to time.Time) schemas.Query {
 func scanEventRaw(scan scanner) (schemas.Event, error) {
 	var cut string
 	e, err := scanEvent(scan, &cut)
-	e.Raw = []byte(cut)
+	e.Raw = rebuildRaw(&e, []byte(cut))
 	return e, err
 }

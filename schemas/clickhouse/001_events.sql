@@ -14,6 +14,8 @@
 -- default of 1 MiB a flush over 30 days met the limit of 512 MiB per query.
 -- Codecs: times of neighbours differ little (Delta) and log ids share their
 -- long prefix; what compresses by repetition alone takes ZSTD.
+-- raw is the log without the values that the columns have; see
+-- internal/clickhouse/raw.go for its form.
 CREATE TABLE IF NOT EXISTS {{table "events"}} {{on_cluster}}
 (
     tenant            LowCardinality(String),
