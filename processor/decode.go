@@ -8,130 +8,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// field is one value that is taken out of a log.
-type field uint8
-
-const (
-	fieldNone field = iota
-	fieldType
-	fieldDescription
-	fieldLogID
-	fieldDate
-	fieldClientID
-	fieldClientName
-	fieldUserID
-	fieldIP
-	fieldClientIP
-	fieldUserAgent
-	fieldAudience
-	fieldScope
-	fieldOrganizationID
-	fieldOrganizationName
-	fieldHostname
-	fieldUserName
-	fieldConnection
-	fieldConnectionID
-	fieldStrategy
-	fieldStrategyType
-	fieldAgentID
-	fieldExternalAgentID
-	fieldMTLSThumbprint
-	fieldDetails
-	fieldData
-
-	fieldJA3         // security_context.ja3
-	fieldJA4         // security_context.ja4
-	fieldSDKName     // auth0_client.name
-	fieldSDKVersion  // auth0_client.version
-	fieldCorrelation // references.correlation_id
-	fieldTrace       // references.trace_id
-	fieldCountry     // location_info.country_code
-
-	// Of details.
-	fieldTokenID         // access_token_jti
-	fieldGrantType       // grant_type
-	fieldSessionID       // session_id
-	fieldClientAuthError // client_authentication_error
-	fieldActorSubject    // actor.sub
-	fieldBucket          // bucket, limit.bucket
-	fieldEntityType      // entity_type
-	fieldEntityID        // entity_id
-	fieldQuota           // quota
-	fieldQuotaUsed       // quota_consumption
-	fieldQuotaPercent    // quota_consumption_percentage
-	fieldLimitSize       // limit.size
-	fieldLimitGlobal     // limit.global
-	fieldStatus          // response.statusCode
-
-	// Of details.request.
-	fieldMethod
-	fieldPath
-	fieldChannel
-	fieldSubject     // auth.subject
-	fieldAuthUser    // auth.user
-	fieldAuthUserID  // auth.user.user_id
-	fieldUsedTokenID // auth.credentials.jti
-
-	fieldCount
-)
-
-// member tells which field a member of a log or of an envelope is.
-func member(name []byte) field {
-	switch string(name) {
-	case "type":
-		return fieldType
-	case "description":
-		return fieldDescription
-	case "log_id":
-		return fieldLogID
-	case "date":
-		return fieldDate
-	case "client_id":
-		return fieldClientID
-	case "client_name":
-		return fieldClientName
-	case "user_id":
-		return fieldUserID
-	case "ip":
-		return fieldIP
-	case "client_ip":
-		return fieldClientIP
-	case "user_agent":
-		return fieldUserAgent
-	case "audience":
-		return fieldAudience
-	case "scope":
-		return fieldScope
-	case "organization_id":
-		return fieldOrganizationID
-	case "organization_name":
-		return fieldOrganizationName
-	case "hostname":
-		return fieldHostname
-	case "user_name":
-		return fieldUserName
-	case "connection":
-		return fieldConnection
-	case "connection_id":
-		return fieldConnectionID
-	case "strategy":
-		return fieldStrategy
-	case "strategy_type":
-		return fieldStrategyType
-	case "agent_id":
-		return fieldAgentID
-	case "external_agent_id":
-		return fieldExternalAgentID
-	case "mtls_thumbprint_sha256":
-		return fieldMTLSThumbprint
-	case "details":
-		return fieldDetails
-	case "data":
-		return fieldData
-	}
-	return fieldNone
-}
-
 // oddity is what is wrong with a log that is read nevertheless.
 type oddity uint8
 
@@ -305,41 +181,39 @@ func (d *decoder) nested(r *record, name []byte) error {
 	return d.skip()
 }
 
+// Each of these is a function of its own, and no closure: that would be an
+// allocation per object.
+
 func (d *decoder) securityMember(r *record, name []byte) error {
-	switch string(name) {
-	case "ja3":
-		return d.value(r, fieldJA3)
-	case "ja4":
-		return d.value(r, fieldJA4)
-	}
-	return d.skip()
+	return d.known(r, securityField(name))
 }
 
-func (d *decoder) sdkMember(r *record, name []byte) error {
-	switch string(name) {
-	case "name":
-		return d.value(r, fieldSDKName)
-	case "version":
-		return d.value(r, fieldSDKVersion)
-	}
-	return d.skip()
-}
+func (d *decoder) sdkMember(r *record, name []byte) error { return d.known(r, sdkField(name)) }
 
 func (d *decoder) referencesMember(r *record, name []byte) error {
-	switch string(name) {
-	case "correlation_id":
-		return d.value(r, fieldCorrelation)
-	case "trace_id":
-		return d.value(r, fieldTrace)
-	}
-	return d.skip()
+	return d.known(r, referencesField(name))
 }
 
 func (d *decoder) locationMember(r *record, name []byte) error {
-	if string(name) != "country_code" {
+	return d.known(r, locationField(name))
+}
+
+func (d *decoder) responseMember(r *record, name []byte) error {
+	return d.known(r, responseField(name))
+}
+
+func (d *decoder) actorMember(r *record, name []byte) error { return d.known(r, actorField(name)) }
+
+func (d *decoder) credentialsMember(r *record, name []byte) error {
+	return d.known(r, credentialsField(name))
+}
+
+// known reads the text of a field, and skips what is none.
+func (d *decoder) known(r *record, f field) error {
+	if f == fieldNone {
 		return d.skip()
 	}
-	return d.value(r, fieldCountry)
+	return d.value(r, f)
 }
 
 func (d *decoder) detailsMember(r *record, name []byte) error {
@@ -353,44 +227,7 @@ func (d *decoder) detailsMember(r *record, name []byte) error {
 	case "actor":
 		return d.within(r, (*decoder).actorMember)
 	}
-	if f := detailsField(name); f != fieldNone {
-		return d.value(r, f)
-	}
-	return d.skip()
-}
-
-// detailsField tells which field a text in details is.
-func detailsField(name []byte) field {
-	switch string(name) {
-	case "access_token_jti":
-		return fieldTokenID
-	case "grant_type":
-		return fieldGrantType
-	case "session_id":
-		return fieldSessionID
-	case "client_authentication_error", "client_authentoication_error": // the second is how Auth0's schema spells it
-		return fieldClientAuthError
-	case "bucket":
-		return fieldBucket
-	case "entity_type":
-		return fieldEntityType
-	case "entity_id":
-		return fieldEntityID
-	case "quota":
-		return fieldQuota
-	case "quota_consumption":
-		return fieldQuotaUsed
-	case "quota_consumption_percentage":
-		return fieldQuotaPercent
-	}
-	return fieldNone
-}
-
-func (d *decoder) responseMember(r *record, name []byte) error {
-	if string(name) != "statusCode" {
-		return d.skip()
-	}
-	return d.value(r, fieldStatus)
+	return d.known(r, detailsField(name))
 }
 
 func (d *decoder) limitMember(r *record, name []byte) error {
@@ -403,13 +240,6 @@ func (d *decoder) limitMember(r *record, name []byte) error {
 		return d.truth(r, fieldLimitGlobal)
 	}
 	return d.skip()
-}
-
-func (d *decoder) actorMember(r *record, name []byte) error {
-	if string(name) != "sub" {
-		return d.skip()
-	}
-	return d.value(r, fieldActorSubject)
 }
 
 func (d *decoder) requestMember(r *record, name []byte) error {
@@ -439,13 +269,6 @@ func (d *decoder) authMember(r *record, name []byte) error {
 		return d.value(r, fieldAuthUserID)
 	}
 	return d.skip()
-}
-
-func (d *decoder) credentialsMember(r *record, name []byte) error {
-	if string(name) != "jti" {
-		return d.skip()
-	}
-	return d.value(r, fieldUsedTokenID)
 }
 
 // userMember reads a member of auth.user, which is an empty object where a
@@ -527,11 +350,10 @@ func (d *decoder) value(r *record, f field) error {
 
 // truth reads true as a text; anything else is none.
 func (d *decoder) truth(r *record, f field) error {
-	if d.tokens.PeekKind() != 't' {
-		return d.value(r, f)
-	}
 	start := len(d.text)
-	d.text = append(d.text, "true"...)
+	if d.tokens.PeekKind() == 't' {
+		d.text = append(d.text, "true"...)
+	}
 	r.values[f] = span{int32(start), int32(len(d.text))}
 	return d.skip()
 }

@@ -201,8 +201,8 @@ func method(s string) string {
 
 // status reads an HTTP status, 0 where it is none.
 func status(s string) uint16 {
-	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil || n < 100 || n > 999 {
+	n := whole(s)
+	if n < 100 || n > 999 {
 		return 0
 	}
 	return uint16(n)
@@ -220,8 +220,10 @@ func quota(r *record) schemas.Quota {
 		size = r.get(fieldLimitSize)
 	}
 	q.Size, q.Used = whole(size), whole(r.get(fieldQuotaUsed))
-	if percent, err := strconv.ParseFloat(r.get(fieldQuotaPercent), 32); err == nil && percent >= 0 && percent < maxPercent {
-		q.Percent = float32(percent)
+	if r.has(fieldQuotaPercent) {
+		if percent, err := strconv.ParseFloat(r.get(fieldQuotaPercent), 32); err == nil && percent >= 0 && percent < maxPercent {
+			q.Percent = float32(percent)
+		}
 	}
 	return q
 }
@@ -230,7 +232,12 @@ func quota(r *record) schemas.Quota {
 // enforced can be used many times over.
 const maxPercent = 1e9
 
+// whole reads a number, 0 where there is none. Nearly no event has one, and the
+// error of an empty text is an allocation.
 func whole(s string) uint64 {
+	if s == "" {
+		return 0
+	}
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil {
 		return 0

@@ -96,7 +96,8 @@ func TestNormalizeReadsRateLimits(t *testing.T) {
 		`{"limit":{"bucket":"global_limit","global":true,"size":50},"response":"slow down"}`:       {Bucket: "global_limit", EntityType: "global", Size: 50},
 		`{"limit":{"bucket":"b","global":false,"size":"50"}}`:                                      {Bucket: "b", Size: 50},
 		`{"limit":"none","quota":-1,"quota_consumption":1.5,"quota_consumption_percentage":"NaN"}`: {},
-		`"a text"`: {},
+		`{"limit":{"global":"false"}}`:                                                             {},
+		`"a text"`:                                                                                 {},
 	} {
 		if got := normalize(t, event(`"type":"api_limit","details":`+raw)).Quota; got != want {
 			t.Errorf("details %s: got %+v, want %+v", raw, got, want)

@@ -118,7 +118,7 @@ func insertedColumns() []column[schemas.Event] {
 		column[schemas.Event]{"raw_masked", func(e *schemas.Event) any { return flag(e.RawMasked) }})
 }
 
-// eventFields are the columns that scanEvent reads, as a list.
+// eventFields are the columns that eventScan reads, as a list.
 func eventFields() string {
 	var names []string
 	for _, c := range eventColumns() {
@@ -127,18 +127,26 @@ func eventFields() string {
 	return strings.Join(append(names, "stored_at", "raw_masked"), ", ")
 }
 
-// scanEvent reads the columns of eventFields, and more that follow them.
-func scanEvent(scan scanner, more ...any) (schemas.Event, error) {
+// eventScan reads one row after the other of eventFields, and more columns
+// that follow them.
+type eventScan struct {
+	columns []eventColumn
+	dest    []any
+}
+
+func newEventScan() *eventScan { return &eventScan{columns: eventColumns()} }
+
+func (s *eventScan) row(scan scanner, more ...any) (schemas.Event, error) {
 	var (
 		e      schemas.Event
 		masked uint8
-		dest   []any
 	)
-	for _, c := range eventColumns() {
-		dest = append(dest, c.into(&e))
+	s.dest = s.dest[:0]
+	for _, c := range s.columns {
+		s.dest = append(s.dest, c.into(&e))
 	}
-	dest = append(dest, &e.StoredAt, &masked)
-	err := scan(append(dest, more...)...)
+	s.dest = append(s.dest, &e.StoredAt, &masked)
+	err := scan(append(s.dest, more...)...)
 	e.Time, e.IngestedAt, e.StoredAt = e.Time.UTC(), e.IngestedAt.UTC(), e.StoredAt.UTC()
 	e.RawMasked = masked != 0
 	if len(e.Selectors) == 0 {

@@ -20,9 +20,10 @@ func (r *Reader) Events(ctx context.Context, f schemas.EventFilter) ([]schemas.E
 	from, to := eventBounds(f, span)
 	limit := listingLimit(f.Limit)
 	var events []schemas.Event
+	rows := newEventScan()
 	for lo, hi := range windows(from, to) {
 		q := eventsQuery(f, lo, hi, limit-len(events))
-		window, err := collect(ctx, r.conn, "list events", q, func(scan scanner) (schemas.Event, error) { return scanEvent(scan) })
+		window, err := collect(ctx, r.conn, "list events", q, func(scan scanner) (schemas.Event, error) { return rows.row(scan) })
 		if err != nil {
 			return nil, err
 		}
@@ -156,7 +157,7 @@ func eventQuery(tenant, logID string, from, to time.Time) schemas.Query {
 
 func scanEventRaw(scan scanner) (schemas.Event, error) {
 	var cut string
-	e, err := scanEvent(scan, &cut)
+	e, err := newEventScan().row(scan, &cut)
 	e.Raw = rebuildRaw(&e, []byte(cut))
 	return e, err
 }

@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -62,54 +63,68 @@ func cutRaw(e *schemas.Event) []byte {
 	if len(e.Raw) == 0 {
 		return nil
 	}
-	cut, ok := values.cut(e.Raw)
-	if !ok || !bytes.Equal(values.rebuild(cut), e.Raw) {
-		return append([]byte{wholeMark}, e.Raw...)
+	if slices.ContainsFunc(e.Raw, isMark) {
+		return whole(e.Raw)
+	}
+	cut := values.cut(e.Raw)
+	if !values.rebuilds(cut, e.Raw) {
+		return whole(e.Raw)
 	}
 	return cut
 }
 
-// cut reports false where raw holds bytes that would be taken for markers.
-func (v *rawValues) cut(raw []byte) ([]byte, bool) {
+func whole(raw []byte) []byte { return append([]byte{wholeMark}, raw...) }
+
+// isMark reports whether b would be taken for a marker.
+func isMark(b byte) bool { return b < marks }
+
+// cut takes the values out of raw, which holds no bytes that are markers.
+func (v *rawValues) cut(raw []byte) []byte {
 	out := make([]byte, 0, len(raw))
-	for i := 0; i < len(raw); {
-		if raw[i] < marks {
-			return nil, false
+	for {
+		start := bytes.IndexByte(raw, '"')
+		if start < 0 {
+			return append(out, raw...)
 		}
-		if raw[i] != '"' {
-			out = append(out, raw[i])
-			i++
-			continue
+		end := literalEnd(raw, start)
+		if mark := v.find(raw[start+1 : max(start+1, end-1)]); mark != 0 {
+			out = append(append(out, raw[:start]...), mark)
+		} else {
+			out = append(out, raw[:end]...)
 		}
-		end := literalEnd(raw, i)
-		if end-i >= 2 {
-			if mark := v.find(raw[i+1 : end-1]); mark != 0 {
-				out = append(out, mark)
-				i = end
-				continue
-			}
-		}
-		if bytes.IndexFunc(raw[i:end], isMark) >= 0 {
-			return nil, false
-		}
-		out = append(out, raw[i:end]...)
-		i = end
+		raw = raw[end:]
 	}
-	return out, true
 }
 
-func isMark(r rune) bool { return r < marks }
+// rebuilds reports whether raw comes back from cut.
+func (v *rawValues) rebuilds(cut, raw []byte) bool {
+	for {
+		i := slices.IndexFunc(cut, isMark)
+		if i < 0 {
+			return bytes.Equal(cut, raw)
+		}
+		value := v[cut[i]]
+		end := i + len(value) + 2
+		if len(raw) < end || !bytes.Equal(cut[:i], raw[:i]) ||
+			raw[i] != '"' || string(raw[i+1:end-1]) != value || raw[end-1] != '"' {
+			return false
+		}
+		cut, raw = cut[i+1:], raw[end:]
+	}
+}
 
 // literalEnd is the index behind the string literal that begins at start, or
 // the end of raw where it has none.
 func literalEnd(raw []byte, start int) int {
 	for i := start + 1; i < len(raw); i++ {
-		switch raw[i] {
-		case '\\':
-			i++
-		case '"':
+		next := bytes.IndexAny(raw[i:], `"\\`)
+		if next < 0 {
+			break
+		}
+		if i += next; raw[i] == '"' {
 			return i + 1
 		}
+		i++
 	}
 	return len(raw)
 }
