@@ -174,11 +174,11 @@ func (s *flakyStore) fails() bool {
 	return s.rand.IntN(8) == 0
 }
 
-func (s *flakyStore) Touched(ctx context.Context, reader string, n int) ([]schemas.Touch, []string, error) {
+func (s *flakyStore) Touched(ctx context.Context, n int) ([]schemas.Touch, []string, error) {
 	if s.fails() {
 		return nil, nil, errFlaky
 	}
-	return s.FindingStore.Touched(ctx, reader, n)
+	return s.FindingStore.Touched(ctx, n)
 }
 
 func (s *flakyStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
@@ -196,11 +196,11 @@ func (s *flakyStore) InsertFindings(ctx context.Context, f []schemas.Finding) er
 	return err
 }
 
-func (s *flakyStore) MarkTouched(ctx context.Context, reader string, flushes []string) error {
+func (s *flakyStore) MarkTouched(ctx context.Context, epoch uint64, flushes []string) error {
 	if s.fails() {
 		return errFlaky
 	}
-	return s.FindingStore.MarkTouched(ctx, reader, flushes)
+	return s.FindingStore.MarkTouched(ctx, epoch, flushes)
 }
 
 func TestErrorsOfTheStoreAreTriedAgain(t *testing.T) {

@@ -90,9 +90,6 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 	return c, nil
 }
 
-// correlatorReader is this reader's name in touches_done.
-const correlatorReader = "correlate"
-
 const (
 	maxFlushes = 256 // whose touches are read at once
 	// dropEvery keeps the queue short, since each look reads all that is left
@@ -105,7 +102,7 @@ const (
 func (c *Correlator) Run(ctx context.Context) error {
 	var retry backoff
 	for ctx.Err() == nil {
-		err := c.turn(ctx)
+		err := turn(ctx, c.cfg.Lease, c.cfg.Store, c.lead)
 		if err == nil {
 			retry = 0
 			continue
@@ -124,36 +121,17 @@ func (c *Correlator) failed(err error) {
 	c.store.begin(err)
 }
 
-// turn waits for the lease and works until it is lost.
-func (c *Correlator) turn(ctx context.Context) error {
-	atLeast, err := c.cfg.Store.LastEpoch(ctx)
-	if err != nil {
-		return fmt.Errorf("read the last epoch: %w", err)
-	}
-	held, epoch, release, err := c.cfg.Lease.Acquire(ctx, atLeast)
-	if err != nil {
-		return fmt.Errorf("acquire the lease: %w", err)
-	}
-	defer release()
+// lead looks for touches until the lease is lost.
+func (c *Correlator) lead(held context.Context, v *versions) {
 	c.metrics.leads.Set(1)
 	defer c.metrics.leads.Set(0)
-	c.cfg.Logger.Info("this process correlates", "epoch", epoch)
-	c.work(held, epoch)
-	return nil
-}
-
-// work looks for touches until the lease is lost. Nothing here uses another
-// context than held, so that what is on its way ends with the lease. A write
-// that was already sent when the lease was lost carries its epoch and loses
-// against every later one.
-func (c *Correlator) work(held context.Context, epoch uint64) {
+	c.cfg.Logger.Info("this process correlates", "epoch", v.epoch)
 	var (
 		retry   backoff
 		dropped time.Time
 	)
-	versions := versions{epoch: epoch}
 	for held.Err() == nil {
-		flushes, err := c.step(held, &versions)
+		flushes, err := c.step(held, v)
 		if err == nil && c.cfg.Now().Sub(dropped) >= dropEvery {
 			if err = c.drop(held); err == nil {
 				dropped = c.cfg.Now()
@@ -177,23 +155,10 @@ func (c *Correlator) work(held context.Context, epoch uint64) {
 
 func (c *Correlator) drop(ctx context.Context) error {
 	before := c.cfg.Now().UTC().Add(48 * time.Hour) // whatever another processor's clock says
-	if err := c.cfg.Store.DropTouched(ctx, []string{correlatorReader}, before); err != nil {
+	if err := c.cfg.Store.DropTouched(ctx, before); err != nil {
 		return fmt.Errorf("drop the touches that are done: %w", err)
 	}
 	return nil
-}
-
-// versions hands out the versions of what one holder of the lease writes.
-type versions struct {
-	epoch uint64
-	seq   uint64
-}
-
-// next is taken before the read that a row rests on: of two holders at work at
-// once, the later one's rows win, whoever writes last.
-func (v *versions) next() uint64 {
-	v.seq++
-	return v.epoch<<32 | v.seq&0xffffffff
 }
 
 // step computes anew what the oldest touches name. Its order, and what a crash
@@ -210,7 +175,7 @@ func (v *versions) next() uint64 {
 //  3. Touches are marked done. Were they marked before, a crash would lose
 //     what they had led to.
 func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err error) {
-	touches, ids, err := c.cfg.Store.Touched(ctx, correlatorReader, maxFlushes)
+	touches, ids, err := c.cfg.Store.Touched(ctx, maxFlushes)
 	if err != nil {
 		return 0, fmt.Errorf("read touches: %w", err)
 	}
@@ -223,7 +188,7 @@ func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err er
 			return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", j.rule.Code, j.tenant, len(j.keys), err)
 		}
 	}
-	if err := c.cfg.Store.MarkTouched(ctx, correlatorReader, ids); err != nil {
+	if err := c.cfg.Store.MarkTouched(ctx, v.epoch, ids); err != nil {
 		return 0, fmt.Errorf("mark touches done: %w", err)
 	}
 	c.cfg.At("touches_marked")

@@ -83,7 +83,7 @@ func (b *bench) startOn(store processor.FindingStore, alerts processor.Alerts, a
 func (b *bench) settle() {
 	b.t.Helper()
 	natstest.Eventually(b.t, "every touch is correlated", func() bool {
-		_, flushes, err := b.store.Touched(b.t.Context(), "correlate", 1)
+		_, flushes, err := b.store.Touched(b.t.Context(), 1)
 		return err == nil && len(flushes) == 0
 	})
 }

@@ -53,7 +53,8 @@ func (p *Processor) runFlush(ctx context.Context, b *batch) {
 //
 //  1. events: without the later steps they would be stored and not correlated.
 //  2. matches: they are believed only beside their events.
-//  3. touches: the correlator acts on them, and finds all that it needs.
+//  3. touches: the correlator and the recount act on them, and find all that
+//     they need.
 //  4. dead letters: a repeat lands on the same subject.
 //  5. ack: the messages are gone from LOGS. A crash between two acks brings
 //     the others again.
@@ -132,7 +133,7 @@ func (f *flush) insertMatches(ctx context.Context) error {
 // refuses one of them there are several, each with an id of its own: a reader
 // that saw a part of a flush's touches would mark the whole of it done.
 func (f *flush) insertTouches(ctx context.Context) error {
-	all := schemas.Touches(f.id, f.b.matches)
+	all := append(schemas.Touches(f.id, f.b.matches), schemas.CountTouches(f.id, f.b.events)...)
 	insert := func(ctx context.Context, touches []schemas.Touch) error {
 		if len(touches) < len(all) {
 			id := newFlushID(f.p.cfg.Now())
@@ -143,6 +144,10 @@ func (f *flush) insertTouches(ctx context.Context) error {
 		return f.p.cfg.Store.InsertTouches(ctx, touches)
 	}
 	return insertAll(ctx, f, all, insert, func(t *schemas.Touch, err error) {
+		if t.Selector == schemas.SelectorCounts {
+			f.giveUpUncounted(t, err)
+			return
+		}
 		for i := range f.b.matches {
 			if m := &f.b.matches[i]; m.Selector == t.Selector && m.Tenant == t.Tenant && m.Key == t.Key && m.Time.Truncate(time.Hour).Equal(t.Bucket) {
 				f.giveUpMatch(m, "the store refuses the touch of "+t.Selector, err)
@@ -207,6 +212,17 @@ func (f *flush) giveUpMatch(m *schemas.Match, reason string, err error) {
 	for i := range f.b.events {
 		if e := &f.b.events[i]; e.LogID == m.LogID && e.Tenant == m.Tenant && e.Ver == m.Ver {
 			f.giveUp(e, reason, err)
+			return
+		}
+	}
+}
+
+// giveUpUncounted sends a record to DEAD whose hour is not touched: it is
+// stored, and sent again from there it is counted.
+func (f *flush) giveUpUncounted(t *schemas.Touch, err error) {
+	for i := range f.b.events {
+		if e := &f.b.events[i]; e.Tenant == t.Tenant && e.ClientID == t.Key && e.Time.Truncate(time.Hour).Equal(t.Bucket) {
+			f.giveUp(e, "the store refuses to count it", err)
 			return
 		}
 	}

@@ -27,7 +27,7 @@ func TestFlushAcksAfterEverythingElse(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		r.stop(t)
 		want := []string{
-			"events 2", "at events_inserted", "matches 2", "at matches_inserted", "touches 2", "at touches_inserted",
+			"events 2", "at events_inserted", "matches 2", "at matches_inserted", "touches 4", "at touches_inserted",
 			"dead " + r.dead.all()[0].Reason, "ack m3", "at acked",
 		}
 		if diff := cmp.Diff(want, r.journal.all()); diff != "" {
@@ -234,33 +234,41 @@ func TestRefusedRecordGoesToDeadAlone(t *testing.T) {
 
 func TestRefusedMatchOrTouchGoesToDeadWithItsRecord(t *testing.T) {
 	t.Parallel()
-	for name, refuse := range map[string]func(rows any) bool{
-		"match": func(rows any) bool {
+	touch := func(selector string) func(rows any) bool {
+		return func(rows any) bool {
+			touches, ok := rows.([]schemas.Touch)
+			return ok && slices.ContainsFunc(touches, func(t schemas.Touch) bool { return t.Key == "c2" && t.Selector == selector })
+		}
+	}
+	for name, tt := range map[string]struct {
+		refuse  func(rows any) bool
+		reason  string
+		touches int
+	}{
+		"match": {func(rows any) bool {
 			matches, ok := rows.([]schemas.Match)
 			return ok && slices.ContainsFunc(matches, func(m schemas.Match) bool { return m.LogID == logIDOf(5) })
-		},
-		"touch": func(rows any) bool {
-			touches, ok := rows.([]schemas.Touch)
-			return ok && slices.ContainsFunc(touches, func(t schemas.Touch) bool { return t.Key == "c2" })
-		},
+		}, "match of sel-feccft", 5},
+		"touch":             {touch("sel-feccft"), "touch of sel-feccft", 5},
+		"touch of a client": {touch(schemas.SelectorCounts), "refuses to count it", 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig()
-				r.store.refuse = refuse
+				r.store.refuse = tt.refuse
 				r.put(3, 3, time.Now()) // of the clients c0, c1, c2
 				r.run(t)
 				time.Sleep(5 * time.Second)
 				r.stop(t)
 				dead := r.dead.all()
-				if len(dead) != 1 || !bytes.Contains(dead[0].Raw, []byte(logIDOf(5))) || !strings.Contains(dead[0].Reason, name+" of sel-feccft") {
+				if len(dead) != 1 || !bytes.Contains(dead[0].Raw, []byte(logIDOf(5))) || !strings.Contains(dead[0].Reason, tt.reason) {
 					t.Errorf("dead %+v", dead)
 				}
-				if r.store.count() != 3 || len(r.store.touches) != 2 || r.journal.count("ack") != 1 {
-					t.Errorf("%d events, %d touches, %d acks, want 3, 2, 1", r.store.count(), len(r.store.touches), r.journal.count("ack"))
+				if r.store.count() != 3 || len(r.store.touches) != tt.touches || r.journal.count("ack") != 1 {
+					t.Errorf("%d events, %d touches, %d acks, want 3, %d, 1", r.store.count(), len(r.store.touches), r.journal.count("ack"), tt.touches)
 				}
-				if name == "touch" && r.store.touches[0].Flush == r.store.touches[1].Flush {
+				if first, last := r.store.touches[0], r.store.touches[tt.touches-1]; name != "match" && first.Flush == last.Flush {
 					t.Error("touches of two inserts have one flush id: a reader may mark both done when it has seen one")
 				}
 			})

@@ -41,16 +41,30 @@ type Store interface {
 	InsertTouches(ctx context.Context, touches []schemas.Touch) error
 }
 
+// Epochs is the store's part in a lease. What a holder writes is dropped,
+// without an error, where a later epoch has begun.
+type Epochs interface {
+	// LastEpoch is the highest epoch that began, 0 where none has.
+	LastEpoch(ctx context.Context) (uint64, error)
+	// BeginEpoch records an epoch, before its holder reads anything, and
+	// returns when nothing of an earlier one can be written any more.
+	BeginEpoch(ctx context.Context, epoch uint64) error
+}
+
 // FindingStore is what the correlator needs of the store. Reads see every
-// insert that has returned, whoever made it.
+// insert that has returned, whoever made it. What is written carries its epoch
+// (Ver >> 32).
 type FindingStore interface {
-	// Touched returns the touches of up to maxFlushes flushes that the reader
-	// has not marked done, oldest first, and the ids of those flushes.
-	Touched(ctx context.Context, reader string, maxFlushes int) ([]schemas.Touch, []string, error)
-	// MarkTouched records that the reader has done these flushes.
-	MarkTouched(ctx context.Context, reader string, flushes []string) error
-	// DropTouched drops the days before the given one whose flushes every reader has done.
-	DropTouched(ctx context.Context, readers []string, before time.Time) error
+	Epochs
+
+	// Touched returns the touches of up to maxFlushes flushes that the
+	// correlator has not marked done, oldest first, and the ids of those flushes.
+	Touched(ctx context.Context, maxFlushes int) ([]schemas.Touch, []string, error)
+	// MarkTouched records that the correlator has done these flushes.
+	MarkTouched(ctx context.Context, epoch uint64, flushes []string) error
+	// DropTouched drops the days before the given one whose touches their
+	// readers have done.
+	DropTouched(ctx context.Context, before time.Time) error
 
 	// Correlate runs a compiled correlation and returns its rows.
 	Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error)
@@ -58,14 +72,29 @@ type FindingStore interface {
 	// of keys of a tenant whose period starts in [from, to).
 	Findings(ctx context.Context, tenant, ruleID string, keys []string, from, to time.Time) ([]schemas.Finding, error)
 	InsertFindings(ctx context.Context, findings []schemas.Finding) error
-	// LastEpoch is the highest epoch (Ver >> 32) among the stored findings.
-	LastEpoch(ctx context.Context) (uint64, error)
 
 	InsertDelivery(ctx context.Context, d schemas.Delivery) error
 }
 
-// Lease says who correlates. It does not fence: what its holder writes carries
-// an epoch, and rows of an older epoch lose.
+// CountStore is what the recount needs of the store. Reads see every insert
+// that has returned, whoever made it.
+type CountStore interface {
+	Epochs
+
+	// TouchedFlushes are the flushes, up to limit and oldest first, that are
+	// not recounted.
+	TouchedFlushes(ctx context.Context, limit int) ([]schemas.Flush, error)
+	// TouchedHours are the hours that flushes have touched, by tenant and time.
+	TouchedHours(ctx context.Context, flushes []string) ([]schemas.TouchedHour, error)
+	// Recount counts anew what r names.
+	Recount(ctx context.Context, r schemas.Recount) error
+	// FoldTouches puts what flushes have touched, without the given hours, into
+	// one flush and marks them done.
+	FoldTouches(ctx context.Context, epoch uint64, into string, flushes []string, without []schemas.TouchedHour) error
+}
+
+// Lease says who correlates and who recounts. It does not fence: a holder that
+// stalled may find out late that it is none. The store's epochs do.
 type Lease interface {
 	// Acquire blocks until the lease is held or ctx ends. The epoch is greater
 	// than every one handed out before, and greater than atLeast. The returned

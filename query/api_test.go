@@ -67,6 +67,10 @@ func (s *store) Stats(ctx context.Context, f schemas.StatsFilter) ([]schemas.Sta
 	return s.rows, s.ask(ctx, f)
 }
 
+func (s *store) DirtyHours(context.Context, string, time.Time, time.Time) (int, error) {
+	return 3, nil
+}
+
 func (s *store) Findings(ctx context.Context, f schemas.FindingFilter) ([]schemas.Finding, error) {
 	return s.findings, s.ask(ctx, f)
 }
@@ -274,7 +278,7 @@ func TestStatsAnswer(t *testing.T) {
 	s := &store{rows: []schemas.StatsRow{{Values: []string{"seccft", `a"b`}, Count: 123}, {Values: []string{"feccft", ""}, Count: 1}}}
 	srv := api(t, s, query.Config{})
 	body := ok(t, srv, "/v1/stats?tenant=acme&by=type,client_id&from=2025-03-14&limit=5")
-	if want := `{"rows":[{"type":"seccft","client_id":"a\"b","count":123},{"type":"feccft","client_id":"","count":1}]}`; body != want {
+	if want := `{"rows":[{"type":"seccft","client_id":"a\"b","count":123},{"type":"feccft","client_id":"","count":1}],"dirty_hours":3}`; body != want {
 		t.Errorf("got %s\nwant %s", body, want)
 	}
 	want := schemas.StatsFilter{Tenant: "acme", By: []string{"type", "client_id"}, From: now.Truncate(24 * time.Hour), Limit: 5}

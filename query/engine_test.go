@@ -44,6 +44,9 @@ func engineAPI(t *testing.T, n int) (srv *httptest.Server, newestFirst []string)
 			t.Fatal(err)
 		}
 	}
+	if err := writer.InsertTouches(t.Context(), schemas.CountTouches("01946b80-0000-7000-8000-000000000001", events)); err != nil {
+		t.Fatal(err)
+	}
 	e := httpserver.New(httpserver.Config{Name: "api"})
 	query.New(query.Config{Store: clickhouse.NewReader(db)}).Register(e)
 	srv = httptest.NewServer(e)
@@ -123,6 +126,9 @@ func TestRealStoreCountsEachLogOnce(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, counts); diff != "" || got.Rows[0].Values[0] != "client-0" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got.DirtyHours != 1 {
+		t.Errorf("%d hours are dirty, want the one that is touched", got.DirtyHours)
 	}
 	for _, dimension := range schemas.StatsDimensions {
 		rows := decode[schemas.StatsPage](t, ok(t, srv, "/v1/stats?by="+dimension)).Rows

@@ -73,7 +73,13 @@ func (a *API) stats(ctx context.Context, in *statsInput) (*statsOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := schemas.StatsPage{Rows: make([]schemas.StatsEntry, len(rows))}
+	dirty, err := ask(ctx, a, "store", func(ctx context.Context) (int, error) {
+		return a.cfg.Store.DirtyHours(ctx, f.Tenant, f.From, f.To)
+	})
+	if err != nil {
+		return nil, err
+	}
+	page := schemas.StatsPage{Rows: make([]schemas.StatsEntry, len(rows)), DirtyHours: dirty}
 	for i, r := range rows {
 		page.Rows[i] = schemas.StatsEntry{By: f.By, Values: r.Values, Count: r.Count}
 	}

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"time"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -15,6 +16,8 @@ type Store interface {
 	Events(ctx context.Context, f schemas.EventFilter) ([]schemas.Event, error)
 	Event(ctx context.Context, tenant, logID string) (schemas.Event, error) // with Raw
 	Stats(ctx context.Context, f schemas.StatsFilter) ([]schemas.StatsRow, error)
+	// DirtyHours is how many hours of a tenant, or of all, are not recounted yet.
+	DirtyHours(ctx context.Context, tenant string, from, to time.Time) (int, error)
 	Findings(ctx context.Context, f schemas.FindingFilter) ([]schemas.Finding, error)
 	Finding(ctx context.Context, id string) (schemas.Finding, error)
 	Status(ctx context.Context) (schemas.StoreStatus, error)

@@ -110,7 +110,8 @@ type FindingPage struct {
 
 // StatsPage holds counts of distinct log_ids, the highest first.
 type StatsPage struct {
-	Rows []StatsEntry `json:"rows"`
+	Rows       []StatsEntry `json:"rows"`
+	DirtyHours int          `json:"dirty_hours" doc:"Hours of the range that are not recounted yet and were counted from events: as exact, and slower while they are many."`
 }
 
 // StatsEntry is one count. In JSON it is an object with a member per

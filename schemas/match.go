@@ -46,3 +46,31 @@ func Touches(flush string, matches []Match) []Touch {
 	}
 	return touches
 }
+
+// Flush is a flush that a reader of touches has not done, and how many of its
+// touches that reader reads.
+type Flush struct {
+	ID      string
+	Touches uint64
+}
+
+// SelectorCounts is the selector of the touches that the recount reads; their
+// Key is a client_id, which may be empty.
+const SelectorCounts = "counts"
+
+// CountTouches returns one touch per distinct (tenant, client_id, hour) of
+// events: what is counted of them must be counted anew.
+func CountTouches(flush string, events []Event) []Touch {
+	seen := make(map[Touch]struct{}, len(events)/16)
+	var touches []Touch
+	for i := range events {
+		e := &events[i]
+		t := Touch{Flush: flush, Selector: SelectorCounts, Tenant: e.Tenant, Key: e.ClientID, Bucket: e.Time.Truncate(time.Hour)}
+		if _, ok := seen[t]; ok {
+			continue
+		}
+		seen[t] = struct{}{}
+		touches = append(touches, t)
+	}
+	return touches
+}

@@ -39,6 +39,25 @@ func TestTouchesNameEachPairOnce(t *testing.T) {
 	}
 }
 
+func TestCountTouchesNameEachClientAndHourOnce(t *testing.T) {
+	t.Parallel()
+	hour := time.Date(2025, 6, 7, 8, 0, 0, 0, time.UTC)
+	event := func(tenant, client string, at time.Time) schemas.Event {
+		return schemas.Event{Tenant: tenant, ClientID: client, Time: at, LogID: at.String()}
+	}
+	got := schemas.CountTouches("f1", []schemas.Event{
+		event("acme", "c", hour), event("acme", "c", hour.Add(time.Hour-time.Millisecond)), event("acme", "c", hour.Add(time.Hour)),
+		event("acme", "", hour), event("globex", "c", hour),
+	})
+	touch := func(tenant, client string, bucket time.Time) schemas.Touch {
+		return schemas.Touch{Flush: "f1", Selector: schemas.SelectorCounts, Tenant: tenant, Key: client, Bucket: bucket}
+	}
+	want := []schemas.Touch{touch("acme", "c", hour), touch("acme", "c", hour.Add(time.Hour)), touch("acme", "", hour), touch("globex", "c", hour)}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("touches (-want +got):\n%s", diff)
+	}
+}
+
 func TestMatchLiesInItsDay(t *testing.T) {
 	t.Parallel()
 	day := time.Date(2025, 6, 7, 0, 0, 0, 0, time.UTC)

@@ -65,7 +65,7 @@ type EventCursor struct {
 }
 
 // StatsDimensions are the dimensions that events can be counted by.
-var StatsDimensions = []string{"tenant", "type", "client_id", "identity", "identity_kind", "outcome", "audience", "network", "user_id", "organization_id", "source"}
+var StatsDimensions = []string{"tenant", "type", "client_id", "identity", "identity_kind", "outcome", "cause", "audience", "network", "organization_id", "user_id", "user_agent_class", "country", "source"}
 
 // StatsFilter asks for counts of distinct log_ids by dimensions, each one of
 // StatsDimensions. Rows come highest count first.

@@ -36,6 +36,9 @@ func (s *server) startProcess(context.Context) error {
 	if err := s.startCorrelator(rules); err != nil {
 		return err
 	}
+	if err := s.startRecounter(); err != nil {
+		return err
+	}
 	return s.startProcessor(rules)
 }
 
@@ -63,19 +66,35 @@ func (s *server) startProcessor(rules *detect.Set) error {
 // other holder, and only a start after a crash has to wait for it.
 const embeddedLease = 3 * time.Second
 
-func (s *server) startCorrelator(rules *detect.Set) error {
-	lease := nats.LeaseConfig{Logger: s.log}
+func (s *server) lease(name string) *nats.Lease {
+	lease := nats.LeaseConfig{Name: name, Logger: s.log}
 	if s.cfg.NATS.URL == "" {
 		lease.TTL = embeddedLease
 	}
+	return nats.NewLease(s.broker, lease)
+}
+
+func (s *server) startCorrelator(rules *detect.Set) error {
 	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
-		Store: clickhouse.NewFindingStore(s.writeDB), Alerts: s.publisher, Lease: nats.NewLease(s.broker, lease), Rules: rules,
+		Store: clickhouse.NewFindingStore(s.writeDB), Alerts: s.publisher, Lease: s.lease("correlator"), Rules: rules,
 		Logger: s.log, Registerer: s.registry, At: s.at("correlator."),
 	})
 	if err != nil {
 		return err
 	}
 	s.life.run("correlator", c.Run)
+	return nil
+}
+
+func (s *server) startRecounter() error {
+	r, err := processor.NewRecounter(processor.RecounterConfig{
+		Store: clickhouse.NewCountStore(s.writeDB), Lease: s.lease("recounter"), Retention: s.cfg.Store.Retention.Duration(),
+		Logger: s.log, Registerer: s.registry, At: s.at("recounter."),
+	})
+	if err != nil {
+		return err
+	}
+	s.life.run("recounter", r.Run)
 	return nil
 }
 

@@ -59,6 +59,8 @@ func (s *store) Stats(_ context.Context, f schemas.StatsFilter) ([]schemas.Stats
 	return []schemas.StatsRow{{Values: []string{"seccft", "c"}, Count: 7}}, s.err
 }
 
+func (s *store) DirtyHours(context.Context, string, time.Time, time.Time) (int, error) { return 0, nil }
+
 func (s *store) Findings(_ context.Context, f schemas.FindingFilter) ([]schemas.Finding, error) {
 	s.finding = f
 	return []schemas.Finding{finding()}, s.err

@@ -14,12 +14,25 @@ import (
 // over matches, findings and deliveries. Its reads see every insert that has
 // returned. Its methods may be called concurrently.
 type FindingStore struct {
-	db *DB
+	db    *DB
+	fence fence
 }
 
 // NewFindingStore makes a FindingStore of db, whose user must be allowed to
 // read, insert and alter. db stays the caller's to close.
-func NewFindingStore(db *DB) *FindingStore { return &FindingStore{db} }
+func NewFindingStore(db *DB) *FindingStore {
+	return &FindingStore{db, fence{db, ReaderCorrelate}}
+}
+
+// LastEpoch is the highest epoch that began, 0 where none has.
+func (s *FindingStore) LastEpoch(ctx context.Context) (uint64, error) { return s.fence.lastEpoch(ctx) }
+
+// BeginEpoch records that a holder of the lease begins, before it reads
+// anything, and returns when nothing of an earlier holder can be written any
+// more.
+func (s *FindingStore) BeginEpoch(ctx context.Context, epoch uint64) error {
+	return s.fence.begin(ctx, epoch)
+}
 
 // Correlate runs a compiled correlation and returns its rows.
 func (s *FindingStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {

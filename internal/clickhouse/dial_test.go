@@ -82,7 +82,7 @@ func TestConnectOverTLSChecksTheCertificate(t *testing.T) {
 	if err := clickhouse.NewWriter(over).InsertEvents(t.Context(), events); err != nil {
 		t.Fatal(err)
 	}
-	rows, err := clickhouse.NewReader(over).Stats(t.Context(), schemas.StatsFilter{By: []string{"tenant"}, Limit: 10})
+	rows, err := clickhouse.NewReader(over).Stats(t.Context(), schemas.StatsFilter{By: []string{"source"}, Limit: 10})
 	if err != nil || len(rows) != 1 || rows[0].Count != 6000 {
 		t.Errorf("got %v, %v; want 6000 events", rows, err)
 	}

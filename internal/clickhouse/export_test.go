@@ -1,4 +1,21 @@
 package clickhouse
 
+import (
+	"context"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
 // RefusingCodes lets a test compare the codes with the server's names.
 var RefusingCodes = refusingCodes
+
+// RunFencedForever runs a statement of an epoch that ends with ctx alone.
+func RunFencedForever(ctx context.Context, s *CountStore, epoch uint64) error {
+	q := schemas.Query{SQL: "INSERT INTO epochs (role, epoch) SELECT 'other', sleepEachRow(1) FROM numbers(3600) WHERE " + holds + " SETTINGS max_block_size = 1", Params: map[string]any{}}
+	return s.fence.exec(ctx, "sleep", epoch, q)
+}
+
+// RunningBefore is how many statements of epochs before this one run.
+func RunningBefore(ctx context.Context, s *CountStore, epoch uint64) (uint64, error) {
+	return s.fence.running(ctx, epoch)
+}

@@ -10,15 +10,19 @@ import (
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// InsertFindings stores findings. Of one id the highest Ver survives, whatever
-// the order of the inserts.
+// InsertFindings stores findings of one epoch, Ver >> 32. Of one id the highest
+// Ver survives, whatever the order of the inserts. Where a later epoch has
+// begun nothing is stored, and that is no error: its holder computes them anew.
 func (s *FindingStore) InsertFindings(ctx context.Context, findings []schemas.Finding) error {
 	for i := range findings {
 		if err := checkFinding(&findings[i]); err != nil {
 			return fmt.Errorf("insert %d findings: %w", len(findings), err)
 		}
 	}
-	return insert(ctx, s.db, "findings", findingColumns(), func(f *schemas.Finding) int64 { return monthOf(f.Period) }, findings)
+	if len(findings) == 0 {
+		return nil
+	}
+	return insertFenced(ctx, s.fence, findings[0].Ver>>32, "findings", findingColumns(), func(f *schemas.Finding) int64 { return monthOf(f.Period) }, findings)
 }
 
 func checkFinding(f *schemas.Finding) error {
@@ -85,16 +89,6 @@ func (s *FindingStore) Findings(ctx context.Context, tenant, ruleID string, keys
 	w.and("period >= "+milliseconds("from"), "from", ceilMilli(from))
 	w.and("period < "+milliseconds("to"), "to", ceilMilli(to))
 	return collect(ctx, s.db.conn, "read findings", w.query(selectFindings, "ORDER BY key, period"), scanFinding)
-}
-
-// LastEpoch is the highest epoch among the stored findings, 0 where there is
-// none.
-func (s *FindingStore) LastEpoch(ctx context.Context) (uint64, error) {
-	vers, err := collect(ctx, s.db.conn, "read the last epoch", schemas.Query{SQL: "SELECT max(ver) FROM findings"}, scanOne[uint64])
-	if err != nil || len(vers) == 0 {
-		return 0, err
-	}
-	return vers[0] >> 32, nil
 }
 
 // Findings lists findings, the last active first.

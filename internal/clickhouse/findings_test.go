@@ -152,27 +152,6 @@ func TestFindingsAreNarrowedByEachField(t *testing.T) {
 	}
 }
 
-func TestLastEpochIsTheHighestStored(t *testing.T) {
-	db := clickhousetest.New(t)
-	epoch := func() uint64 {
-		t.Helper()
-		n, err := clickhouse.NewFindingStore(db).LastEpoch(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	if got := epoch(); got != 0 {
-		t.Errorf("epoch of an empty store is %d, want 0", got)
-	}
-	a, b := finding(1), finding(2)
-	a.Ver, b.Ver = 7<<32|9, 3<<32|10
-	insertFindings(t, db, a, b)
-	if got := epoch(); got != 7 {
-		t.Errorf("got epoch %d, want 7", got)
-	}
-}
-
 func TestDeliveriesAreKept(t *testing.T) {
 	db := clickhousetest.New(t)
 	d := schemas.Delivery{AlertID: "f/open/1", Tenant: "acme", Channel: "webhook", Time: noon(), Attempt: 2, Error: "503 from 'there'"}

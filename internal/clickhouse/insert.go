@@ -22,6 +22,14 @@ type column[R any] struct {
 	value func(*R) any
 }
 
+func columnNames[R any](columns []column[R]) []string {
+	names := make([]string, len(columns))
+	for i := range columns {
+		names[i] = columns[i].name
+	}
+	return names
+}
+
 // insert writes rows to a table and returns when they are synced. Rows of many
 // partitions go in several inserts, so that after an error some may be stored.
 func insert[R any](ctx context.Context, db *DB, table string, columns []column[R], partition func(*R) int64, rows []R) error {
@@ -51,11 +59,7 @@ const flushRows = 2500
 // insertOnce sends rows as one insert. It appends row by row: by columns was no
 // faster.
 func insertOnce[R any](ctx context.Context, conn driver.Conn, table string, columns []column[R], rows []R) error {
-	names := make([]string, len(columns))
-	for i := range columns {
-		names[i] = columns[i].name
-	}
-	batch, err := conn.PrepareBatch(ctx, "INSERT INTO "+table+" ("+strings.Join(names, ", ")+")")
+	batch, err := conn.PrepareBatch(ctx, "INSERT INTO "+table+" ("+strings.Join(columnNames(columns), ", ")+")")
 	if err != nil {
 		return err
 	}

@@ -33,8 +33,8 @@ func conditions(q schemas.Query) []string {
 }
 
 func TestQueriesNarrowByWhatTheFilterNames(t *testing.T) {
-	stats := func(f schemas.StatsFilter) schemas.Query {
-		q, err := statsQuery(f)
+	stats := func(f schemas.StatsFilter, c *counted) schemas.Query {
+		q, err := statsQuery(f, c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,11 +64,23 @@ func TestQueriesNarrowByWhatTheFilterNames(t *testing.T) {
 				"after_time": someMS, "after_log_id": "l", "after_tenant": "a",
 			},
 		},
-		"stats": {stats(schemas.StatsFilter{Limit: 20_000}), nil, map[string]any{"limit": 10_000}},
+		"stats": {stats(schemas.StatsFilter{Limit: 20_000}, nil), nil, map[string]any{"limit": 10_000}},
 		"stats by everything": {
-			stats(schemas.StatsFilter{Tenant: hostile, By: []string{"source", "type"}, From: someTime, To: someTime, Limit: 5}),
+			stats(schemas.StatsFilter{Tenant: hostile, By: []string{"source", "type"}, From: someTime, To: someTime, Limit: 5}, nil),
 			[]string{"WHERE tenant = {tenant:String}", "AND " + from, "AND " + to},
 			map[string]any{"tenant": hostile, "from": someMS, "to": someMS, "limit": 5},
+		},
+		"stats of counts": {
+			stats(schemas.StatsFilter{Tenant: hostile, By: []string{"type"}, Limit: 5}, &counted{
+				from: time.Unix(1_700_000_000, 0), to: time.Unix(1_700_179_200, 0), dirty: []dirtyHour{{hostile, 1_700_010_000}},
+			}),
+			[]string{"WHERE tenant = {tenant:String} AND " + fromDays + " AND count > 0", "WHERE tenant = {tenant:String} AND " + fromHours + " AND count > 0", "WHERE tenant = {tenant:String} AND " + fromEvents},
+			map[string]any{
+				"tenant": hostile, "limit": 5, "from": int64(1_700_000_000_000), "to": int64(1_700_179_200_000),
+				"first_hour": int64(1_700_002_800), "last_hour": int64(1_700_179_200), "first_day": int64(1_700_006_400), "last_day": int64(1_700_179_200),
+				"dirty_tenants": []string{hostile}, "dirty_hours": []int64{1_700_010_000}, "dirty_days": []int64{1_700_006_400},
+				"event_days": []uint64{20231114, 20231115},
+			},
 		},
 		"findings": {findingsQuery(schemas.FindingFilter{}), nil, map[string]any{"limit": 1000}},
 		"findings by everything": {
@@ -109,7 +121,7 @@ func TestQueriesNarrowByWhatTheFilterNames(t *testing.T) {
 }
 
 func TestStatsQueryGroupsByTheColumnsNamed(t *testing.T) {
-	q, err := statsQuery(schemas.StatsFilter{By: []string{"source", "type"}})
+	q, err := statsQuery(schemas.StatsFilter{By: []string{"source", "type"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,5 +9,6 @@ import (
 var (
 	_ processor.Store        = (*clickhouse.Writer)(nil)
 	_ processor.FindingStore = (*clickhouse.FindingStore)(nil)
+	_ processor.CountStore   = (*clickhouse.CountStore)(nil)
 	_ query.Store            = (*clickhouse.Reader)(nil)
 )

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -14,23 +15,40 @@ const maxStatsRows = 10_000
 // statsColumns are the columns behind schemas.StatsDimensions. What a caller
 // names never becomes text of a query: it picks one of these.
 var statsColumns = map[string]string{
-	"tenant":          "tenant",
-	"type":            "type",
-	"client_id":       "client_id",
-	"identity":        "identity",
-	"identity_kind":   "identity_kind",
-	"outcome":         "outcome",
-	"audience":        "audience",
-	"network":         "network",
-	"user_id":         "user_id",
-	"organization_id": "organization_id",
-	"source":          "toString(source)",
+	"tenant":           "tenant",
+	"type":             "type",
+	"client_id":        "client_id",
+	"identity":         "identity",
+	"identity_kind":    "identity_kind",
+	"outcome":          "outcome",
+	"cause":            "cause",
+	"audience":         "audience",
+	"network":          "network",
+	"organization_id":  "organization_id",
+	"user_id":          "user_id",
+	"user_agent_class": "user_agent_class",
+	"country":          "country",
+	"source":           "toString(source)",
+}
+
+// isCounted tells whether counts_hourly and counts_daily have a dimension.
+func isCounted(by string) bool {
+	return by == "tenant" || slices.Contains(strings.Split(countKey, ", "), by)
 }
 
 // Stats counts events by dimensions, the highest count first, then by values.
-// Without dimensions the answer is one row, the count of all.
+// Without dimensions the answer is one row, the count of all. It is exact at
+// any moment: what is not counted yet, or by dimensions that counts do not
+// have, is counted from events.
 func (r *Reader) Stats(ctx context.Context, f schemas.StatsFilter) ([]schemas.StatsRow, error) {
-	q, err := statsQuery(f)
+	var c *counted
+	if !slices.ContainsFunc(f.By, func(by string) bool { return !isCounted(by) }) {
+		var err error
+		if c, err = r.counted(ctx, f.Tenant, f.From, f.To); err != nil {
+			return nil, err
+		}
+	}
+	q, err := statsQuery(f, c)
 	if err != nil {
 		return nil, fmt.Errorf("count events: %w", err)
 	}
@@ -40,13 +58,22 @@ func (r *Reader) Stats(ctx context.Context, f schemas.StatsFilter) ([]schemas.St
 	})
 }
 
-func statsQuery(f schemas.StatsFilter) (schemas.Query, error) {
+// statsQuery counts from where c says, or from events alone.
+func statsQuery(f schemas.StatsFilter, c *counted) (schemas.Query, error) {
 	columns := make([]string, len(f.By))
 	for i, by := range f.By {
 		if columns[i] = statsColumns[by]; columns[i] == "" {
 			return schemas.Query{}, fmt.Errorf("dimension %q: want one of %s", clip(by, maxErrorQuoted), strings.Join(schemas.StatsDimensions, ", "))
 		}
 	}
+	if c == nil {
+		return eventStats(f, columns), nil
+	}
+	return countStats(f, columns, c), nil
+}
+
+// eventStats counts from events alone.
+func eventStats(f schemas.StatsFilter, columns []string) schemas.Query {
 	w := where{}
 	w.equal("tenant", f.Tenant)
 	if !f.From.IsZero() {
@@ -56,19 +83,53 @@ func statsQuery(f schemas.StatsFilter) (schemas.Query, error) {
 		w.and("time < "+milliseconds("to"), "to", ceilMilli(f.To))
 	}
 	w.param("limit", statsLimit(f.Limit))
-	head, tail := statsClauses(columns)
-	return w.query(head, tail), nil
+	return w.query(statsHead(columns, "count()")+"FROM events FINAL\n", statsTail(columns))
 }
 
-// statsClauses group by the columns as they are, which is much cheaper than by
-// an array of them, and make the array of what is left.
-func statsClauses(columns []string) (head, tail string) {
-	list := strings.Join(columns, ", ")
-	head = "SELECT CAST([" + list + "], 'Array(String)') AS dimensions, count() AS events\nFROM events FINAL\n"
-	if len(columns) > 0 {
-		tail = "GROUP BY " + list + "\n"
+// countStats counts from what c says, each part by itself and then together.
+func countStats(f schemas.StatsFilter, columns []string, c *counted) schemas.Query {
+	w := where{}
+	w.equal("tenant", f.Tenant)
+	tenant := ""
+	if f.Tenant != "" {
+		tenant = "tenant = {tenant:String} AND "
 	}
-	return head, tail + "ORDER BY events DESC, dimensions\nLIMIT {limit:UInt32}" + withinPartitions
+	w.param("limit", statsLimit(f.Limit))
+	c.params(w.params)
+	parts := []string{
+		statsPart(columns, "sum(count)", "counts_daily", tenant+fromDays+" AND count > 0"),
+		statsPart(columns, "sum(count)", "counts_hourly", tenant+fromHours+" AND count > 0"),
+	}
+	if c.readsEvents() {
+		parts = append(parts, statsPart(columns, "count()", "events", tenant+fromEvents))
+	}
+	return schemas.Query{
+		SQL:    statsHead(columns, "sum(n)") + "FROM (\n" + strings.Join(parts, "\nUNION ALL\n") + "\n)\n" + statsTail(columns),
+		Params: w.params,
+	}
+}
+
+func statsPart(columns []string, n, table, condition string) string {
+	list, group := n+" AS n", ""
+	if len(columns) > 0 {
+		names := strings.Join(columns, ", ")
+		list, group = names+", "+list, "\n    GROUP BY "+names
+	}
+	return "    SELECT " + list + "\n    FROM " + table + " FINAL\n    WHERE " + condition + group
+}
+
+// statsHead and statsTail group by the columns as they are, which is much
+// cheaper than by an array of them, and make the array of what is left.
+func statsHead(columns []string, n string) string {
+	return "SELECT CAST([" + strings.Join(columns, ", ") + "], 'Array(String)') AS dimensions, " + n + " AS events\n"
+}
+
+func statsTail(columns []string) string {
+	group := ""
+	if len(columns) > 0 {
+		group = "GROUP BY " + strings.Join(columns, ", ") + "\n"
+	}
+	return group + "ORDER BY events DESC, dimensions\nLIMIT {limit:UInt32}" + withinPartitions
 }
 
 func statsLimit(limit int) int {

@@ -7,9 +7,6 @@ import (
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// ReaderCorrelate is the name by which the correlator reads touches.
-const ReaderCorrelate = "correlate"
-
 // Status is what the store knows about itself. Nothing of it reads events,
 // apart from the parts that were written last.
 func (r *Reader) Status(ctx context.Context) (schemas.StoreStatus, error) {
@@ -30,7 +27,7 @@ func (r *Reader) Status(ctx context.Context) (schemas.StoreStatus, error) {
 
 const statusQuery = `SELECT
     (SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()),
-    (SELECT count() FROM touches WHERE flush NOT IN (SELECT flush FROM touches_done WHERE reader = {reader:String})),
+    (SELECT count() FROM touches WHERE ` + undoneBy + `),
     version()`
 
 // lastStored is the time of the newest insert into events. No index has it.

@@ -47,13 +47,13 @@ func TestStatusTellsWhatIsStored(t *testing.T) {
 	if got.LastStored.Before(before) || got.LastStored.After(time.Now()) {
 		t.Errorf("last stored %s, want it between %s and now", got.LastStored, before)
 	}
-	if err := clickhouse.NewFindingStore(home).MarkTouched(t.Context(), "other", []string{flush}); err != nil {
+	if err := clickhouse.NewCountStore(home).FoldTouches(t.Context(), 1, newFlush(t, time.Now()), []string{flush}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := status(t, db).Uncorrelated; got != 2 {
-		t.Errorf("another reader's mark leaves %d uncorrelated, want 2", got)
+		t.Errorf("the recount's mark leaves %d uncorrelated, want 2", got)
 	}
-	if err := clickhouse.NewFindingStore(home).MarkTouched(t.Context(), clickhouse.ReaderCorrelate, []string{flush}); err != nil {
+	if err := clickhouse.NewFindingStore(home).MarkTouched(t.Context(), 1, []string{flush}); err != nil {
 		t.Fatal(err)
 	}
 	if got := status(t, db).Uncorrelated; got != 0 {

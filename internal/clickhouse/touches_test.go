@@ -43,23 +43,23 @@ func touch(t *testing.T, db *clickhouse.DB, flush string, keys ...string) {
 	}
 }
 
-func touched(t *testing.T, db *clickhouse.DB, reader string, limit int) ([]schemas.Touch, []string) {
+func touched(t *testing.T, db *clickhouse.DB, limit int) ([]schemas.Touch, []string) {
 	t.Helper()
-	touches, flushes, err := clickhouse.NewFindingStore(db).Touched(t.Context(), reader, limit)
+	touches, flushes, err := clickhouse.NewFindingStore(db).Touched(t.Context(), limit)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return touches, flushes
 }
 
-func mark(t *testing.T, db *clickhouse.DB, reader string, flushes ...string) {
+func mark(t *testing.T, db *clickhouse.DB, flushes ...string) {
 	t.Helper()
-	if err := clickhouse.NewFindingStore(db).MarkTouched(t.Context(), reader, flushes); err != nil {
+	if err := clickhouse.NewFindingStore(db).MarkTouched(t.Context(), 1, flushes); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestTouchesAreReadOldestFlushFirstByEachReader(t *testing.T) {
+func TestTouchesAreReadOldestFlushFirst(t *testing.T) {
 	db := clickhousetest.New(t)
 	var flushes []string
 	for i := range 5 {
@@ -69,7 +69,7 @@ func TestTouchesAreReadOldestFlushFirstByEachReader(t *testing.T) {
 		touch(t, db, flushes[i], "k"+fmt.Sprint(i), "\x00'\xff")
 		touch(t, db, flushes[i], "k"+fmt.Sprint(i), "\x00'\xff") // repeated
 	}
-	touches, got := touched(t, db, "correlate", 2)
+	touches, got := touched(t, db, 2)
 	if diff := cmp.Diff(flushes[:2], got); diff != "" {
 		t.Errorf("flushes (-want +got):\n%s", diff)
 	}
@@ -77,14 +77,10 @@ func TestTouchesAreReadOldestFlushFirstByEachReader(t *testing.T) {
 	if diff := cmp.Diff(want, touches); diff != "" {
 		t.Errorf("touches (-want +got):\n%s", diff)
 	}
-	mark(t, db, "correlate", flushes[1], flushes[0])
-	mark(t, db, "correlate", flushes[0])
-	mark(t, db, "recount", flushes[2])
-	if _, got := touched(t, db, "correlate", 10); !slices.Equal(got, flushes[2:]) {
+	mark(t, db, flushes[1], flushes[0])
+	mark(t, db, flushes[0])
+	if _, got := touched(t, db, 10); !slices.Equal(got, flushes[2:]) {
 		t.Errorf("correlate has %v left, want %v", got, flushes[2:])
-	}
-	if _, got := touched(t, db, "recount", 10); !slices.Equal(got, []string{flushes[0], flushes[1], flushes[3], flushes[4]}) {
-		t.Errorf("recount has %v left, want all but %s", got, flushes[2])
 	}
 }
 
@@ -108,11 +104,11 @@ func TestConcurrentFlushesAreEachReadOnce(t *testing.T) {
 	deadline := time.Now().Add(30 * time.Second)
 	var got []string
 	for len(got) < len(want) && time.Now().Before(deadline) {
-		touches, flushes := touched(t, db, "correlate", 3)
+		touches, flushes := touched(t, db, 3)
 		if len(touches) != 2*len(flushes) {
 			t.Errorf("%d touches of %d flushes, want 2 of each", len(touches), len(flushes))
 		}
-		mark(t, db, "correlate", flushes...)
+		mark(t, db, flushes...)
 		got = append(got, flushes...)
 	}
 	wg.Wait()
@@ -133,9 +129,9 @@ func rowsOf(t *testing.T, db *clickhouse.DB, table string) uint64 {
 	return n
 }
 
-func drop(t *testing.T, db *clickhouse.DB, readers []string, before time.Time) {
+func drop(t *testing.T, db *clickhouse.DB, before time.Time) {
 	t.Helper()
-	if err := clickhouse.NewFindingStore(db).DropTouched(t.Context(), readers, before); err != nil {
+	if err := clickhouse.NewFindingStore(db).DropTouched(t.Context(), before); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -152,35 +148,43 @@ func TestTouchedReadsManyTouchesInParts(t *testing.T) {
 		flushes = append(flushes, newFlush(t, day.Add(time.Duration(i)*time.Second)))
 		touch(t, db, flushes[i], keys...)
 	}
-	touches, got := touched(t, db, "correlate", 256)
+	touches, got := touched(t, db, 256)
 	if len(touches) != len(keys) || !slices.Equal(got, flushes[:1]) {
 		t.Errorf("%d touches of %v at once, want the first flush alone", len(touches), got)
 	}
 }
 
-func TestDropTouchedTakesOnlyWhatEveryReaderHasDone(t *testing.T) {
+func TestDropTouchedTakesOnlyWhatItsReaderHasDone(t *testing.T) {
 	db := clickhousetest.New(t)
-	readers := []string{"correlate", "recount", "correlate"}
 	day := noon()
 	done, half, today := newFlush(t, day.AddDate(0, 0, -3)), newFlush(t, day.AddDate(0, 0, -2)), newFlush(t, day)
+	recounted := clickhouse.NewCountStore(db)
+	counts := func(flush string) {
+		t.Helper()
+		touches := schemas.CountTouches(flush, events(1, noon()))
+		if err := clickhouse.NewWriter(db).InsertTouches(t.Context(), append(touches, touchesOf(flush, "a")...)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, flush := range []string{done, half, today} {
-		touch(t, db, flush, "a", "b")
-		mark(t, db, "correlate", flush)
+		counts(flush)
+		mark(t, db, flush)
 	}
-	drop(t, db, readers, day)
+	drop(t, db, day)
 	if got := rowsOf(t, db, "touches"); got != 6 {
-		t.Errorf("%d touches are left while a reader has to read them, want 6", got)
+		t.Errorf("%d touches are left while the recount has to read them, want 6", got)
 	}
-	mark(t, db, "recount", done, today)
-	drop(t, db, readers, day)
+	hour := []schemas.TouchedHour{{Tenant: "acme", Hour: noon()}}
+	if err := recounted.FoldTouches(t.Context(), 1, newFlush(t, day), []string{done, today}, hour); err != nil {
+		t.Fatal(err)
+	}
+	drop(t, db, day)
 	if touches, marks := rowsOf(t, db, "touches"), rowsOf(t, db, "touches_done"); touches != 4 || marks != 3 {
 		t.Errorf("%d touches and %d marks are left, want 4 and 3: the undone day and the day that is not before", touches, marks)
 	}
-	if _, got := touched(t, db, "recount", 10); !slices.Equal(got, []string{half}) {
-		t.Errorf("recount has %v left, want %s", got, half)
-	}
-	if err := clickhouse.NewFindingStore(db).DropTouched(t.Context(), nil, day); err == nil {
-		t.Error("no reader is named and everything is dropped")
+	left, err := recounted.TouchedFlushes(t.Context(), 10)
+	if err != nil || len(left) != 1 || left[0].ID != half {
+		t.Errorf("the recount has %v left, %v, want %s", left, err, half)
 	}
 }
 
@@ -188,9 +192,9 @@ func TestDropTouchedEndsWhatACrashHasLeft(t *testing.T) {
 	db := clickhousetest.New(t)
 	flush := newFlush(t, noon().AddDate(0, 0, -3))
 	touch(t, db, flush, "a")
-	mark(t, db, "correlate", flush)
+	mark(t, db, flush)
 	execute(t, db, "TRUNCATE TABLE touches") // the crash came between the two drops
-	drop(t, db, []string{"correlate"}, noon())
+	drop(t, db, noon())
 	if got := rowsOf(t, db, "touches_done"); got != 0 {
 		t.Errorf("%d marks are left, want 0", got)
 	}
@@ -202,10 +206,10 @@ func TestDropTouchedKeepsALateFlushOfADoneDay(t *testing.T) {
 	day := noon().AddDate(0, 0, -3)
 	done, late := newFlush(t, day), newFlush(t, day)
 	touch(t, db, done, "a")
-	mark(t, db, "correlate", done)
+	mark(t, db, done)
 	touch(t, db, late, "b")
-	drop(t, db, []string{"correlate"}, noon())
-	touches, _ := touched(t, db, "correlate", 10)
+	drop(t, db, noon())
+	touches, _ := touched(t, db, 10)
 	if diff := cmp.Diff(touchesOf(late, "b"), touches); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

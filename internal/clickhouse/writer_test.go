@@ -175,7 +175,7 @@ func TestInsertOfNothingDoesNotAskTheServer(t *testing.T) {
 	away()
 	w, s := clickhouse.NewWriter(db), clickhouse.NewFindingStore(db)
 	err := errors.Join(w.InsertEvents(t.Context(), nil), w.InsertMatches(t.Context(), nil), w.InsertTouches(t.Context(), nil),
-		s.InsertFindings(t.Context(), nil), s.MarkTouched(t.Context(), "correlate", nil))
+		s.InsertFindings(t.Context(), nil), s.MarkTouched(t.Context(), 1, nil))
 	if err != nil {
 		t.Error(err)
 	}

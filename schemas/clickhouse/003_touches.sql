@@ -1,6 +1,12 @@
 -- touches: a durable queue. Each flush writes what it touched; each reader
 -- marks the flushes it has done, by their id and never by a time, since two
 -- processors' flushes end in any order. bucket is the UTC hour.
+-- Two readers share the queue by selector: 'counts' is the recount's (key is a
+-- client_id), all others are the correlator's. The recount folds what several
+-- flushes touched into one flush of its own and marks them done; since and
+-- touched are the times of the first and the last of those flushes. at is when
+-- a mark was made, by which a query can tell the marks that it saw from later
+-- ones.
 -- Both tables are partitioned by the day of the flush (its id is a UUID
 -- version 7, which carries it), so that what every reader has done is dropped
 -- cheaply: its parts of touches first, then the marks of the day.
@@ -11,7 +17,9 @@ CREATE TABLE IF NOT EXISTS {{table "touches"}} {{on_cluster}}
     selector LowCardinality(String),
     tenant   LowCardinality(String),
     key      String                CODEC(ZSTD(1)),
-    bucket   DateTime('UTC')       CODEC(Delta, ZSTD(1))
+    bucket   DateTime('UTC')       CODEC(Delta, ZSTD(1)),
+    since    DateTime('UTC')       CODEC(Delta, ZSTD(1)),
+    touched  DateTime('UTC')       CODEC(Delta, ZSTD(1))
 )
 ENGINE = {{engine "MergeTree"}}
 PARTITION BY day
@@ -22,7 +30,8 @@ CREATE TABLE IF NOT EXISTS {{table "touches_done"}} {{on_cluster}}
 (
     day    Date,
     reader LowCardinality(String),
-    flush  UUID
+    flush  UUID,
+    at     DateTime64(6, 'UTC') DEFAULT now64(6)
 )
 ENGINE = {{engine "MergeTree"}}
 PARTITION BY day

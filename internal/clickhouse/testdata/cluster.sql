@@ -103,7 +103,9 @@ CREATE TABLE IF NOT EXISTS touches ON CLUSTER 'main\'s'
     selector LowCardinality(String),
     tenant   LowCardinality(String),
     key      String                CODEC(ZSTD(1)),
-    bucket   DateTime('UTC')       CODEC(Delta, ZSTD(1))
+    bucket   DateTime('UTC')       CODEC(Delta, ZSTD(1)),
+    since    DateTime('UTC')       CODEC(Delta, ZSTD(1)),
+    touched  DateTime('UTC')       CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 PARTITION BY day
@@ -113,7 +115,8 @@ CREATE TABLE IF NOT EXISTS touches_done ON CLUSTER 'main\'s'
 (
     day    Date,
     reader LowCardinality(String),
-    flush  UUID
+    flush  UUID,
+    at     DateTime64(6, 'UTC') DEFAULT now64(6)
 )
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 PARTITION BY day
@@ -156,4 +159,81 @@ CREATE TABLE IF NOT EXISTS deliveries ON CLUSTER 'main\'s'
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 PARTITION BY toYYYYMM(time)
 ORDER BY (tenant, alert_id, time)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+CREATE TABLE IF NOT EXISTS counts_hourly ON CLUSTER 'main\'s'
+(
+    tenant          LowCardinality(String),
+    hour            DateTime('UTC')         CODEC(Delta, ZSTD(1)),
+    client_id       String                  CODEC(ZSTD(1)),
+    identity        String                  CODEC(ZSTD(1)),
+    identity_kind   LowCardinality(String),
+    type            LowCardinality(String),
+    outcome         LowCardinality(String),
+    audience        LowCardinality(String),
+    organization_id String                  CODEC(ZSTD(1)),
+    network         String                  CODEC(ZSTD(1)),
+    cause           LowCardinality(String),
+    count           UInt64                  CODEC(ZSTD(1)),
+    first           DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    last            DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    ver             UInt64                  CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+PARTITION BY toYYYYMM(hour)
+ORDER BY (tenant, hour, client_id, identity, identity_kind, type, outcome, audience, organization_id, network, cause)
+SETTINGS min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+CREATE TABLE IF NOT EXISTS counts_daily ON CLUSTER 'main\'s'
+(
+    tenant          LowCardinality(String),
+    day             Date                    CODEC(Delta, ZSTD(1)),
+    client_id       String                  CODEC(ZSTD(1)),
+    identity        String                  CODEC(ZSTD(1)),
+    identity_kind   LowCardinality(String),
+    type            LowCardinality(String),
+    outcome         LowCardinality(String),
+    audience        LowCardinality(String),
+    organization_id String                  CODEC(ZSTD(1)),
+    network         String                  CODEC(ZSTD(1)),
+    cause           LowCardinality(String),
+    count           UInt64                  CODEC(ZSTD(1)),
+    first           DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    last            DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    ver             UInt64                  CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+PARTITION BY toYYYYMM(day)
+ORDER BY (tenant, day, client_id, identity, identity_kind, type, outcome, audience, organization_id, network, cause)
+SETTINGS min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+CREATE TABLE IF NOT EXISTS presence ON CLUSTER 'main\'s'
+(
+    tenant    LowCardinality(String),
+    identity  String               CODEC(ZSTD(1)),
+    attribute LowCardinality(String),
+    value     String               CODEC(ZSTD(1)),
+    day       Date                 CODEC(Delta, ZSTD(1)),
+    client_id String               CODEC(ZSTD(1)),
+    count     UInt64               CODEC(ZSTD(1)),
+    first     DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    last      DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    ver       UInt64               CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+PARTITION BY toYYYYMM(day)
+ORDER BY (tenant, identity, attribute, value, day, client_id)
+SETTINGS index_granularity = 1024,
+         min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+CREATE TABLE IF NOT EXISTS epochs ON CLUSTER 'main\'s'
+(
+    role  LowCardinality(String),
+    epoch UInt64,
+    began DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ORDER BY (role, epoch)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;

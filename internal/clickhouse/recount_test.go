@@ -1,0 +1,202 @@
+package clickhouse_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// ledger is what was stored, as brute force counts it: of each log the copy of
+// the highest version.
+type ledger map[string]schemas.Event
+
+func (l ledger) add(events ...schemas.Event) {
+	for _, e := range events {
+		if old, ok := l[e.Tenant+e.LogID]; !ok || e.Ver > old.Ver {
+			l[e.Tenant+e.LogID] = e
+		}
+	}
+}
+
+// dimension is the value of an event by a dimension of schemas.StatsDimensions.
+func dimension(e *schemas.Event, by string) string {
+	switch by {
+	case "tenant":
+		return e.Tenant
+	case "type":
+		return e.Type
+	case "client_id":
+		return e.ClientID
+	case "identity":
+		return e.Identity.ID
+	case "outcome":
+		return string(e.Outcome)
+	case "cause":
+		return string(e.Cause)
+	case "network":
+		return e.Network
+	}
+	panic("no such dimension here: " + by)
+}
+
+func (l ledger) stats(f schemas.StatsFilter) []schemas.StatsRow {
+	counts := map[string]*schemas.StatsRow{}
+	for _, e := range l {
+		if f.Tenant != "" && e.Tenant != f.Tenant || !f.From.IsZero() && e.Time.Before(f.From) || !f.To.IsZero() && !e.Time.Before(f.To) {
+			continue
+		}
+		values := []string{}
+		for _, by := range f.By {
+			values = append(values, dimension(&e, by))
+		}
+		key := fmt.Sprintf("%q", values)
+		if counts[key] == nil {
+			counts[key] = &schemas.StatsRow{Values: values}
+		}
+		counts[key].Count++
+	}
+	rows := []schemas.StatsRow{}
+	for _, row := range counts {
+		rows = append(rows, *row)
+	}
+	if len(f.By) == 0 && len(rows) == 0 {
+		rows = append(rows, schemas.StatsRow{Values: []string{}})
+	}
+	slices.SortFunc(rows, func(a, b schemas.StatsRow) int {
+		if a.Count != b.Count {
+			return int(b.Count) - int(a.Count)
+		}
+		return slices.Compare(a.Values, b.Values)
+	})
+	return rows
+}
+
+// copyOf is a copy of one of few logs, which differ between copies in what a
+// normalizer or another source says of them, and not in their keys.
+func copyOf(r *rand.Rand) schemas.Event {
+	n := r.IntN(300)
+	e := event(n, noon().AddDate(0, 0, -n%4).Add(time.Duration(n%26-13)*time.Hour).Add(time.Duration(n)*time.Second))
+	e.Tenant = []string{"acme", "globex"}[n%2]
+	e.Ver = uint64(1 + r.IntN(5))
+	change := rand.New(rand.NewPCG(e.Ver, uint64(n)))
+	e.Type = []string{"seccft", "feccft", "sapi"}[change.IntN(3)]
+	e.Network = []string{"203.0.113.0/24", "198.51.100.0/24", ""}[change.IntN(3)]
+	e.Identity.ID = []string{"app:" + e.ClientID, "user:x", ""}[change.IntN(3)]
+	return e
+}
+
+// recountAll recounts everything that is touched, or what take lets through.
+func recountAll(t *testing.T, s *clickhouse.CountStore, ver uint64, take func(schemas.TouchedHour) bool) {
+	t.Helper()
+	flushes, err := s.TouchedFlushes(t.Context(), 1000)
+	if err != nil || len(flushes) == 0 {
+		t.Fatal("nothing is touched: ", err)
+	}
+	ids := make([]string, len(flushes))
+	for i, f := range flushes {
+		ids[i] = f.ID
+	}
+	hours, err := s.TouchedHours(t.Context(), ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var done []schemas.TouchedHour
+	for _, h := range hours {
+		if !take(h) {
+			continue
+		}
+		done = append(done, h)
+		// An hour at a time: the day is the sum of its hours all the same.
+		if err := s.Recount(t.Context(), schemas.Recount{Tenant: h.Tenant, Hours: []time.Time{h.Hour}, Flushes: ids, Ver: ver}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.FoldTouches(t.Context(), ver>>32, newFlush(t, time.Now()), ids, done); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCountsAreExactAtAnyMoment stores copies of logs in random order, recounts
+// some hours now and then, and holds every count against brute force.
+func TestCountsAreExactAtAnyMoment(t *testing.T) {
+	db := clickhousetest.New(t)
+	const seed = 11
+	r := rand.New(rand.NewPCG(seed, 0))
+	counts, reader, sent := clickhouse.NewCountStore(db), clickhouse.NewReader(db), ledger{}
+	begin(t, counts, 1)
+	check := func(step string) {
+		t.Helper()
+		for _, f := range []schemas.StatsFilter{
+			{},
+			{Tenant: "acme"},
+			{By: []string{"type"}},
+			{By: []string{"tenant", "client_id", "network"}},
+			{Tenant: "globex", By: []string{"identity", "outcome", "cause"}},
+			{By: []string{"client_id"}, From: noon().AddDate(0, 0, -1), To: noon()},
+			{By: []string{"type"}, From: noon().Add(-30*time.Hour + time.Minute), To: noon().Add(time.Hour + time.Second)},
+			{By: []string{"type"}, From: noon().Truncate(24*time.Hour).AddDate(0, 0, -2), To: noon().Truncate(24 * time.Hour)},
+			{Tenant: "acme", From: noon().Add(-time.Hour + time.Second), To: noon().Add(-time.Minute)},
+			{From: noon().Add(time.Hour), To: noon()},
+		} {
+			got, err := reader.Stats(t.Context(), f)
+			if err != nil {
+				t.Fatalf("%s: %+v: %v", step, f, err)
+			}
+			if diff := cmp.Diff(sent.stats(f), append([]schemas.StatsRow{}, got...)); diff != "" {
+				t.Fatalf("%s: %+v (-want +got):\n%s", step, f, diff)
+			}
+		}
+	}
+	check("empty")
+	for step := range 6 {
+		var flush []schemas.Event
+		for range 1 + r.IntN(120) {
+			flush = append(flush, copyOf(r))
+		}
+		sent.add(flush...)
+		insertEvents(t, db, flush)
+		check(fmt.Sprint("stored ", step))
+		if r.IntN(3) > 0 {
+			recountAll(t, counts, 1<<32|uint64(step), func(schemas.TouchedHour) bool { return r.IntN(3) > 0 })
+			check(fmt.Sprint("recounted ", step))
+		}
+	}
+	recountAll(t, counts, 1<<32|1000, func(schemas.TouchedHour) bool { return true })
+	if dirty, err := reader.DirtyHours(t.Context(), "", time.Time{}, time.Time{}); err != nil || dirty != 0 {
+		t.Errorf("%d hours are dirty, %v, want none", dirty, err)
+	}
+	check("recounted all")
+}
+
+func TestARecountLeavesNothingOfACopyThatLost(t *testing.T) {
+	db := clickhousetest.New(t)
+	counts := clickhouse.NewCountStore(db)
+	begin(t, counts, 1)
+	loser := event(1, noon())
+	loser.Network, loser.Identity.ID, loser.Type = "203.0.113.0/24", "user:wrong", "fp"
+	insertEvents(t, db, []schemas.Event{loser})
+	all := func(schemas.TouchedHour) bool { return true }
+	recountAll(t, counts, 1<<32|1, all)
+	winner := event(1, noon())
+	winner.Ver++
+	insertEvents(t, db, []schemas.Event{winner})
+	recountAll(t, counts, 1<<32|2, all)
+	for table, trace := range map[string]string{
+		"counts_hourly": "type = 'fp'", "counts_daily": "type = 'fp'", "presence": "identity = 'user:wrong'",
+	} {
+		var zeros, rest, winners uint64
+		err := plain(t, db).QueryRow(t.Context(), "SELECT countIf("+trace+" AND count = 0), countIf("+trace+" AND count > 0), countIf(NOT "+trace+" AND count = 1) FROM "+table+" FINAL").
+			Scan(&zeros, &rest, &winners)
+		if err != nil || zeros == 0 || rest != 0 || winners == 0 {
+			t.Errorf("%s has %d zeros and %d counts of the copy that lost, %d of the other, %v", table, zeros, rest, winners, err)
+		}
+	}
+}
