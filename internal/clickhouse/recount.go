@@ -205,19 +205,3 @@ FROM (
 WHERE ` + holds + `
 GROUP BY tenant, ` + key
 }
-
-// presenceAttributes are the columns of events whose values are kept by
-// identity and day.
-var presenceAttributes = []string{
-	schemas.AttributeNetwork, schemas.AttributeCountry, schemas.AttributeUserAgentClass,
-	schemas.AttributeJA4, schemas.AttributeAudience, schemas.AttributeOrganization,
-}
-
-// attributePairs makes an array of (attribute, value) of a row of events.
-func attributePairs() string {
-	pairs := []string{"('" + schemas.AttributeIdentity + "', '')"}
-	for _, name := range presenceAttributes {
-		pairs = append(pairs, "('"+name+"', toString("+name+"))")
-	}
-	return "[" + strings.Join(pairs, ", ") + "]"
-}

@@ -1,6 +1,7 @@
 package clickhouse_test
 
 import (
+	gocmp "cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -79,6 +80,47 @@ func (l ledger) stats(f schemas.StatsFilter) []schemas.StatsRow {
 	return rows
 }
 
+// presence is what Presence should tell of an identity.
+func (l ledger) presence(tenant, identity string) []schemas.Presence {
+	type value struct{ attribute, value string }
+	seen := map[value]*schemas.Presence{}
+	days := map[value]map[time.Time]bool{}
+	for _, e := range l {
+		if e.Tenant != tenant || e.Identity.ID != identity {
+			continue
+		}
+		for _, v := range []value{
+			{schemas.AttributeIdentity, ""}, {schemas.AttributeNetwork, e.Network}, {schemas.AttributeCountry, e.Country},
+			{schemas.AttributeUserAgentClass, string(e.UserAgentClass)}, {schemas.AttributeAudience, e.Audience}, {schemas.AttributeOrganization, e.OrganizationID},
+		} {
+			if v.value == "" && v.attribute != schemas.AttributeIdentity {
+				continue
+			}
+			if seen[v] == nil {
+				seen[v], days[v] = &schemas.Presence{Attribute: v.attribute, Value: v.value, First: e.Time, Last: e.Time}, map[time.Time]bool{}
+			}
+			p := seen[v]
+			p.Count++
+			days[v][e.Time.Truncate(24*time.Hour)] = true
+			if e.Time.Before(p.First) {
+				p.First = e.Time
+			}
+			if e.Time.After(p.Last) {
+				p.Last = e.Time
+			}
+			p.Days = uint64(len(days[v]))
+		}
+	}
+	all := []schemas.Presence{}
+	for _, p := range seen {
+		all = append(all, *p)
+	}
+	slices.SortFunc(all, func(a, b schemas.Presence) int {
+		return gocmp.Or(gocmp.Compare(a.Attribute, b.Attribute), gocmp.Compare(b.Count, a.Count), gocmp.Compare(a.Value, b.Value))
+	})
+	return all
+}
+
 // copyOf is a copy of one of few logs, which differ between copies in what a
 // normalizer or another source says of them, and not in their keys.
 func copyOf(r *rand.Rand) schemas.Event {
@@ -109,13 +151,18 @@ func recountAll(t *testing.T, s *clickhouse.CountStore, ver uint64, take func(sc
 		t.Fatal(err)
 	}
 	var done []schemas.TouchedHour
+	days := map[string]schemas.Recount{}
 	for _, h := range hours {
 		if !take(h) {
 			continue
 		}
 		done = append(done, h)
-		// An hour at a time: the day is the sum of its hours all the same.
-		if err := s.Recount(t.Context(), schemas.Recount{Tenant: h.Tenant, Hours: []time.Time{h.Hour}, Flushes: ids, Ver: ver}); err != nil {
+		day := days[h.Tenant+h.Hour.Format(time.DateOnly)]
+		day = schemas.Recount{Tenant: h.Tenant, Hours: append(day.Hours, h.Hour), Flushes: ids, Ver: ver}
+		days[h.Tenant+h.Hour.Format(time.DateOnly)] = day
+	}
+	for _, day := range days {
+		if err := s.Recount(t.Context(), day); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -155,6 +202,18 @@ func TestCountsAreExactAtAnyMoment(t *testing.T) {
 			}
 		}
 	}
+	checkPresence := func(step string) {
+		t.Helper()
+		for _, identity := range []string{"app:client-0", "user:x", "user:nobody"} {
+			got, err := reader.Presence(t.Context(), "acme", identity, time.Time{}, time.Time{})
+			if err != nil {
+				t.Fatalf("%s: %s: %v", step, identity, err)
+			}
+			if diff := cmp.Diff(sent.presence("acme", identity), append([]schemas.Presence{}, got...)); diff != "" {
+				t.Fatalf("%s: %s (-want +got):\n%s", step, identity, diff)
+			}
+		}
+	}
 	check("empty")
 	for step := range 6 {
 		var flush []schemas.Event
@@ -167,6 +226,7 @@ func TestCountsAreExactAtAnyMoment(t *testing.T) {
 		if r.IntN(3) > 0 {
 			recountAll(t, counts, 1<<32|uint64(step), func(schemas.TouchedHour) bool { return r.IntN(3) > 0 })
 			check(fmt.Sprint("recounted ", step))
+			checkPresence(fmt.Sprint("recounted ", step))
 		}
 	}
 	recountAll(t, counts, 1<<32|1000, func(schemas.TouchedHour) bool { return true })
@@ -174,6 +234,7 @@ func TestCountsAreExactAtAnyMoment(t *testing.T) {
 		t.Errorf("%d hours are dirty, %v, want none", dirty, err)
 	}
 	check("recounted all")
+	checkPresence("recounted all")
 }
 
 func TestARecountLeavesNothingOfACopyThatLost(t *testing.T) {
