@@ -49,11 +49,19 @@ var refusingCodes = map[int32]string{
 	691:          "UNKNOWN_ELEMENT_OF_ENUM",
 }
 
+// errNoMemory is wrapped where an insert met a limit of memory: that of one
+// query, or that of the server, which others may have used up.
+var errNoMemory = errors.New("the server lacks the memory for it")
+
 // insertError is queryError, and wraps schemas.ErrRefused where the server
-// blames the rows.
+// blames the rows, and errNoMemory where their number may be to blame.
 func insertError(ctx context.Context, attempt string, err error) error {
-	if e, ok := errors.AsType[*ch.Exception](err); ok && refusingCodes[e.Code] != "" {
+	e, ok := errors.AsType[*ch.Exception](err)
+	switch {
+	case ok && refusingCodes[e.Code] != "":
 		return fmt.Errorf("%s: %w: %s", attempt, schemas.ErrRefused, exceptionText(e))
+	case ok && e.Code == codeMemory:
+		return fmt.Errorf("%s: %w: %s", attempt, errNoMemory, exceptionText(e))
 	}
 	return queryError(ctx, attempt, err)
 }

@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -19,3 +20,11 @@ func RunFencedForever(ctx context.Context, s *CountStore, epoch uint64) error {
 func RunningBefore(ctx context.Context, s *CountStore, epoch uint64) (uint64, error) {
 	return s.fence.running(ctx, epoch)
 }
+
+// InsertEventsOnce is an insert of events that is not cut in two.
+func InsertEventsOnce(ctx context.Context, db *DB, events []schemas.Event) error {
+	return insertWithin(ctx, db, "events", insertedColumns(), events)
+}
+
+// IsNoMemory tells whether an insert met a limit of memory.
+func IsNoMemory(err error) bool { return errors.Is(err, errNoMemory) }

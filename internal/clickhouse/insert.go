@@ -1,7 +1,9 @@
 package clickhouse
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,14 +33,48 @@ func columnNames[R any](columns []column[R]) []string {
 }
 
 // insert writes rows to a table and returns when they are synced. Rows of many
-// partitions go in several inserts, so that after an error some may be stored.
+// partitions go in several inserts, and so do rows that the server has not the
+// memory for at once, so that after an error some may be stored.
 func insert[R any](ctx context.Context, db *DB, table string, columns []column[R], partition func(*R) int64, rows []R) error {
 	for _, part := range splitPartitions(rows, partition, maxPartitions) {
-		if err := insertWithin(ctx, db, table, columns, part); err != nil {
+		if err := insertHalving(ctx, db, table, columns, partition, part); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// insertHalving is insertWithin that cuts the rows in two where the server says
+// that it lacks the memory for them: the same rows would meet the same limit at
+// each attempt. What is left is a single row for which it has none, and that is
+// an error like that of a server which is away.
+func insertHalving[R any](ctx context.Context, db *DB, table string, columns []column[R], partition func(*R) int64, rows []R) error {
+	err := insertWithin(ctx, db, table, columns, rows)
+	if !errors.Is(err, errNoMemory) || len(rows) == 1 {
+		return err
+	}
+	one, other := halve(rows, partition)
+	if err := insertHalving(ctx, db, table, columns, partition, one); err != nil {
+		return err
+	}
+	return insertHalving(ctx, db, table, columns, partition, other)
+}
+
+// halve cuts rows in two of about the same size, between two partitions as long
+// as there are several: what an insert takes grows with them more than with rows.
+func halve[R any](rows []R, partition func(*R) int64) (one, other []R) {
+	sorted := slices.Clone(rows)
+	slices.SortStableFunc(sorted, func(a, b R) int { return cmp.Compare(partition(&a), partition(&b)) })
+	middle, edge := len(sorted)/2, 0
+	for i := 1; i < len(sorted); i++ {
+		if partition(&sorted[i-1]) != partition(&sorted[i]) && (edge == 0 || max(i-middle, middle-i) < max(edge-middle, middle-edge)) {
+			edge = i
+		}
+	}
+	if edge == 0 {
+		edge = middle
+	}
+	return sorted[:edge], sorted[edge:]
 }
 
 // insertWithin is insertOnce with the deadline that every insert has.
