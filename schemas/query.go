@@ -49,6 +49,7 @@ type CorrelationRow struct {
 type EventFilter struct {
 	Tenant   string
 	ClientID string
+	Identity string // app:<client_id>, user:<user_id>, agent:<id>
 	UserID   string
 	Type     string
 	From, To time.Time

@@ -11,7 +11,8 @@ import (
 
 // Events lists events without their raw logs, newest first. It looks in
 // windows that grow from the newest event backwards, so that the first page of
-// a long history does not read all of it.
+// a long history does not read all of it. Without a tenant it lists those of
+// all.
 func (r *Reader) Events(ctx context.Context, f schemas.EventFilter) ([]schemas.Event, error) {
 	span, err := r.span(ctx)
 	if err != nil || span.Rows == 0 {
@@ -19,19 +20,67 @@ func (r *Reader) Events(ctx context.Context, f schemas.EventFilter) ([]schemas.E
 	}
 	from, to := eventBounds(f, span)
 	limit := listingLimit(f.Limit)
-	var events []schemas.Event
-	rows := newEventScan()
+	l := listing{r: r, filter: f, places: placesOf(f), limit: limit, batch: max(minCandidates, 2*limit)}
 	for lo, hi := range windows(from, to) {
-		q := eventsQuery(f, lo, hi, limit-len(events))
-		window, err := collect(ctx, r.conn, "list events", q, func(scan scanner) (schemas.Event, error) { return rows.row(scan) })
-		if err != nil {
+		if err := l.window(ctx, lo, hi); err != nil {
 			return nil, err
 		}
-		if events = append(events, window...); len(events) >= limit {
+		if len(l.events) >= l.limit {
 			break
 		}
 	}
-	return events, nil
+	return l.events, nil
+}
+
+// listing is a list of events that is being filled, the newest first.
+type listing struct {
+	r      *Reader
+	filter schemas.EventFilter
+	places places
+	limit  int
+	events []schemas.Event
+	batch  int // candidates to look at next
+}
+
+// How many candidates are looked at together: some more than are to be listed,
+// as copies share one, and more from batch to batch where few of them pass.
+const (
+	minCandidates = 50
+	maxCandidates = 20_000
+)
+
+// window adds the events of [from, to) Unix milliseconds until the listing is
+// full. Where an index serves the filter it goes from batch to batch of
+// candidates. A batch is a range of time and all that is in it, whatever is
+// inserted meanwhile, and never a part of a millisecond.
+func (l *listing) window(ctx context.Context, from, to int64) error {
+	for to > from && len(l.events) < l.limit {
+		start := from
+		if l.places != nil {
+			var err error
+			if start, err = l.r.batchStart(ctx, l.places, l.filter, from, to, l.batch); err != nil {
+				return err
+			}
+			l.batch = min(2*l.batch, maxCandidates)
+		}
+		if start >= to { // no candidate is left
+			return nil
+		}
+		if err := l.read(ctx, start, to); err != nil {
+			return err
+		}
+		to = start
+	}
+	return nil
+}
+
+// read adds the newest events of [from, to).
+func (l *listing) read(ctx context.Context, from, to int64) error {
+	rows := newEventScan()
+	q := eventsQuery(l.filter, l.places, from, to, l.limit-len(l.events))
+	events, err := collect(ctx, l.r.conn, "list events", q, func(scan scanner) (schemas.Event, error) { return rows.row(scan) })
+	l.events = append(l.events, events...)
+	return err
 }
 
 // eventBounds is the range of Unix milliseconds that a listing can find
@@ -76,18 +125,22 @@ const (
 	withinPartitions = "\nSETTINGS do_not_merge_across_partitions_select_final = 1"
 )
 
-// eventsQuery lists the newest events in [from, to) Unix milliseconds. It
-// finds their keys first and fetches whole rows by key, so that the columns
-// that are only shown are read for the rows that are shown.
-func eventsQuery(f schemas.EventFilter, from, to int64, limit int) schemas.Query {
-	w := where{}
-	w.and("time >= "+milliseconds("from"), "from", from)
-	w.and("time < "+milliseconds("to"), "to", to)
+// eventsQuery lists the newest events in [from, to) Unix milliseconds, of those
+// that the places hold, or of all where they are nil. It finds their keys first
+// and fetches whole rows by key, so that the columns that are only shown are
+// read for the rows that are shown.
+func eventsQuery(f schemas.EventFilter, p places, from, to int64, limit int) schemas.Query {
+	w := within(from, to)
 	period := w.clause()
+	candidates := p.union(&w, f, "tenant, client_id, time", "")
 	w.equal("tenant", f.Tenant)
 	w.equal("client_id", f.ClientID)
+	w.equal("identity", f.Identity)
 	w.equal("user_id", f.UserID)
 	w.equal("type", f.Type)
+	if p != nil {
+		w.conditions = append(w.conditions, "(tenant, client_id, time) IN (\n"+candidates+")")
+	}
 	if f.After != nil {
 		w.and("(time, log_id, tenant) < ("+milliseconds("after_time")+", {after_log_id:String}, {after_tenant:String})",
 			"after_time", f.After.Time.UnixMilli())
@@ -101,6 +154,14 @@ func eventsQuery(f schemas.EventFilter, from, to int64, limit int) schemas.Query
 			"  AND " + eventKey + " IN (\n" + keys + "\n)\n" + newestEvents + withinPartitions,
 		Params: w.params,
 	}
+}
+
+// within is the condition of a time in [from, to) Unix milliseconds.
+func within(from, to int64) where {
+	w := where{}
+	w.and("time >= "+milliseconds("from"), "from", from)
+	w.and("time < "+milliseconds("to"), "to", to)
+	return w
 }
 
 // How far the time of an event is looked for around the stamp in its log_id,

@@ -28,3 +28,6 @@ func InsertEventsOnce(ctx context.Context, db *DB, events []schemas.Event) error
 
 // IsNoMemory tells whether an insert met a limit of memory.
 func IsNoMemory(err error) bool { return errors.Is(err, errNoMemory) }
+
+// SipHash64 lets a test compare the hash with the server's.
+var SipHash64 = sipHash64

@@ -48,12 +48,12 @@ func TestQueriesNarrowByWhatTheFilterNames(t *testing.T) {
 		params     map[string]any
 	}{
 		"events": {
-			eventsQuery(schemas.EventFilter{}, 1, 2, 3),
+			eventsQuery(schemas.EventFilter{}, nil, 1, 2, 3),
 			[]string{"WHERE " + from, "AND " + to, key, "WHERE " + from, "AND " + to},
 			map[string]any{"from": int64(1), "to": int64(2), "limit": 3},
 		},
 		"events by everything": {
-			eventsQuery(schemas.EventFilter{Tenant: hostile, ClientID: "c", UserID: "u", Type: "t", After: &schemas.EventCursor{Time: someTime, LogID: "l", Tenant: "a"}}, 1, 2, 3),
+			eventsQuery(schemas.EventFilter{Tenant: hostile, ClientID: "c", UserID: "u", Type: "t", After: &schemas.EventCursor{Time: someTime, LogID: "l", Tenant: "a"}}, nil, 1, 2, 3),
 			[]string{
 				"WHERE " + from, "AND " + to, key, "WHERE " + from, "AND " + to,
 				"AND tenant = {tenant:String}", "AND client_id = {client_id:String}", "AND user_id = {user_id:String}", "AND type = {type:String}",
@@ -65,6 +65,23 @@ func TestQueriesNarrowByWhatTheFilterNames(t *testing.T) {
 			},
 		},
 		"stats": {stats(schemas.StatsFilter{Limit: 20_000}, nil), nil, map[string]any{"limit": 10_000}},
+		"events of an application": {
+			eventsQuery(schemas.EventFilter{Tenant: "a", Identity: "app:" + hostile}, placesOf(schemas.EventFilter{Identity: "app:" + hostile}), 1, 2, 3),
+			[]string{
+				"WHERE " + from, "AND " + to, key, "WHERE " + from, "AND " + to,
+				"AND tenant = {tenant:String}", "AND identity = {identity:String}", "AND (tenant, client_id, time) IN (",
+				"WHERE " + from, "AND " + to, "AND tenant = {tenant:String}", "AND client_id = {place_0:String}",
+				"WHERE " + from, "AND " + to, "AND tenant = {tenant:String}", "AND identity = {place_1:String}",
+			},
+			map[string]any{
+				"from": int64(1), "to": int64(2), "limit": 3, "tenant": "a", "identity": "app:" + hostile, "place_0": hostile, "place_1": "app:" + hostile,
+			},
+		},
+		"batch of a type": {
+			batchQuery(placesOf(schemas.EventFilter{Type: hostile}), schemas.EventFilter{Tenant: "a"}, 1, 2, 3),
+			[]string{"WHERE " + from, "AND " + to, "AND tenant = {tenant:String}", "AND type = {place_0:String}"},
+			map[string]any{"from": int64(1), "to": int64(2), "count": 3, "tenant": "a", "place_0": hostile},
+		},
 		"stats by everything": {
 			stats(schemas.StatsFilter{Tenant: hostile, By: []string{"source", "type"}, From: someTime, To: someTime, Limit: 5}, nil),
 			[]string{"WHERE tenant = {tenant:String}", "AND " + from, "AND " + to},
@@ -144,6 +161,25 @@ func TestEveryStatsDimensionHasAColumn(t *testing.T) {
 	}
 	if len(statsColumns) != len(schemas.StatsDimensions) {
 		t.Errorf("%d columns, want one for each of %d dimensions", len(statsColumns), len(schemas.StatsDimensions))
+	}
+}
+
+func TestPlacesOfAFilterNameAllThatItLetsThrough(t *testing.T) {
+	tests := map[string]struct {
+		filter schemas.EventFilter
+		want   places
+	}{
+		"nothing":        {schemas.EventFilter{}, places{{"events_by_time", "", ""}}},
+		"type":           {schemas.EventFilter{Tenant: "a", Type: "t"}, places{{"events_by_time", "type", "t"}}},
+		"client":         {schemas.EventFilter{ClientID: "c", Identity: "user:u", Type: "t"}, nil},
+		"user":           {schemas.EventFilter{UserID: "u", Type: "t"}, places{{"events_by_identity", "identity", "user:u"}}},
+		"identity":       {schemas.EventFilter{Identity: "agent:x", UserID: "u"}, places{{"events_by_identity", "identity", "agent:x"}}},
+		"an application": {schemas.EventFilter{Identity: "app:c"}, places{{"events", "client_id", "c"}, {"events_by_identity", "identity", "app:c"}}},
+	}
+	for name, tt := range tests {
+		if diff := cmp.Diff(tt.want, placesOf(tt.filter), cmp.AllowUnexported(place{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

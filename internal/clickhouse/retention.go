@@ -14,12 +14,15 @@ import (
 // row's age from.
 func retained() map[string]string {
 	return map[string]string{
-		"events":  "toDateTime(time)",
-		"matches": "bucket",
+		"events":             "toDateTime(time)",
+		"events_by_time":     "toDateTime(time)",
+		"events_by_identity": "toDateTime(time)",
+		"tokens":             "toDateTime(time)",
+		"matches":            "bucket",
 	}
 }
 
-// ApplyRetention makes events and matches lose rows older than so many days, by
+// ApplyRetention makes events, their indexes and matches lose rows older than so many days, by
 // their own time; 0 keeps them for ever. A table that has it already is left
 // alone. Whole parts are dropped, in the background, within hours of their
 // time; until then readers see rows that are older.

@@ -20,7 +20,7 @@ func TestRetentionIsSetChangedAndRemoved(t *testing.T) {
 		if err := clickhouse.ApplyRetention(t.Context(), db, step.days); err != nil {
 			t.Fatal(err)
 		}
-		for _, table := range []string{"events", "matches"} {
+		for _, table := range []string{"events", "events_by_time", "events_by_identity", "tokens", "matches"} {
 			var definition string
 			if err := conn.QueryRow(t.Context(), "SELECT engine_full FROM system.tables WHERE database = ? AND name = ?", db.Database(), table).Scan(&definition); err != nil {
 				t.Fatal(err)

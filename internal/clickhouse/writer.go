@@ -21,12 +21,17 @@ type Writer struct {
 // stays the caller's to close.
 func NewWriter(db *DB) *Writer { return &Writer{db} }
 
-// InsertEvents stores events.
+// InsertEvents stores events, and before them where to find them: an event that
+// a reader sees is in every index, and what a crash leaves of an index leads
+// nowhere.
 func (w *Writer) InsertEvents(ctx context.Context, events []schemas.Event) error {
 	for i := range events {
 		if err := checkEvent(&events[i]); err != nil {
 			return fmt.Errorf("insert %d events: %w", len(events), err)
 		}
+	}
+	if err := w.insertIndexes(ctx, events); err != nil {
+		return err
 	}
 	return insert(ctx, w.db, "events", insertedColumns(), func(e *schemas.Event) int64 { return dayOf(e.Time) }, events)
 }

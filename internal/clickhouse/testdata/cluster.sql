@@ -160,6 +160,45 @@ ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 PARTITION BY toYYYYMM(time)
 ORDER BY (tenant, alert_id, time)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS events_by_time ON CLUSTER 'main\'s'
+(
+    tenant    LowCardinality(String),
+    time      DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    client_id String                  CODEC(ZSTD(1)),
+    type      LowCardinality(String),
+    INDEX by_type type TYPE set(0) GRANULARITY 1
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+PARTITION BY toYYYYMMDD(time)
+ORDER BY (tenant, time, client_id, type)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         max_compress_block_size = 65536, ttl_only_drop_parts = 1;
+CREATE TABLE IF NOT EXISTS events_by_identity ON CLUSTER 'main\'s'
+(
+    tenant    LowCardinality(String),
+    identity  String                  CODEC(ZSTD(1)),
+    time      DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    client_id String                  CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+PARTITION BY toYYYYMMDD(time)
+ORDER BY (tenant, identity, time, client_id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         max_compress_block_size = 65536, ttl_only_drop_parts = 1;
+CREATE TABLE IF NOT EXISTS tokens ON CLUSTER 'main\'s'
+(
+    tenant    LowCardinality(String),
+    hash      UInt64                  CODEC(Delta, ZSTD(1)),
+    used      UInt8                   CODEC(ZSTD(1)),
+    time      DateTime64(3, 'UTC')    CODEC(ZSTD(1)),
+    client_id String                  CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+PARTITION BY toYYYYMM(time)
+ORDER BY (tenant, hash, used, time, client_id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         max_compress_block_size = 65536, ttl_only_drop_parts = 1;
 CREATE TABLE IF NOT EXISTS counts_hourly ON CLUSTER 'main\'s'
 (
     tenant          LowCardinality(String),
