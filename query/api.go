@@ -62,6 +62,7 @@ func (a *API) Register(e *echo.Echo, middlewares ...echo.MiddlewareFunc) {
 	api := humaecho.NewWithGroup(e, g, humaConfig())
 	api.UseMiddleware(catchErrors)
 	a.registerEvents(api)
+	a.registerTokens(api)
 	a.registerStats(api)
 	a.registerFindings(api)
 	a.registerStatus(api)

@@ -31,6 +31,7 @@ var now = time.Date(2025, 3, 14, 12, 0, 0, 0, time.UTC)
 // store is a fake that answers what its fields say and notes what it was asked.
 type store struct {
 	events   []schemas.Event
+	token    schemas.Token
 	rows     []schemas.StatsRow
 	findings []schemas.Finding
 	status   schemas.StoreStatus
@@ -61,6 +62,10 @@ func (s *store) Event(ctx context.Context, tenant, logID string) (schemas.Event,
 		return schemas.Event{}, err
 	}
 	return s.events[0], nil
+}
+
+func (s *store) Token(ctx context.Context, tenant, jti string) (schemas.Token, error) {
+	return s.token, s.ask(ctx, [2]string{tenant, jti})
 }
 
 func (s *store) Stats(ctx context.Context, f schemas.StatsFilter) ([]schemas.StatsRow, error) {
@@ -220,12 +225,12 @@ func TestEventsAnswer(t *testing.T) {
 func TestEventsFilter(t *testing.T) {
 	s := &store{}
 	srv := api(t, s, query.Config{})
-	body := ok(t, srv, "/v1/events?tenant=acme&client_id=c&user_id=auth0%7Cu&type=seccft&from=7d&to=2025-03-14T13:00:00.5%2B01:00&limit=1000&cursor=")
+	body := ok(t, srv, "/v1/events?tenant=acme&client_id=c&identity=agent:x&user_id=auth0%7Cu&type=seccft&from=7d&to=2025-03-14T13:00:00.5%2B01:00&limit=1000&cursor=")
 	if body != `{"events":[]}` {
 		t.Errorf("empty page: %s", body)
 	}
 	want := schemas.EventFilter{
-		Tenant: "acme", ClientID: "c", UserID: "auth0|u", Type: "seccft", Limit: 1000,
+		Tenant: "acme", ClientID: "c", Identity: "agent:x", UserID: "auth0|u", Type: "seccft", Limit: 1000,
 		From: now.AddDate(0, 0, -7), To: now.Add(500 * time.Millisecond),
 	}
 	if diff := cmp.Diff([]any{want}, s.asked); diff != "" {
@@ -271,6 +276,26 @@ func TestEventDetailHoldsTheRawRecordByteForByte(t *testing.T) {
 	s.events[0].Raw = []byte(`{"broken`)
 	if body := ok(t, srv, "/v1/events/acme/1"); !strings.HasSuffix(body, `,"raw":"{\"broken"}`) {
 		t.Errorf("a record that is no JSON: %s", body)
+	}
+}
+
+func TestTokenAnswer(t *testing.T) {
+	issue, use := event(), event()
+	issue.TokenID, use.UsedTokenID, use.Time = "jti/1", "jti/1", now
+	s := &store{token: schemas.Token{Tenant: "acme", ID: "jti/1", Issue: &issue, Uses: []schemas.Event{use}, UseCount: 7}}
+	srv := api(t, s, query.Config{})
+	golden(t, "token.json", ok(t, srv, "/v1/tokens/acme/jti%2F1"))
+	s.token = schemas.Token{Tenant: "acme", ID: "jti/1", Uses: []schemas.Event{use}, UseCount: 1}
+	unissued := decode[schemas.TokenView](t, ok(t, srv, "/v1/tokens/acme/jti%2F1"))
+	if unissued.Issue != nil || unissued.Expires != nil || unissued.ExpiresEstimated || len(unissued.Uses) != 1 {
+		t.Errorf("a token whose issue is not stored: %+v", unissued)
+	}
+	if diff := cmp.Diff([]any{[2]string{"acme", "jti/1"}, [2]string{"acme", "jti/1"}}, s.asked); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+	s.err = schemas.ErrNotFound
+	if p, _ := problem(t, srv, "/v1/tokens/acme/none"); p.Status != http.StatusNotFound || p.Code != "not_found" || !strings.Contains(p.Detail, "none") {
+		t.Errorf("unknown token: %+v", p)
 	}
 }
 

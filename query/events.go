@@ -13,6 +13,7 @@ import (
 type eventsInput struct {
 	Tenant   string `query:"tenant" pattern:"^[a-z0-9-]{1,63}$" patternDescription:"1 to 63 of a-z, 0-9 and -" example:"acme"`
 	ClientID string `query:"client_id" maxLength:"256" example:"invoice-sync"`
+	Identity string `query:"identity" maxLength:"512" doc:"Who did it: app:, user: or agent: and an id." example:"app:invoice-sync"`
 	UserID   string `query:"user_id" maxLength:"256" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
 	Type     string `query:"type" maxLength:"64" doc:"Auth0's event type code." example:"feccft"`
 	Period
@@ -64,7 +65,7 @@ func (a *API) events(ctx context.Context, in *eventsInput) (*eventsOutput, error
 }
 
 func (a *API) eventFilter(in *eventsInput) (schemas.EventFilter, error) {
-	f := schemas.EventFilter{Tenant: in.Tenant, ClientID: in.ClientID, UserID: in.UserID, Type: in.Type, Limit: in.Limit}
+	f := schemas.EventFilter{Tenant: in.Tenant, ClientID: in.ClientID, Identity: in.Identity, UserID: in.UserID, Type: in.Type, Limit: in.Limit}
 	var err error
 	if f.From, f.To, err = in.resolve(a.cfg.Now()); err != nil {
 		return f, err

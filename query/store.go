@@ -15,6 +15,7 @@ import (
 type Store interface {
 	Events(ctx context.Context, f schemas.EventFilter) ([]schemas.Event, error)
 	Event(ctx context.Context, tenant, logID string) (schemas.Event, error) // with Raw
+	Token(ctx context.Context, tenant, jti string) (schemas.Token, error)
 	Stats(ctx context.Context, f schemas.StatsFilter) ([]schemas.StatsRow, error)
 	// DirtyHours is how many hours of a tenant, or of all, are not recounted yet.
 	DirtyHours(ctx context.Context, tenant string, from, to time.Time) (int, error)

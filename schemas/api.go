@@ -102,6 +102,17 @@ type EventPage struct {
 	Next   string      `json:"next,omitempty" doc:"The cursor of the next page; absent at the end."`
 }
 
+// TokenView is an access token: who got it, and what it was used for.
+type TokenView struct {
+	ID               string      `json:"id" doc:"The token's jti."`
+	Tenant           string      `json:"tenant" example:"acme"`
+	Issue            *EventView  `json:"issue" doc:"The event that issued it; null where that is not stored."`
+	Expires          *time.Time  `json:"expires" doc:"Until when it may be used; null where its issue is not stored."`
+	ExpiresEstimated bool        `json:"expires_estimated" doc:"expires is the time of issue and the default lifetime of 24 hours: no log tells the API's own."`
+	UseCount         uint64      `json:"use_count" doc:"How many events used it. Calls of the Management API name the token that they used; no log tells of calls to other APIs."`
+	Uses             []EventView `json:"uses" doc:"The first 1000 events that used it, by time."`
+}
+
 // FindingPage is one page of findings, the last active first.
 type FindingPage struct {
 	Findings []Finding `json:"findings"`

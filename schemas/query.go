@@ -65,6 +65,20 @@ type EventCursor struct {
 	Tenant string    `json:"n"`
 }
 
+// Token is an access token, by the events that name its id (its jti).
+type Token struct {
+	Tenant   string
+	ID       string
+	Issue    *Event  // the event that issued it; nil where that is not stored
+	Uses     []Event // the first 1000 events that used it, by time
+	UseCount uint64  // of all that used it
+}
+
+// TokenLifetime is how long an access token lives where its API does not say
+// otherwise. No log tells it.
+// https://auth0.com/docs/secure/tokens/access-tokens/update-access-token-lifetime
+const TokenLifetime = 24 * time.Hour
+
 // StatsDimensions are the dimensions that events can be counted by.
 var StatsDimensions = []string{"tenant", "type", "client_id", "identity", "identity_kind", "outcome", "cause", "audience", "network", "organization_id", "user_id", "user_agent_class", "country", "source"}
 

@@ -54,6 +54,10 @@ func (s *store) Event(_ context.Context, tenant, logID string) (schemas.Event, e
 	return event(), s.err
 }
 
+func (s *store) Token(context.Context, string, string) (schemas.Token, error) {
+	return schemas.Token{}, schemas.ErrNotFound
+}
+
 func (s *store) Stats(_ context.Context, f schemas.StatsFilter) ([]schemas.StatsRow, error) {
 	s.stats = f
 	return []schemas.StatsRow{{Values: []string{"seccft", "c"}, Count: 7}}, s.err
