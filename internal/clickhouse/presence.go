@@ -36,7 +36,8 @@ func dayAfter(t time.Time) time.Duration {
 }
 
 func presenceQuery(tenant, identity string, c *counted) schemas.Query {
-	params := map[string]any{"tenant": tenant, "identity": identity}
+	clientID, _ := strings.CutPrefix(identity, schemas.AppID(""))
+	params := map[string]any{"tenant": tenant, "identity": identity, "client_id": clientID}
 	c.params(params)
 	parts := []string{`    SELECT attribute, value, first, last, day, count
     FROM presence FINAL
@@ -47,6 +48,10 @@ func presenceQuery(tenant, identity string, c *counted) schemas.Query {
         SELECT time, `+strings.Join(presenceAttributes, ", ")+`
         FROM events FINAL
         WHERE tenant = {tenant:String} AND identity = {identity:String} AND toYYYYMMDD(time) IN {event_days:Array(UInt64)}
+          AND (client_id = {client_id:String} OR (client_id, time) IN (
+              SELECT client_id, time FROM events_by_identity
+              WHERE tenant = {tenant:String} AND identity = {identity:String} AND toYYYYMMDD(time) IN {event_days:Array(UInt64)}
+          ))
     )
     ARRAY JOIN `+attributePairs()+` AS a
     WHERE attribute = '' OR value != ''`)

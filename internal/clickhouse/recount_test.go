@@ -90,8 +90,12 @@ func (l ledger) presence(tenant, identity string) []schemas.Presence {
 			continue
 		}
 		for _, v := range []value{
-			{schemas.AttributeIdentity, ""}, {schemas.AttributeNetwork, e.Network}, {schemas.AttributeCountry, e.Country},
-			{schemas.AttributeUserAgentClass, string(e.UserAgentClass)}, {schemas.AttributeAudience, e.Audience}, {schemas.AttributeOrganization, e.OrganizationID},
+			{schemas.AttributeIdentity, ""},
+			{schemas.AttributeNetwork, e.Network},
+			{schemas.AttributeCountry, e.Country},
+			{schemas.AttributeUserAgentClass, e.UserAgentClass},
+			{schemas.AttributeAudience, e.Audience},
+			{schemas.AttributeOrganization, e.OrganizationID},
 		} {
 			if v.value == "" && v.attribute != schemas.AttributeIdentity {
 				continue

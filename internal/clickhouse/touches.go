@@ -14,7 +14,8 @@ import (
 )
 
 // InsertTouches stores the touches of a flush. All touches of one flush must
-// come in one call: a reader that saw some of them would mark the flush done.
+// come in one call, and go in one insert even where the server lacks the memory
+// for it: a reader that saw some of them would mark the flush done.
 func (w *Writer) InsertTouches(ctx context.Context, touches []schemas.Touch) error {
 	flushes, err := flushTimes(touches, func(t *schemas.Touch) string { return t.Flush })
 	if err != nil {
@@ -25,8 +26,10 @@ func (w *Writer) InsertTouches(ctx context.Context, touches []schemas.Touch) err
 			return fmt.Errorf("insert %d touches: %w", len(touches), err)
 		}
 	}
-	partition := func(t *schemas.Touch) int64 { return dayOf(flushes[t.Flush]) }
-	return insert(ctx, w.db, "touches", touchColumns(flushes), partition, touches)
+	if len(touches) == 0 {
+		return nil
+	}
+	return insertWithin(ctx, w.db, "touches", touchColumns(flushes), touches)
 }
 
 func touchColumns(flushes map[string]time.Time) []column[schemas.Touch] {
