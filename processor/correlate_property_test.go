@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
 	"github.com/m2mwatch/m2mwatch/internal/nats/natstest"
 	"github.com/m2mwatch/m2mwatch/processor"
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -111,6 +112,28 @@ func TestEveryDeliveryOfTheSameEventsEndsInTheSameFindings(t *testing.T) {
 				t.Errorf("(-whole +%s):\n%.3000s", name, diff)
 			}
 		})
+	}
+}
+
+// TestShardsGiveTheFindingsOfOneServer delivers a month to a store of two
+// shards, and holds its findings against those of one server.
+func TestShardsGiveTheFindingsOfOneServer(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(8, 0))
+	events := life(r, 5)
+	whole := newBench(t)
+	whole.insert(events...)
+	whole.correlateAll()
+	want := open(whole.findings("acme"))
+	if len(want) < 3 {
+		t.Fatalf("%d findings on one server, too few to tell", len(want))
+	}
+	shards := newBenchOn(t, clickhousetest.Migrated(t, clickhousetest.Shards(t, 2)))
+	shards.deliver(r, deliveries(r, events)["delayed"])
+	all := shards.findings("acme")
+	checkAlerts(t, all, shards.alerts())
+	if diff := cmp.Diff(want, open(all), cmpopts.IgnoreFields(schemas.Finding{}, "Ver", "Changes", "Source")); diff != "" {
+		t.Errorf("(-one server +two shards):\n%.3000s", diff)
 	}
 }
 

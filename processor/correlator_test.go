@@ -39,11 +39,15 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
+	return newBenchOn(t, clickhousetest.New(t))
+}
+
+func newBenchOn(t *testing.T, db *clickhouse.DB) *bench {
+	t.Helper()
 	rules, err := detect.Parse(processor.Rules())
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := clickhousetest.New(t)
 	return &bench{
 		t: t, rules: rules, rule: rules.Correlations()[0],
 		writer: clickhouse.NewWriter(db), store: clickhouse.NewFindingStore(db), reader: clickhouse.NewReader(db),

@@ -150,7 +150,7 @@ func (s *server) openStore(ctx context.Context) error {
 // engine has a user for each; an outside server's URL names the one it gives.
 func (s *server) storeConfigs(ctx context.Context) (writer, reader clickhouse.Config, err error) {
 	if url := s.cfg.ClickHouse.URL.Reveal(); url != "" {
-		c := clickhouse.Config{URL: url}
+		c := clickhouse.Config{URL: url, Cluster: s.cfg.ClickHouse.Cluster}
 		if !urlNamesDatabase(url) {
 			c.Database = s.cfg.ClickHouse.Database
 		}
@@ -180,7 +180,7 @@ func (s *server) openWriter(ctx context.Context, c clickhouse.Config) error {
 	}
 	s.writeDB = db
 	s.life.closes("store", db)
-	applied, err := clickhouse.Migrate(ctx, db, schemasql.Migrations, clickhouse.MigrateOptions{Cluster: s.cfg.ClickHouse.Cluster})
+	applied, err := clickhouse.Migrate(ctx, db, schemasql.Migrations, clickhouse.MigrateOptions{})
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,13 @@ type Config struct {
 	// Database overrides the one in the URL; DefaultDatabase where neither
 	// names one.
 	Database string
+	// Cluster makes the tables those of the cluster of this name in the servers'
+	// configuration; see Topology. Default: plain tables on the one server.
+	Cluster string
+	// Shards are the servers of a cluster that has neither replicas nor a Keeper,
+	// one per shard: ON CLUSTER needs one, so what makes and alters tables runs
+	// on each of these instead. Default: the cluster's own ON CLUSTER.
+	Shards []Config
 	// TLS replaces the TLS configuration that secure=true stands for: own
 	// authorities, client certificates.
 	TLS *tls.Config
@@ -101,5 +108,8 @@ func (c Config) complete(o *ch.Options) {
 		o.MaxIdleConns = o.MaxOpenConns
 	}
 	maps.Copy(o.Settings, requiredSettings())
+	if c.Cluster != "" {
+		maps.Copy(o.Settings, clusterSettings())
+	}
 	o.ClientInfo.Products = append(o.ClientInfo.Products, struct{ Name, Version string }{Name: "m2mwatch"})
 }

@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -25,6 +26,8 @@ type DB struct {
 	conn          driver.Conn
 	options       *ch.Options
 	database      string
+	topology      Topology
+	shards        []*DB // see Config.Shards
 	insertTimeout time.Duration
 }
 
@@ -45,7 +48,21 @@ func Connect(ctx context.Context, c Config) (*DB, error) {
 	if c.InsertTimeout > 0 {
 		db.insertTimeout = c.InsertTimeout
 	}
-	return db, nil
+	db.topology = Topology{Database: db.database, Cluster: c.Cluster, Unreplicated: len(c.Shards) > 0}
+	return db, db.connectShards(ctx, c)
+}
+
+// connectShards opens a pool to each shard that statements go to one by one.
+func (db *DB) connectShards(ctx context.Context, c Config) error {
+	for _, shard := range c.Shards {
+		shard.Database = db.database
+		s, err := Connect(ctx, shard)
+		if err != nil {
+			return errors.Join(err, db.Close())
+		}
+		db.shards = append(db.shards, s)
+	}
+	return nil
 }
 
 // defaultInsertTimeout is for the largest insert on a slow disk; a usual one
@@ -65,7 +82,13 @@ func open(o *ch.Options) (*DB, error) {
 func (db *DB) Database() string { return db.database }
 
 // Close closes the connections; queries under way end with an error.
-func (db *DB) Close() error { return db.conn.Close() }
+func (db *DB) Close() error {
+	err := db.conn.Close()
+	for _, shard := range db.shards {
+		err = errors.Join(err, shard.Close())
+	}
+	return err
+}
 
 // Ping returns nil when the server answers and the database is there.
 func (db *DB) Ping(ctx context.Context) error {

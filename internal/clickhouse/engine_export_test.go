@@ -25,14 +25,14 @@ func StartOn(ctx context.Context, c EngineConfig, port int) (taken bool, err err
 }
 
 // Render returns the statements of all migrations.
-func Render(fsys fs.FS, o MigrateOptions) ([]string, error) {
+func Render(fsys fs.FS, to Topology) ([]string, error) {
 	all, err := readMigrations(fsys)
 	if err != nil {
 		return nil, err
 	}
 	var statements []string
 	for _, m := range all {
-		rendered, err := m.render(o)
+		rendered, err := m.render(to)
 		if err != nil {
 			return nil, err
 		}

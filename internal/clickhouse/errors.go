@@ -101,7 +101,7 @@ func contextError(ctx context.Context, err error) error {
 // tooLarge tells a query over its own limit from one that met a server whose
 // memory others have taken: the code is the same.
 func tooLarge(e *ch.Exception) bool {
-	return e.Code == codeMemory && strings.HasPrefix(e.Message, "Query memory limit exceeded")
+	return e.Code == codeMemory && strings.Contains(e.Message, "Query memory limit exceeded")
 }
 
 // isException tells whether the server answered with this code.

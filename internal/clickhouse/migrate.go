@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,12 +18,8 @@ import (
 // do not fit: a changed file, or a database that a newer build has migrated.
 var ErrMigrations = errors.New("the database does not fit this build")
 
-// MigrateOptions say where the migrations are applied.
-type MigrateOptions struct {
-	// Cluster makes replicated tables on every host of the cluster of this
-	// name. Default: plain tables on the one server.
-	Cluster string
-}
+// MigrateOptions say how migrations are applied.
+type MigrateOptions struct{}
 
 // migration is one file.
 type migration struct {
@@ -39,15 +36,15 @@ type migration struct {
 // process that migrates at the same time, makes its statements run again:
 // each must be one that may (IF NOT EXISTS). Nothing is applied where what was
 // recorded does not fit; the error then wraps ErrMigrations.
-func Migrate(ctx context.Context, db *DB, fsys fs.FS, o MigrateOptions) ([]string, error) {
+func Migrate(ctx context.Context, db *DB, fsys fs.FS, _ MigrateOptions) ([]string, error) {
 	all, err := readMigrations(fsys)
 	if err != nil {
 		return nil, err
 	}
-	if err := db.createDatabase(ctx, o); err != nil {
+	if err := db.createDatabase(ctx); err != nil {
 		return nil, err
 	}
-	recorded, err := db.recordedMigrations(ctx, o)
+	recorded, err := db.recordedMigrations(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +56,7 @@ func Migrate(ctx context.Context, db *DB, fsys fs.FS, o MigrateOptions) ([]strin
 		if _, done := recorded[m.name]; done {
 			continue
 		}
-		if err := db.apply(ctx, m, o); err != nil {
+		if err := db.apply(ctx, m); err != nil {
 			return applied, err
 		}
 		applied = append(applied, m.name)
@@ -92,7 +89,8 @@ func checkRecorded(all []migration, recorded map[string]string) error {
 	for _, m := range all {
 		known[m.name] = m.checksum
 	}
-	for name, checksum := range recorded {
+	for _, name := range slices.Sorted(maps.Keys(recorded)) {
+		checksum := recorded[name]
 		want, ok := known[name]
 		if !ok {
 			return fmt.Errorf("%w: it has migration %s, which this build does not know: use the newer m2mwatch that made it", ErrMigrations, name)
@@ -105,13 +103,13 @@ func checkRecorded(all []migration, recorded map[string]string) error {
 }
 
 // apply runs the statements of one file, then records it.
-func (db *DB) apply(ctx context.Context, m migration, o MigrateOptions) error {
-	statements, err := m.render(o)
+func (db *DB) apply(ctx context.Context, m migration) error {
+	statements, err := m.render(db.topology)
 	if err != nil {
 		return err
 	}
 	for i, statement := range statements {
-		if err := db.conn.Exec(ctx, statement); err != nil {
+		if err := db.define(ctx, statement); err != nil {
 			return db.wrap(fmt.Sprintf("apply migration %s, statement %d, to", m.name, i+1), err)
 		}
 	}
@@ -133,16 +131,19 @@ const recordsTable = `CREATE TABLE IF NOT EXISTS {{table "schema_migrations"}} {
 )
 ENGINE = {{engine "ReplacingMergeTree"}}
 ORDER BY (name, checksum)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1`
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+{{distributed "schema_migrations" "sipHash64(name)"}}`
 
 // recordedMigrations returns the checksums of what was applied, by name.
-func (db *DB) recordedMigrations(ctx context.Context, o MigrateOptions) (map[string]string, error) {
-	statements, err := migration{name: "schema_migrations", text: recordsTable}.render(o)
+func (db *DB) recordedMigrations(ctx context.Context) (map[string]string, error) {
+	statements, err := migration{name: "schema_migrations", text: recordsTable}.render(db.topology)
 	if err != nil {
 		return nil, err
 	}
-	if err := db.conn.Exec(ctx, statements[0]); err != nil {
-		return nil, db.wrap("make the list of migrations in", err)
+	for _, statement := range statements {
+		if err := db.define(ctx, statement); err != nil {
+			return nil, db.wrap("make the list of migrations in", err)
+		}
 	}
 	rows, err := db.conn.Query(ctx, "SELECT name, checksum FROM schema_migrations ORDER BY applied_at")
 	if err != nil {
@@ -165,12 +166,13 @@ func (db *DB) recordedMigrations(ctx context.Context, o MigrateOptions) (map[str
 
 // createDatabase goes through a connection of its own: one to a database that
 // is not there is refused.
-func (db *DB) createDatabase(ctx context.Context, o MigrateOptions) error {
-	statements, err := migration{name: "database", text: "CREATE DATABASE IF NOT EXISTS " + db.database + " {{on_cluster}}"}.render(o)
-	if err != nil {
-		return err
+func (db *DB) createDatabase(ctx context.Context) error {
+	for _, shard := range db.shards {
+		if err := shard.createDatabase(ctx); err != nil {
+			return err
+		}
 	}
-	return withoutDatabase(ctx, db.options, statements[0])
+	return withoutDatabase(ctx, db.options, "CREATE DATABASE IF NOT EXISTS "+db.database+" "+db.topology.onCluster())
 }
 
 // DropDatabase removes the database that c names, with everything in it; the

@@ -159,30 +159,6 @@ func TestInsertIsSyncedWhenItReturns(t *testing.T) {
 	}
 }
 
-func TestClusterRendering(t *testing.T) {
-	statements, err := clickhouse.Render(migrations.Migrations, clickhouse.MigrateOptions{Cluster: "main's"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var code strings.Builder
-	for line := range strings.Lines(strings.Join(statements, ";\n") + ";\n") {
-		if !strings.HasPrefix(line, "--") {
-			code.WriteString(line)
-		}
-	}
-	golden(t, "cluster.sql", code.String())
-}
-
-func TestPlainRendering(t *testing.T) {
-	statements, err := clickhouse.Render(fstest.MapFS{"001_a.sql": {Data: []byte(
-		"-- a; b\nCREATE TABLE {{table `a`}} {{on_cluster}} (x UInt8) ENGINE = {{engine `ReplacingMergeTree` `ver` `deleted`}};\nSELECT {{engine `MergeTree`}}")}},
-		clickhouse.MigrateOptions{})
-	want := []string{"-- a; b\nCREATE TABLE a  (x UInt8) ENGINE = ReplacingMergeTree(ver, deleted)", "SELECT MergeTree"}
-	if diff := cmp.Diff(want, statements); diff != "" || err != nil {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
-	}
-}
-
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)

@@ -14,11 +14,12 @@ import (
 // called concurrently and end when their context does.
 type Reader struct {
 	conn driver.Conn
+	on   Topology
 }
 
 // NewReader makes a Reader of db, whose user must be allowed to read its
 // tables and system.parts. db stays the caller's to close.
-func NewReader(db *DB) *Reader { return &Reader{conn: db.conn} }
+func NewReader(db *DB) *Reader { return &Reader{conn: db.conn, on: db.topology} }
 
 // tableSpan is what the server knows of the parts of events without reading a
 // row. Copies not yet merged count.

@@ -177,8 +177,10 @@ func recountAll(t *testing.T, s *clickhouse.CountStore, ver uint64, take func(sc
 
 // TestCountsAreExactAtAnyMoment stores copies of logs in random order, recounts
 // some hours now and then, and holds every count against brute force.
-func TestCountsAreExactAtAnyMoment(t *testing.T) {
-	db := clickhousetest.New(t)
+func TestCountsAreExactAtAnyMoment(t *testing.T) { testCountsAreExact(t, clickhousetest.New(t)) }
+
+func testCountsAreExact(t *testing.T, db *clickhouse.DB) {
+	t.Helper()
 	const seed = 11
 	r := rand.New(rand.NewPCG(seed, 0))
 	counts, reader, sent := clickhouse.NewCountStore(db), clickhouse.NewReader(db), ledger{}

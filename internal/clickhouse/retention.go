@@ -46,11 +46,11 @@ func (db *DB) retain(ctx context.Context, table, age string, days int) error {
 	if has == days {
 		return nil
 	}
-	statement := fmt.Sprintf("ALTER TABLE %s MODIFY TTL %s + toIntervalDay(%d)", table, age, days)
+	action := fmt.Sprintf("MODIFY TTL %s + toIntervalDay(%d)", age, days)
 	if days == 0 {
-		statement = fmt.Sprintf("ALTER TABLE %s REMOVE TTL", table)
+		action = "REMOVE TTL"
 	}
-	if err := db.conn.Exec(ctx, statement); err != nil {
+	if err := db.alter(ctx, table, action); err != nil {
 		return db.wrap("set the retention of "+table+" in", err)
 	}
 	return nil
@@ -64,7 +64,7 @@ var ttlDays = regexp.MustCompile(`\bTTL .*\+ toIntervalDay\((\d+)\)`)
 func (db *DB) retention(ctx context.Context, table string) (int, error) {
 	var definition string
 	err := db.conn.QueryRow(ctx, "SELECT engine_full FROM system.tables WHERE database = {database:String} AND name = {table:String}",
-		ch.Named("database", db.database), ch.Named("table", table)).Scan(&definition)
+		ch.Named("database", db.database), ch.Named("table", db.topology.stored(table))).Scan(&definition)
 	if err != nil {
 		return 0, db.wrap("read the retention of "+table+" in", err)
 	}

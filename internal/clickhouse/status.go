@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -18,7 +19,10 @@ func (r *Reader) Status(ctx context.Context) (schemas.StoreStatus, error) {
 	if status.LastStored, err = r.lastStored(ctx); err != nil {
 		return schemas.StoreStatus{}, err
 	}
-	q := schemas.Query{SQL: statusQuery, Params: map[string]any{"reader": ReaderCorrelate}}
+	q := schemas.Query{
+		SQL:    strings.ReplaceAll(statusQuery, "{{parts}}", r.parts()),
+		Params: map[string]any{"reader": ReaderCorrelate, "database": r.on.Database},
+	}
 	_, err = collect(ctx, r.conn, "read the status of the store", q, func(scan scanner) (struct{}, error) {
 		return struct{}{}, scan(&status.Bytes, &status.Uncorrelated, &status.Version)
 	})
@@ -26,15 +30,27 @@ func (r *Reader) Status(ctx context.Context) (schemas.StoreStatus, error) {
 }
 
 const statusQuery = `SELECT
-    (SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()),
+    (SELECT sum(bytes_on_disk) FROM {{parts}} WHERE active AND database = {database:String}),
     (SELECT count() FROM touches WHERE ` + undoneBy + `),
     version()`
+
+// parts is the table of all parts: those of one replica of each shard.
+func (r *Reader) parts() string {
+	if r.on.Cluster == "" {
+		return "system.parts"
+	}
+	return "store_parts"
+}
 
 // lastStored is the time of the newest insert into events. No index has it.
 // But no row is younger than its part, so parts are read from the youngest on,
 // those of one second at once, until what was found is younger than the rest.
 func (r *Reader) lastStored(ctx context.Context) (time.Time, error) {
-	seconds, err := collect(ctx, r.conn, "list the parts of events", schemas.Query{SQL: partsBySecond}, func(scan scanner) (p partsOfSecond, err error) {
+	list := schemas.Query{
+		SQL:    strings.ReplaceAll(partsBySecond, "{{parts}}", r.parts()),
+		Params: map[string]any{"database": r.on.Database, "table": r.on.stored("events")},
+	}
+	seconds, err := collect(ctx, r.conn, "list the parts of events", list, func(scan scanner) (p partsOfSecond, err error) {
 		err = scan(&p.made, &p.names)
 		return p, err
 	})
@@ -59,8 +75,8 @@ func (r *Reader) lastStored(ctx context.Context) (time.Time, error) {
 }
 
 const partsBySecond = `SELECT modification_time, groupArray(name)
-FROM system.parts
-WHERE active AND database = currentDatabase() AND table = 'events'
+FROM {{parts}}
+WHERE active AND database = {database:String} AND table = {table:String}
 GROUP BY modification_time
 ORDER BY modification_time DESC`
 

@@ -8,14 +8,20 @@ import (
 
 // render makes the statements of a file. Its template functions:
 //
-//	table NAME          the table's name
-//	engine NAME ARG…    the engine with its arguments, replicated on a cluster
-//	on_cluster          ON CLUSTER … on a cluster, nothing otherwise
-func (m migration) render(o MigrateOptions) ([]string, error) {
+//	table NAME             the name of the table that has the rows: NAME_local on a cluster
+//	engine NAME ARG…       the engine with its arguments, replicated on a cluster
+//	on_cluster             ON CLUSTER … on a cluster, nothing otherwise
+//	distributed NAME KEY   on a cluster the statement that makes NAME of the NAME_local
+//	                       of all shards; KEY says which shard a row goes to. Nothing otherwise
+//	parts NAME             on a cluster the statement that makes NAME of the system.parts
+//	                       of all shards. Nothing otherwise
+func (m migration) render(to Topology) ([]string, error) {
 	t, err := template.New(m.name).Funcs(template.FuncMap{
-		"table":      func(name string) string { return name },
-		"engine":     o.engine,
-		"on_cluster": o.onCluster,
+		"table":       to.stored,
+		"engine":      to.engine,
+		"on_cluster":  to.onCluster,
+		"distributed": to.distributed,
+		"parts":       to.parts,
 	}).Parse(m.text)
 	if err != nil {
 		return nil, fmt.Errorf("read migration %s: %w", m.name, err)
@@ -31,8 +37,8 @@ func (m migration) render(o MigrateOptions) ([]string, error) {
 // incarnation of the table, so that a table dropped and made anew starts empty.
 const replicaPath = "'/clickhouse/tables/{uuid}/{shard}', '{replica}'"
 
-func (o MigrateOptions) engine(name string, args ...string) string {
-	if o.Cluster != "" {
+func (t Topology) engine(name string, args ...string) string {
+	if t.Cluster != "" && !t.Unreplicated {
 		name, args = "Replicated"+name, append([]string{replicaPath}, args...)
 	}
 	if len(args) == 0 {
@@ -41,11 +47,26 @@ func (o MigrateOptions) engine(name string, args ...string) string {
 	return name + "(" + strings.Join(args, ", ") + ")"
 }
 
-func (o MigrateOptions) onCluster() string {
-	if o.Cluster == "" {
+// distributed names the columns by the local table's, so that a file gives them
+// once.
+func (t Topology) distributed(name, key string) string {
+	if t.Cluster == "" {
 		return ""
 	}
-	return "ON CLUSTER " + quote(o.Cluster)
+	local := t.stored(name)
+	return fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s %s AS %s.%s\nENGINE = Distributed(%s, %s, %s, %s)",
+		name, t.onCluster(), t.Database, local, quote(t.Cluster), quote(t.Database), quote(local), key)
+}
+
+// parts has the columns that status reads, and not all: those of the servers
+// may differ.
+func (t Topology) parts(name string) string {
+	if t.Cluster == "" {
+		return ""
+	}
+	return fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s %s\n"+
+		"(database String, table String, name String, active UInt8, modification_time DateTime, bytes_on_disk UInt64)\n"+
+		"ENGINE = Distributed(%s, 'system', 'parts')", name, t.onCluster(), quote(t.Cluster))
 }
 
 // quote makes a string literal.

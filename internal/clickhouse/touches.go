@@ -141,27 +141,58 @@ func markTouched(ctx context.Context, f fence, epoch uint64, reader string, flus
 // leave touches that their reader does once more.
 func (s *FindingStore) DropTouched(ctx context.Context, before time.Time) error {
 	params := map[string]any{"before": before.UTC().Format(time.DateOnly)}
-	parts, err := collect(ctx, s.db.conn, "look for done touches", schemas.Query{SQL: doneParts, Params: params}, scanOne[string])
-	if err != nil {
-		return err
-	}
-	if err := s.drop(ctx, "ALTER TABLE touches DROP PART {name:String}", parts); err != nil {
+	if err := s.dropDone(ctx, params); err != nil {
 		return err
 	}
 	marks, err := collect(ctx, s.db.conn, "look for marks without touches", schemas.Query{SQL: markPartitions, Params: params}, scanOne[string])
 	if err != nil {
 		return err
 	}
-	return s.drop(ctx, "ALTER TABLE touches_done DROP PARTITION ID {name:String}", marks)
+	return s.drop(ctx, "touches_done", "DROP PARTITION ID {name:String}", marks)
+}
+
+func (s *FindingStore) dropDone(ctx context.Context, params map[string]any) error {
+	if s.db.topology.Cluster != "" {
+		return s.deleteDone(ctx, params)
+	}
+	parts, err := collect(ctx, s.db.conn, "look for done touches", schemas.Query{SQL: doneParts, Params: params}, scanOne[string])
+	if err != nil {
+		return err
+	}
+	return s.drop(ctx, "touches", "DROP PART {name:String}", parts)
+}
+
+// deleteDone is dropDone on a cluster, where a part's name means another part
+// on each shard. What it deletes goes in the background; until then the next
+// call deletes it once more.
+func (s *FindingStore) deleteDone(ctx context.Context, params map[string]any) error {
+	done, err := collect(ctx, s.db.conn, "look for done touches", schemas.Query{SQL: doneFlushes, Params: params}, scanOne[string])
+	if err != nil || len(done) == 0 {
+		return err
+	}
+	if err := s.db.alter(ctx, "touches", "DELETE WHERE ("+readerOf+", flush) IN ("+strings.Join(done, ", ")+")"); err != nil {
+		return queryError(ctx, fmt.Sprintf("delete the touches of %d flushes", len(done)), err)
+	}
+	return nil
 }
 
 const (
+	isDone = "(" + readerOf + ", flush) IN (SELECT reader, flush FROM touches_done WHERE day < {before:Date})"
+
 	doneParts = `SELECT _part
 FROM touches
 WHERE day < {before:Date}
 GROUP BY _part
-HAVING countIf((` + readerOf + `, flush) NOT IN (SELECT reader, flush FROM touches_done WHERE day < {before:Date})) = 0
+HAVING countIf(NOT ` + isDone + `) = 0
 ORDER BY _part`
+
+	// Pairs as they stand in a statement. That has to stay short, so some wait
+	// for the next call.
+	doneFlushes = `SELECT DISTINCT concat('(\'', ` + readerOf + `, '\', \'', toString(flush), '\')') AS pair
+FROM touches
+WHERE day < {before:Date} AND ` + isDone + `
+ORDER BY pair
+LIMIT 4096`
 
 	markPartitions = `SELECT DISTINCT _partition_id
 FROM touches_done
@@ -169,12 +200,12 @@ WHERE day < {before:Date} AND day NOT IN (SELECT day FROM touches WHERE day < {b
 ORDER BY _partition_id`
 )
 
-// drop runs statement for each name. A part that a merge has replaced is left
+// drop alters a table for each name. A part that a merge has replaced is left
 // for the next call.
-func (s *FindingStore) drop(ctx context.Context, statement string, names []string) error {
+func (s *FindingStore) drop(ctx context.Context, table, action string, names []string) error {
 	for _, name := range names {
 		withName := ch.Context(ctx, ch.WithParameters(ch.Parameters{"name": name}))
-		if err := s.db.conn.Exec(withName, statement); err != nil && !isException(err, codeNoSuchPart) {
+		if err := s.db.alter(withName, table, action); err != nil && !isException(err, codeNoSuchPart) {
 			return queryError(ctx, "drop touches of "+name, err)
 		}
 	}

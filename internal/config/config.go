@@ -106,7 +106,7 @@ type NATS struct {
 // process, on loopback, under Data.
 type ClickHouse struct {
 	URL      Secret `koanf:"url"`      // clickhouse://user:pass@host:9440/db?secure=true; CLICKHOUSE_URL works too
-	Cluster  string `koanf:"cluster"`  // of the server's configuration: tables are replicated on it
+	Cluster  string `koanf:"cluster"`  // of the servers' configuration: tables are replicated and Distributed on it
 	Database string `koanf:"database"` // where the URL names none
 	Library  string `koanf:"library"`  // path of the engine library; default: the user's cache directory
 	Memory   Bytes  `koanf:"memory"`   // the embedded server's limit

@@ -12,6 +12,7 @@
 -- max_compress_block_size bounds what an insert of many days takes: the server
 -- opens a buffer of that size for every column of every day, and with its
 -- default of 1 MiB a flush over 30 days met the limit of 512 MiB per query.
+-- Shards: copies of an event meet in one, because they share its key.
 -- Codecs: times of neighbours differ little (Delta) and log ids share their
 -- long prefix; what compresses by repetition alone takes ZSTD.
 -- raw is the log without the values that the columns have; see
@@ -95,3 +96,7 @@ PARTITION BY toYYYYMMDD(time)
 ORDER BY (tenant, client_id, time, log_id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          max_compress_block_size = 65536, ttl_only_drop_parts = 1;
+
+{{distributed "events" "sipHash64(tenant, log_id)"}};
+
+{{parts "store_parts"}};

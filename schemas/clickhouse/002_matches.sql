@@ -5,6 +5,8 @@
 -- DateTime64. bucket is the UTC day of t: days and not hours, so that a
 -- look-back over a week reads eight ranges per key instead of 168; a query
 -- must name it. The small granule is for look-ups of single keys.
+-- Shards: all of a key's matches are in one, so that a correlation narrows
+-- them down where they lie.
 -- client_id and ver lead back to the event: a match is believed only while the
 -- event's surviving row has the same ver. source tells imported history apart.
 CREATE TABLE IF NOT EXISTS {{table "matches"}} {{on_cluster}}
@@ -26,3 +28,5 @@ ORDER BY (selector, tenant, bucket, key, t, log_id)
 SETTINGS index_granularity = 1024,
          fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          ttl_only_drop_parts = 1;
+
+{{distributed "matches" "sipHash64(tenant, key)"}};

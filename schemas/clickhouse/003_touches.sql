@@ -10,6 +10,7 @@
 -- Both tables are partitioned by the day of the flush (its id is a UUID
 -- version 7, which carries it), so that what every reader has done is dropped
 -- cheaply: its parts of touches first, then the marks of the day.
+-- Shards: a flush is whole in one, and its marks beside it.
 CREATE TABLE IF NOT EXISTS {{table "touches"}} {{on_cluster}}
 (
     day      Date,
@@ -26,6 +27,8 @@ PARTITION BY day
 ORDER BY (flush, selector, tenant, key, bucket)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
+{{distributed "touches" "sipHash64(flush)"}};
+
 CREATE TABLE IF NOT EXISTS {{table "touches_done"}} {{on_cluster}}
 (
     day    Date,
@@ -37,3 +40,5 @@ ENGINE = {{engine "MergeTree"}}
 PARTITION BY day
 ORDER BY (reader, flush)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+{{distributed "touches_done" "sipHash64(flush)"}};

@@ -2,6 +2,7 @@
 -- the id is their hash. ver is (lease epoch, sequence), fixed before the read
 -- that the row rests on: a holder of the lease that stalled and woke up writes
 -- rows that lose. period never changes for an id, so it may be in the key.
+-- Shards: a finding is where the matches of its key are.
 CREATE TABLE IF NOT EXISTS {{table "findings"}} {{on_cluster}}
 (
     id       String,
@@ -27,6 +28,8 @@ PARTITION BY toYYYYMM(period)
 ORDER BY (tenant, rule_id, key, period, id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
+{{distributed "findings" "sipHash64(tenant, key)"}};
+
 -- deliveries: every attempt to deliver an alert, and how it ended.
 CREATE TABLE IF NOT EXISTS {{table "deliveries"}} {{on_cluster}}
 (
@@ -42,3 +45,5 @@ ENGINE = {{engine "MergeTree"}}
 PARTITION BY toYYYYMM(time)
 ORDER BY (tenant, alert_id, time)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+{{distributed "deliveries" "sipHash64(tenant, alert_id)"}};

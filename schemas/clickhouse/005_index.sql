@@ -22,6 +22,8 @@ ORDER BY (tenant, time, client_id, type)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          max_compress_block_size = 65536, ttl_only_drop_parts = 1;
 
+{{distributed "events_by_time" "sipHash64(tenant, client_id)"}};
+
 -- By identity: a row for the identity of an event, unless that is the
 -- application of its client_id, which the key of events serves; and one for its
 -- user, who need not be its identity.
@@ -37,6 +39,8 @@ PARTITION BY toYYYYMMDD(time)
 ORDER BY (tenant, identity, time, client_id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          max_compress_block_size = 65536, ttl_only_drop_parts = 1;
+
+{{distributed "events_by_identity" "sipHash64(tenant, identity)"}};
 
 -- By the id of a token (its jti): the event that issued it, and those that used
 -- it. hash is sipHash64(jti): eight bytes instead of a second copy of 128 random
@@ -55,3 +59,5 @@ PARTITION BY toYYYYMM(time)
 ORDER BY (tenant, hash, used, time, client_id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          max_compress_block_size = 65536, ttl_only_drop_parts = 1;
+
+{{distributed "tokens" "sipHash64(tenant, hash)"}};

@@ -33,6 +33,8 @@ SETTINGS min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partit
          fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          ttl_only_drop_parts = 1;
 
+{{distributed "counts_hourly" "sipHash64(tenant, client_id)"}};
+
 -- A day's row is the sum of its hours.
 CREATE TABLE IF NOT EXISTS {{table "counts_daily"}} {{on_cluster}}
 (
@@ -59,6 +61,8 @@ SETTINGS min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partit
          fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          ttl_only_drop_parts = 1;
 
+{{distributed "counts_daily" "sipHash64(tenant, client_id)"}};
+
 -- presence: which values of an attribute an identity had on a day. The
 -- attribute '' stands for the identity itself. client_id is part of the key
 -- because it is the unit of the recount.
@@ -84,6 +88,8 @@ SETTINGS index_granularity = 1024,
          fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          ttl_only_drop_parts = 1;
 
+{{distributed "presence" "sipHash64(tenant, client_id)"}};
+
 -- epochs: every epoch that began, of each role. What a holder of the lease
 -- computes is written only while no later epoch of its role is here.
 CREATE TABLE IF NOT EXISTS {{table "epochs"}} {{on_cluster}}
@@ -95,3 +101,6 @@ CREATE TABLE IF NOT EXISTS {{table "epochs"}} {{on_cluster}}
 ENGINE = {{engine "MergeTree"}}
 ORDER BY (role, epoch)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+{{distributed "epochs" "sipHash64(role)"}};
+

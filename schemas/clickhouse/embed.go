@@ -1,6 +1,6 @@
 // Package clickhouse holds the migrations of the store: numbered .sql files,
 // templates over the engine, so that the same files make plain tables on one
-// server and replicated ones on a cluster.
+// server, and replicated and Distributed ones on a cluster.
 package clickhouse
 
 import "embed"

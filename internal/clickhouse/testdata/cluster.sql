@@ -1,4 +1,4 @@
-CREATE TABLE IF NOT EXISTS events ON CLUSTER 'main\'s'
+CREATE TABLE IF NOT EXISTS events_local ON CLUSTER 'main\'s'
 (
     tenant            LowCardinality(String),
     client_id         String                  CODEC(ZSTD(1)),
@@ -77,7 +77,15 @@ PARTITION BY toYYYYMMDD(time)
 ORDER BY (tenant, client_id, time, log_id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          max_compress_block_size = 65536, ttl_only_drop_parts = 1;
-CREATE TABLE IF NOT EXISTS matches ON CLUSTER 'main\'s'
+
+CREATE TABLE IF NOT EXISTS events ON CLUSTER 'main\'s' AS m2mwatch.events_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'events_local', sipHash64(tenant, log_id));
+
+CREATE TABLE IF NOT EXISTS store_parts ON CLUSTER 'main\'s'
+(database String, table String, name String, active UInt8, modification_time DateTime, bytes_on_disk UInt64)
+ENGINE = Distributed('main\'s', 'system', 'parts');
+
+CREATE TABLE IF NOT EXISTS matches_local ON CLUSTER 'main\'s'
 (
     selector  LowCardinality(String),
     tenant    LowCardinality(String),
@@ -96,7 +104,11 @@ ORDER BY (selector, tenant, bucket, key, t, log_id)
 SETTINGS index_granularity = 1024,
          fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          ttl_only_drop_parts = 1;
-CREATE TABLE IF NOT EXISTS touches ON CLUSTER 'main\'s'
+
+CREATE TABLE IF NOT EXISTS matches ON CLUSTER 'main\'s' AS m2mwatch.matches_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'matches_local', sipHash64(tenant, key));
+
+CREATE TABLE IF NOT EXISTS touches_local ON CLUSTER 'main\'s'
 (
     day      Date,
     flush    UUID,
@@ -111,7 +123,11 @@ ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 PARTITION BY day
 ORDER BY (flush, selector, tenant, key, bucket)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
-CREATE TABLE IF NOT EXISTS touches_done ON CLUSTER 'main\'s'
+
+CREATE TABLE IF NOT EXISTS touches ON CLUSTER 'main\'s' AS m2mwatch.touches_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'touches_local', sipHash64(flush));
+
+CREATE TABLE IF NOT EXISTS touches_done_local ON CLUSTER 'main\'s'
 (
     day    Date,
     reader LowCardinality(String),
@@ -122,7 +138,11 @@ ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 PARTITION BY day
 ORDER BY (reader, flush)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
-CREATE TABLE IF NOT EXISTS findings ON CLUSTER 'main\'s'
+
+CREATE TABLE IF NOT EXISTS touches_done ON CLUSTER 'main\'s' AS m2mwatch.touches_done_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'touches_done_local', sipHash64(flush));
+
+CREATE TABLE IF NOT EXISTS findings_local ON CLUSTER 'main\'s'
 (
     id       String,
     rule_id  LowCardinality(String),
@@ -146,7 +166,11 @@ ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{rep
 PARTITION BY toYYYYMM(period)
 ORDER BY (tenant, rule_id, key, period, id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
-CREATE TABLE IF NOT EXISTS deliveries ON CLUSTER 'main\'s'
+
+CREATE TABLE IF NOT EXISTS findings ON CLUSTER 'main\'s' AS m2mwatch.findings_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'findings_local', sipHash64(tenant, key));
+
+CREATE TABLE IF NOT EXISTS deliveries_local ON CLUSTER 'main\'s'
 (
     time     DateTime64(3, 'UTC'),
     tenant   LowCardinality(String),
@@ -161,7 +185,11 @@ PARTITION BY toYYYYMM(time)
 ORDER BY (tenant, alert_id, time)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
-CREATE TABLE IF NOT EXISTS events_by_time ON CLUSTER 'main\'s'
+CREATE TABLE IF NOT EXISTS deliveries ON CLUSTER 'main\'s' AS m2mwatch.deliveries_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'deliveries_local', sipHash64(tenant, alert_id));
+
+
+CREATE TABLE IF NOT EXISTS events_by_time_local ON CLUSTER 'main\'s'
 (
     tenant    LowCardinality(String),
     time      DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
@@ -174,7 +202,11 @@ PARTITION BY toYYYYMMDD(time)
 ORDER BY (tenant, time, client_id, type)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          max_compress_block_size = 65536, ttl_only_drop_parts = 1;
-CREATE TABLE IF NOT EXISTS events_by_identity ON CLUSTER 'main\'s'
+
+CREATE TABLE IF NOT EXISTS events_by_time ON CLUSTER 'main\'s' AS m2mwatch.events_by_time_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'events_by_time_local', sipHash64(tenant, client_id));
+
+CREATE TABLE IF NOT EXISTS events_by_identity_local ON CLUSTER 'main\'s'
 (
     tenant    LowCardinality(String),
     identity  String                  CODEC(ZSTD(1)),
@@ -186,7 +218,11 @@ PARTITION BY toYYYYMMDD(time)
 ORDER BY (tenant, identity, time, client_id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          max_compress_block_size = 65536, ttl_only_drop_parts = 1;
-CREATE TABLE IF NOT EXISTS tokens ON CLUSTER 'main\'s'
+
+CREATE TABLE IF NOT EXISTS events_by_identity ON CLUSTER 'main\'s' AS m2mwatch.events_by_identity_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'events_by_identity_local', sipHash64(tenant, identity));
+
+CREATE TABLE IF NOT EXISTS tokens_local ON CLUSTER 'main\'s'
 (
     tenant    LowCardinality(String),
     hash      UInt64                  CODEC(Delta, ZSTD(1)),
@@ -199,7 +235,11 @@ PARTITION BY toYYYYMM(time)
 ORDER BY (tenant, hash, used, time, client_id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          max_compress_block_size = 65536, ttl_only_drop_parts = 1;
-CREATE TABLE IF NOT EXISTS counts_hourly ON CLUSTER 'main\'s'
+
+CREATE TABLE IF NOT EXISTS tokens ON CLUSTER 'main\'s' AS m2mwatch.tokens_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'tokens_local', sipHash64(tenant, hash));
+
+CREATE TABLE IF NOT EXISTS counts_hourly_local ON CLUSTER 'main\'s'
 (
     tenant          LowCardinality(String),
     hour            DateTime('UTC')         CODEC(Delta, ZSTD(1)),
@@ -223,7 +263,11 @@ ORDER BY (tenant, hour, client_id, identity, identity_kind, type, outcome, audie
 SETTINGS min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1,
          fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          ttl_only_drop_parts = 1;
-CREATE TABLE IF NOT EXISTS counts_daily ON CLUSTER 'main\'s'
+
+CREATE TABLE IF NOT EXISTS counts_hourly ON CLUSTER 'main\'s' AS m2mwatch.counts_hourly_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'counts_hourly_local', sipHash64(tenant, client_id));
+
+CREATE TABLE IF NOT EXISTS counts_daily_local ON CLUSTER 'main\'s'
 (
     tenant          LowCardinality(String),
     day             Date                    CODEC(Delta, ZSTD(1)),
@@ -247,7 +291,11 @@ ORDER BY (tenant, day, client_id, identity, identity_kind, type, outcome, audien
 SETTINGS min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1,
          fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          ttl_only_drop_parts = 1;
-CREATE TABLE IF NOT EXISTS presence ON CLUSTER 'main\'s'
+
+CREATE TABLE IF NOT EXISTS counts_daily ON CLUSTER 'main\'s' AS m2mwatch.counts_daily_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'counts_daily_local', sipHash64(tenant, client_id));
+
+CREATE TABLE IF NOT EXISTS presence_local ON CLUSTER 'main\'s'
 (
     tenant    LowCardinality(String),
     identity  String               CODEC(ZSTD(1)),
@@ -267,7 +315,11 @@ SETTINGS index_granularity = 1024,
          min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1,
          fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          ttl_only_drop_parts = 1;
-CREATE TABLE IF NOT EXISTS epochs ON CLUSTER 'main\'s'
+
+CREATE TABLE IF NOT EXISTS presence ON CLUSTER 'main\'s' AS m2mwatch.presence_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'presence_local', sipHash64(tenant, client_id));
+
+CREATE TABLE IF NOT EXISTS epochs_local ON CLUSTER 'main\'s'
 (
     role  LowCardinality(String),
     epoch UInt64,
@@ -276,3 +328,6 @@ CREATE TABLE IF NOT EXISTS epochs ON CLUSTER 'main\'s'
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 ORDER BY (role, epoch)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS epochs ON CLUSTER 'main\'s' AS m2mwatch.epochs_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'epochs_local', sipHash64(role));

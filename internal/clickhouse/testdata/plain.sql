@@ -1,0 +1,290 @@
+CREATE TABLE IF NOT EXISTS events 
+(
+    tenant            LowCardinality(String),
+    client_id         String                  CODEC(ZSTD(1)),
+    time              DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    log_id            String                  CODEC(ZSTD(1)),
+    ver               UInt64                  CODEC(ZSTD(1)),
+    deleted           UInt8 DEFAULT 0         CODEC(ZSTD(1)),
+
+    type              LowCardinality(String),
+    outcome           LowCardinality(String),
+    description       LowCardinality(String),
+    cause             LowCardinality(String),
+    identity          String                  CODEC(ZSTD(1)),
+    identity_kind     LowCardinality(String),
+    identity_reason   LowCardinality(String),
+
+    client_name       String                  CODEC(ZSTD(1)),
+    user_id           String                  CODEC(ZSTD(1)),
+    user_name         String                  CODEC(ZSTD(1)),
+    connection        LowCardinality(String),
+    connection_id     LowCardinality(String),
+    strategy          LowCardinality(String),
+    strategy_type     LowCardinality(String),
+
+    ip                String                  CODEC(ZSTD(1)),
+    client_ip         String                  CODEC(ZSTD(1)),
+    network           String                  CODEC(ZSTD(1)),
+    country           LowCardinality(String),
+    user_agent        String                  CODEC(ZSTD(1)),
+    user_agent_class  LowCardinality(String),
+    ja3               String                  CODEC(ZSTD(1)),
+    ja4               String                  CODEC(ZSTD(1)),
+    sdk_name          LowCardinality(String),
+    sdk_version       LowCardinality(String),
+    hostname          LowCardinality(String),
+
+    audience          LowCardinality(String),
+    scopes            Array(LowCardinality(String)),
+    grant_type        LowCardinality(String),
+    organization_id   String                  CODEC(ZSTD(1)),
+    organization_name String                  CODEC(ZSTD(1)),
+    token_id          String                  CODEC(ZSTD(1)),
+    used_token_id     String                  CODEC(ZSTD(1)),
+    session_id        String                  CODEC(ZSTD(1)),
+    mtls_thumbprint   String                  CODEC(ZSTD(1)),
+    agent_id          String                  CODEC(ZSTD(1)),
+    external_agent_id String                  CODEC(ZSTD(1)),
+    actor_subject     String                  CODEC(ZSTD(1)),
+    correlation_id    String                  CODEC(ZSTD(1)),
+    trace_id          String                  CODEC(ZSTD(1)),
+
+    method            LowCardinality(String),
+    path              String                  CODEC(ZSTD(1)),
+    status            UInt16                  CODEC(ZSTD(1)),
+    channel           LowCardinality(String),
+    target            String                  CODEC(ZSTD(1)),
+
+    quota_bucket      LowCardinality(String),
+    quota_entity_type LowCardinality(String),
+    quota_entity_id   String                  CODEC(ZSTD(1)),
+    quota_size        UInt64                  CODEC(ZSTD(1)),
+    quota_used        UInt64                  CODEC(ZSTD(1)),
+    quota_percent     Float32                 CODEC(ZSTD(1)),
+
+    selectors         Array(LowCardinality(String)),
+    source            Enum8('stream' = 1, 'pull' = 2, 'import' = 3, 'repair' = 4, 'custom' = 5),
+    ingested_at       DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    stored_at         DateTime64(3, 'UTC') DEFAULT now64(3) CODEC(Delta, ZSTD(1)),
+    raw               String                  CODEC(ZSTD(3)),
+    raw_masked        UInt8                   CODEC(ZSTD(1)),
+
+    CONSTRAINT log_id_is_there CHECK log_id != '' AND length(log_id) <= 64
+)
+ENGINE = ReplacingMergeTree(ver, deleted)
+PARTITION BY toYYYYMMDD(time)
+ORDER BY (tenant, client_id, time, log_id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         max_compress_block_size = 65536, ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS matches 
+(
+    selector  LowCardinality(String),
+    tenant    LowCardinality(String),
+    bucket    Date                    CODEC(ZSTD(1)),
+    key       String                  CODEC(ZSTD(1)),
+    t         UInt64                  CODEC(Delta, ZSTD(1)),
+    log_id    String                  CODEC(ZSTD(1)),
+    value     String                  CODEC(ZSTD(1)),
+    client_id String                  CODEC(ZSTD(1)),
+    ver       UInt64                  CODEC(ZSTD(1)),
+    source    Enum8('stream' = 1, 'pull' = 2, 'import' = 3, 'repair' = 4, 'custom' = 5)
+)
+ENGINE = ReplacingMergeTree(ver)
+PARTITION BY toYYYYMM(bucket)
+ORDER BY (selector, tenant, bucket, key, t, log_id)
+SETTINGS index_granularity = 1024,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS touches 
+(
+    day      Date,
+    flush    UUID,
+    selector LowCardinality(String),
+    tenant   LowCardinality(String),
+    key      String                CODEC(ZSTD(1)),
+    bucket   DateTime('UTC')       CODEC(Delta, ZSTD(1)),
+    since    DateTime('UTC')       CODEC(Delta, ZSTD(1)),
+    touched  DateTime('UTC')       CODEC(Delta, ZSTD(1))
+)
+ENGINE = MergeTree
+PARTITION BY day
+ORDER BY (flush, selector, tenant, key, bucket)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS touches_done 
+(
+    day    Date,
+    reader LowCardinality(String),
+    flush  UUID,
+    at     DateTime64(6, 'UTC') DEFAULT now64(6)
+)
+ENGINE = MergeTree
+PARTITION BY day
+ORDER BY (reader, flush)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS findings 
+(
+    id       String,
+    rule_id  LowCardinality(String),
+    title    String,
+    tenant   LowCardinality(String),
+    key      String,
+    identity String,
+    level    LowCardinality(String),
+    state    LowCardinality(String),
+    first    DateTime64(3, 'UTC'),
+    last     DateTime64(3, 'UTC'),
+    count    UInt64,
+    evidence String CODEC(ZSTD(3)),
+    period   DateTime64(3, 'UTC'),
+    changes  UInt32,
+    source   Enum8('stream' = 1, 'pull' = 2, 'import' = 3, 'repair' = 4, 'custom' = 5),
+    ver      UInt64,
+    stored_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree(ver)
+PARTITION BY toYYYYMM(period)
+ORDER BY (tenant, rule_id, key, period, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS deliveries 
+(
+    time     DateTime64(3, 'UTC'),
+    tenant   LowCardinality(String),
+    alert_id String,
+    channel  LowCardinality(String),
+    attempt  UInt64,
+    ok       UInt8,
+    error    String CODEC(ZSTD(3))
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMM(time)
+ORDER BY (tenant, alert_id, time)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+
+CREATE TABLE IF NOT EXISTS events_by_time 
+(
+    tenant    LowCardinality(String),
+    time      DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    client_id String                  CODEC(ZSTD(1)),
+    type      LowCardinality(String),
+    INDEX by_type type TYPE set(0) GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMMDD(time)
+ORDER BY (tenant, time, client_id, type)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         max_compress_block_size = 65536, ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS events_by_identity 
+(
+    tenant    LowCardinality(String),
+    identity  String                  CODEC(ZSTD(1)),
+    time      DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    client_id String                  CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMMDD(time)
+ORDER BY (tenant, identity, time, client_id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         max_compress_block_size = 65536, ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS tokens 
+(
+    tenant    LowCardinality(String),
+    hash      UInt64                  CODEC(Delta, ZSTD(1)),
+    used      UInt8                   CODEC(ZSTD(1)),
+    time      DateTime64(3, 'UTC')    CODEC(ZSTD(1)),
+    client_id String                  CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(time)
+ORDER BY (tenant, hash, used, time, client_id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         max_compress_block_size = 65536, ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS counts_hourly 
+(
+    tenant          LowCardinality(String),
+    hour            DateTime('UTC')         CODEC(Delta, ZSTD(1)),
+    client_id       String                  CODEC(ZSTD(1)),
+    identity        String                  CODEC(ZSTD(1)),
+    identity_kind   LowCardinality(String),
+    type            LowCardinality(String),
+    outcome         LowCardinality(String),
+    audience        LowCardinality(String),
+    organization_id String                  CODEC(ZSTD(1)),
+    network         String                  CODEC(ZSTD(1)),
+    cause           LowCardinality(String),
+    count           UInt64                  CODEC(ZSTD(1)),
+    first           DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    last            DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    ver             UInt64                  CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(ver)
+PARTITION BY toYYYYMM(hour)
+ORDER BY (tenant, hour, client_id, identity, identity_kind, type, outcome, audience, organization_id, network, cause)
+SETTINGS min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS counts_daily 
+(
+    tenant          LowCardinality(String),
+    day             Date                    CODEC(Delta, ZSTD(1)),
+    client_id       String                  CODEC(ZSTD(1)),
+    identity        String                  CODEC(ZSTD(1)),
+    identity_kind   LowCardinality(String),
+    type            LowCardinality(String),
+    outcome         LowCardinality(String),
+    audience        LowCardinality(String),
+    organization_id String                  CODEC(ZSTD(1)),
+    network         String                  CODEC(ZSTD(1)),
+    cause           LowCardinality(String),
+    count           UInt64                  CODEC(ZSTD(1)),
+    first           DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    last            DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    ver             UInt64                  CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(ver)
+PARTITION BY toYYYYMM(day)
+ORDER BY (tenant, day, client_id, identity, identity_kind, type, outcome, audience, organization_id, network, cause)
+SETTINGS min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS presence 
+(
+    tenant    LowCardinality(String),
+    identity  String               CODEC(ZSTD(1)),
+    attribute LowCardinality(String),
+    value     String               CODEC(ZSTD(1)),
+    day       Date                 CODEC(Delta, ZSTD(1)),
+    client_id String               CODEC(ZSTD(1)),
+    count     UInt64               CODEC(ZSTD(1)),
+    first     DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    last      DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    ver       UInt64               CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(ver)
+PARTITION BY toYYYYMM(day)
+ORDER BY (tenant, identity, attribute, value, day, client_id)
+SETTINGS index_granularity = 1024,
+         min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS epochs 
+(
+    role  LowCardinality(String),
+    epoch UInt64,
+    began DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = MergeTree
+ORDER BY (role, epoch)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
