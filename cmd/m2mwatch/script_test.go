@@ -5,11 +5,13 @@ import (
 	"flag"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/m2mwatch/m2mwatch/internal/apiclient"
@@ -34,7 +36,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"settled": scriptSettled},
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"settled": scriptSettled, "newer": scriptNewer},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("M2MWATCH_ENGINE_LIBRARY", library)
 			e.Setenv("LIBRARY", library)
@@ -60,6 +62,25 @@ func scriptSettled(ts *testscript.TestScript, neg bool, args []string) {
 		s, err := client.Status(ctx)
 		return err == nil && s.Pending != nil && *s.Pending == 0 && s.Uncorrelated == 0, nil
 	}))
+}
+
+// scriptNewer records in the store of a data directory a migration that a
+// later build will have.
+func scriptNewer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: newer DIR")
+	}
+	engine, err := clickhouse.StartEngine(context.Background(), clickhouse.EngineConfig{
+		Dir: filepath.Join(ts.MkAbs(args[0]), "clickhouse"), Library: ts.Getenv("LIBRARY"),
+	})
+	ts.Check(err)
+	defer engine.Close()
+	options, err := ch.ParseDSN(engine.Options(clickhouse.RoleApp).URL)
+	ts.Check(err)
+	conn, err := ch.Open(options)
+	ts.Check(err)
+	defer conn.Close()
+	ts.Check(conn.Exec(context.Background(), "INSERT INTO m2mwatch.schema_migrations (name, checksum) VALUES ('999_tomorrow', '')"))
 }
 
 // readmeCommand finds what the README tells a reader to type.

@@ -149,11 +149,8 @@ func (s *server) openStore(ctx context.Context) error {
 // storeConfigs says how to connect for writing and for reading. The embedded
 // engine has a user for each; an outside server's URL names the one it gives.
 func (s *server) storeConfigs(ctx context.Context) (writer, reader clickhouse.Config, err error) {
-	if url := s.cfg.ClickHouse.URL.Reveal(); url != "" {
-		c := clickhouse.Config{URL: url, Cluster: s.cfg.ClickHouse.Cluster}
-		if !urlNamesDatabase(url) {
-			c.Database = s.cfg.ClickHouse.Database
-		}
+	if s.cfg.ClickHouse.URL != "" {
+		c := outsideStore(s.cfg)
 		return c, c, nil
 	}
 	library, err := clickhouse.FindLibrary(s.cfg.ClickHouse.Library)
@@ -171,6 +168,15 @@ func (s *server) storeConfigs(ctx context.Context) (writer, reader clickhouse.Co
 	writer, reader = s.engine.Options(clickhouse.RoleApp), s.engine.Options(clickhouse.RoleAPI)
 	writer.Database, reader.Database = s.cfg.ClickHouse.Database, s.cfg.ClickHouse.Database
 	return writer, reader, nil
+}
+
+// outsideStore is how to connect to the server of the configured URL.
+func outsideStore(cfg *config.Config) clickhouse.Config {
+	c := clickhouse.Config{URL: cfg.ClickHouse.URL.Reveal(), Cluster: cfg.ClickHouse.Cluster}
+	if !urlNamesDatabase(c.URL) {
+		c.Database = cfg.ClickHouse.Database
+	}
+	return c
 }
 
 func (s *server) openWriter(ctx context.Context, c clickhouse.Config) error {

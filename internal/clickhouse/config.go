@@ -60,6 +60,15 @@ func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 // databaseName is what may be put into a statement without quoting.
 var databaseName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
+// DatabaseName is the database that the connection will be to.
+func (c Config) DatabaseName() (string, error) {
+	o, err := c.options()
+	if err != nil {
+		return "", err
+	}
+	return o.Auth.Database, nil
+}
+
 // options are the driver's, with the settings that the promises rest on.
 func (c Config) options() (*ch.Options, error) {
 	o, err := ch.ParseDSN(c.URL)

@@ -26,19 +26,12 @@ func StartOn(ctx context.Context, c EngineConfig, port int) (taken bool, err err
 
 // Render returns the statements of all migrations.
 func Render(fsys fs.FS, to Topology) ([]string, error) {
-	all, err := readMigrations(fsys)
-	if err != nil {
-		return nil, err
-	}
+	all, err := Schema(fsys, to)
 	var statements []string
 	for _, m := range all {
-		rendered, err := m.render(to)
-		if err != nil {
-			return nil, err
-		}
-		statements = append(statements, rendered...)
+		statements = append(statements, m.Statements...)
 	}
-	return statements, nil
+	return statements, err
 }
 
 // SplitStatements is splitStatements.

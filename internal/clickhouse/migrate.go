@@ -19,7 +19,19 @@ import (
 var ErrMigrations = errors.New("the database does not fit this build")
 
 // MigrateOptions say how migrations are applied.
-type MigrateOptions struct{}
+type MigrateOptions struct {
+	// DryRun changes nothing: what would be applied is only told.
+	DryRun bool
+	// Tell, where it is set, is called with each migration before it is applied.
+	Tell func(Migration)
+}
+
+// Migration is a file as it is applied. Two come before the first file where
+// the database is new: "database" and "schema_migrations".
+type Migration struct {
+	Name       string   `json:"name"` // of the file, without .sql
+	Statements []string `json:"statements"`
+}
 
 // migration is one file.
 type migration struct {
@@ -36,15 +48,12 @@ type migration struct {
 // process that migrates at the same time, makes its statements run again:
 // each must be one that may (IF NOT EXISTS). Nothing is applied where what was
 // recorded does not fit; the error then wraps ErrMigrations.
-func Migrate(ctx context.Context, db *DB, fsys fs.FS, _ MigrateOptions) ([]string, error) {
+func Migrate(ctx context.Context, db *DB, fsys fs.FS, o MigrateOptions) ([]string, error) {
 	all, err := readMigrations(fsys)
 	if err != nil {
 		return nil, err
 	}
-	if err := db.createDatabase(ctx); err != nil {
-		return nil, err
-	}
-	recorded, err := db.recordedMigrations(ctx)
+	recorded, err := db.prepare(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -56,12 +65,96 @@ func Migrate(ctx context.Context, db *DB, fsys fs.FS, _ MigrateOptions) ([]strin
 		if _, done := recorded[m.name]; done {
 			continue
 		}
-		if err := db.apply(ctx, m); err != nil {
+		if err := db.apply(ctx, m, o); err != nil {
 			return applied, err
 		}
 		applied = append(applied, m.name)
 	}
 	return applied, nil
+}
+
+// Schema is everything that Migrate would apply to a new database, from the
+// first statement on.
+func Schema(fsys fs.FS, to Topology) ([]Migration, error) {
+	files, err := readMigrations(fsys)
+	if err != nil {
+		return nil, err
+	}
+	var all []Migration
+	for _, m := range append(foundation(to), files...) {
+		statements, err := m.render(to)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Migration{m.name, statements})
+	}
+	return all, nil
+}
+
+// foundation is what every database begins with.
+func foundation(to Topology) []migration {
+	return []migration{
+		{name: "database", text: "CREATE DATABASE IF NOT EXISTS " + to.Database + " {{on_cluster}}"},
+		{name: "schema_migrations", text: recordsTable},
+	}
+}
+
+// prepare lays the foundation and returns the checksums of what was applied,
+// by name.
+func (db *DB) prepare(ctx context.Context, o MigrateOptions) (map[string]string, error) {
+	there, err := db.hasRecords(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !there {
+		if err := db.layFoundation(ctx, o); err != nil || o.DryRun {
+			return nil, err
+		}
+	}
+	return db.recordedMigrations(ctx)
+}
+
+// hasRecords tells whether the list of migrations is there.
+func (db *DB) hasRecords(ctx context.Context) (bool, error) {
+	other, err := openSystem(db.options)
+	if err != nil {
+		return false, err
+	}
+	defer other.Close()
+	var n uint64
+	err = other.conn.QueryRow(ctx, "SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'schema_migrations'",
+		ch.Named("database", db.database)).Scan(&n)
+	if err != nil {
+		return false, db.wrap("look for the list of migrations in", err)
+	}
+	return n > 0, nil
+}
+
+func (db *DB) layFoundation(ctx context.Context, o MigrateOptions) error {
+	for i, m := range foundation(db.topology) {
+		statements, err := m.render(db.topology)
+		if err != nil {
+			return err
+		}
+		o.tell(Migration{m.name, statements})
+		switch {
+		case o.DryRun:
+		case i == 0:
+			err = db.createDatabase(ctx, statements[0])
+		default:
+			err = db.defineAll(ctx, m.name, statements)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o MigrateOptions) tell(m Migration) {
+	if o.Tell != nil {
+		o.Tell(m)
+	}
 }
 
 // readMigrations lists the .sql files, by name.
@@ -103,20 +196,31 @@ func checkRecorded(all []migration, recorded map[string]string) error {
 }
 
 // apply runs the statements of one file, then records it.
-func (db *DB) apply(ctx context.Context, m migration) error {
+func (db *DB) apply(ctx context.Context, m migration, o MigrateOptions) error {
 	statements, err := m.render(db.topology)
 	if err != nil {
 		return err
 	}
-	for i, statement := range statements {
-		if err := db.define(ctx, statement); err != nil {
-			return db.wrap(fmt.Sprintf("apply migration %s, statement %d, to", m.name, i+1), err)
-		}
+	o.tell(Migration{m.name, statements})
+	if o.DryRun {
+		return nil
+	}
+	if err := db.defineAll(ctx, m.name, statements); err != nil {
+		return err
 	}
 	err = db.conn.Exec(ctx, "INSERT INTO schema_migrations (name, checksum) VALUES ({name:String}, {checksum:String})",
 		ch.Named("name", m.name), ch.Named("checksum", m.checksum))
 	if err != nil {
 		return db.wrap("record migration "+m.name+" in", err)
+	}
+	return nil
+}
+
+func (db *DB) defineAll(ctx context.Context, name string, statements []string) error {
+	for i, statement := range statements {
+		if err := db.define(ctx, statement); err != nil {
+			return db.wrap(fmt.Sprintf("apply migration %s, statement %d, to", name, i+1), err)
+		}
 	}
 	return nil
 }
@@ -136,15 +240,6 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_
 
 // recordedMigrations returns the checksums of what was applied, by name.
 func (db *DB) recordedMigrations(ctx context.Context) (map[string]string, error) {
-	statements, err := migration{name: "schema_migrations", text: recordsTable}.render(db.topology)
-	if err != nil {
-		return nil, err
-	}
-	for _, statement := range statements {
-		if err := db.define(ctx, statement); err != nil {
-			return nil, db.wrap("make the list of migrations in", err)
-		}
-	}
 	rows, err := db.conn.Query(ctx, "SELECT name, checksum FROM schema_migrations ORDER BY applied_at")
 	if err != nil {
 		return nil, db.wrap("read the list of migrations of", err)
@@ -166,13 +261,13 @@ func (db *DB) recordedMigrations(ctx context.Context) (map[string]string, error)
 
 // createDatabase goes through a connection of its own: one to a database that
 // is not there is refused.
-func (db *DB) createDatabase(ctx context.Context) error {
+func (db *DB) createDatabase(ctx context.Context, statement string) error {
 	for _, shard := range db.shards {
-		if err := shard.createDatabase(ctx); err != nil {
+		if err := shard.createDatabase(ctx, statement); err != nil {
 			return err
 		}
 	}
-	return withoutDatabase(ctx, db.options, "CREATE DATABASE IF NOT EXISTS "+db.database+" "+db.topology.onCluster())
+	return withoutDatabase(ctx, db.options, statement)
 }
 
 // DropDatabase removes the database that c names, with everything in it; the
@@ -187,9 +282,7 @@ func DropDatabase(ctx context.Context, c Config) error {
 
 // withoutDatabase runs a statement on a connection that names none of ours.
 func withoutDatabase(ctx context.Context, o *ch.Options, statement string) error {
-	other := *o
-	other.Auth.Database = "system"
-	db, err := open(&other)
+	db, err := openSystem(o)
 	if err != nil {
 		return err
 	}
@@ -198,4 +291,11 @@ func withoutDatabase(ctx context.Context, o *ch.Options, statement string) error
 		return db.wrap("run "+statement+" at", err)
 	}
 	return nil
+}
+
+// openSystem makes a pool to the database that is always there.
+func openSystem(o *ch.Options) (*DB, error) {
+	other := *o
+	other.Auth.Database = "system"
+	return open(&other)
 }

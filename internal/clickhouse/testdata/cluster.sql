@@ -1,3 +1,18 @@
+CREATE DATABASE IF NOT EXISTS m2mwatch ON CLUSTER 'main\'s';
+
+CREATE TABLE IF NOT EXISTS schema_migrations_local ON CLUSTER 'main\'s'
+(
+    name       String,
+    checksum   String,
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ORDER BY (name, checksum)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS schema_migrations ON CLUSTER 'main\'s' AS m2mwatch.schema_migrations_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'schema_migrations_local', sipHash64(name));
+
 CREATE TABLE IF NOT EXISTS events_local ON CLUSTER 'main\'s'
 (
     tenant            LowCardinality(String),

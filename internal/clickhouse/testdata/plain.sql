@@ -1,3 +1,15 @@
+CREATE DATABASE IF NOT EXISTS m2mwatch;
+
+CREATE TABLE IF NOT EXISTS schema_migrations 
+(
+    name       String,
+    checksum   String,
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (name, checksum)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
 CREATE TABLE IF NOT EXISTS events 
 (
     tenant            LowCardinality(String),
