@@ -166,7 +166,8 @@ func (c *Correlator) rows(ctx context.Context, j *job, from, to time.Time) ([]sc
 
 // change is what has to be done about one finding.
 type change struct {
-	kind    string // opened, withdrawn, updated
+	kind    string          // opened, withdrawn, updated
+	was     schemas.Finding // the zero value for a new one
 	finding schemas.Finding
 	alert   bool
 }
@@ -197,9 +198,10 @@ func compareFindings(stored, found []schemas.Finding, ver uint64) []change {
 		if _, gone := before[was.ID]; !gone || was.State != schemas.StateOpen {
 			continue
 		}
-		was.State, was.Ver = schemas.StateWithdrawn, ver
-		was.Changes++
-		changes = append(changes, change{changeWithdrawn, was, live(was)})
+		now := was
+		now.State, now.Ver = schemas.StateWithdrawn, ver
+		now.Changes++
+		changes = append(changes, change{changeWithdrawn, was, now, live(was)})
 	}
 	return changes
 }
@@ -211,10 +213,10 @@ func compareFinding(was schemas.Finding, known bool, now schemas.Finding) (chang
 	switch {
 	case !known || was.State != schemas.StateOpen:
 		now.Changes++
-		return change{changeOpened, now, live(now)}, true
+		return change{changeOpened, was, now, live(now)}, true
 	case !live(was) && live(now):
 		// History alone held it, so no alert of this change was sent yet.
-		return change{changeOpened, now, true}, true
+		return change{changeOpened, was, now, true}, true
 	case live(was):
 		// Somebody was alerted; when it goes, they must hear of that too.
 		now.Source = was.Source
@@ -222,7 +224,7 @@ func compareFinding(was schemas.Finding, known bool, now schemas.Finding) (chang
 	if same(was, now) {
 		return change{}, false
 	}
-	return change{changeUpdated, now, false}, true
+	return change{changeUpdated, was, now, false}, true
 }
 
 // same compares what people see of two findings.
@@ -254,12 +256,51 @@ func (c *Correlator) apply(ctx context.Context, changes []change) error {
 		}
 		c.cfg.At("alert_published")
 	}
+	if history := historyOf(changes, c.cfg.Now().UTC()); len(history) > 0 {
+		if err := c.cfg.Store.InsertFindingChanges(ctx, history); err != nil {
+			return fmt.Errorf("write the history of findings: %w", err)
+		}
+		c.cfg.At("history_written")
+	}
 	if err := c.cfg.Store.InsertFindings(ctx, findings); err != nil {
 		return fmt.Errorf("write findings: %w", err)
 	}
 	c.cfg.At("findings_written")
 	c.tell(changes)
 	return nil
+}
+
+// historyOf tells which of the changes are of a state. A finding that only
+// grows has none.
+func historyOf(changes []change, at time.Time) []schemas.FindingChange {
+	var history []schemas.FindingChange
+	for i := range changes {
+		was, now := &changes[i].was, &changes[i].finding
+		if was.Changes == now.Changes {
+			continue
+		}
+		h := schemas.FindingChange{
+			N: now.Changes, State: now.State, Reason: reasonOf(was, now), At: at,
+			FindingID: now.ID, Tenant: now.Tenant, Period: now.Period, Ver: now.Ver,
+		}
+		if was.Changes > 0 {
+			h.Before = was.Extent()
+		}
+		if now.State == schemas.StateOpen {
+			h.After = now.Extent()
+		}
+		history = append(history, h)
+	}
+	return history
+}
+
+// reasonOf: what lies behind the last event of a finding cannot take its
+// ground away, nor give it back; that is done by what came before it, late.
+func reasonOf(was, now *schemas.Finding) schemas.Reason {
+	if was.Changes == 0 || now.Last.After(was.Last) {
+		return schemas.ReasonEvents
+	}
+	return schemas.ReasonLateEvents
 }
 
 // alertOf names an alert by the finding, its state and how often that changed,

@@ -27,12 +27,12 @@ type CorrelatorConfig struct {
 	Registerer prometheus.Registerer
 	// Interval is the wait between two looks for touches. Default 500 ms.
 	Interval time.Duration
-	// Now is the clock by which done touches are dropped; findings know none.
-	// Default time.Now.
+	// Now is the clock by which done touches are dropped, and which the history
+	// of findings tells; findings know none. Default time.Now.
 	Now func() time.Time
 
 	// At is called behind each step of a recomputation, for tests that crash
-	// there: alert_published, findings_written, touches_marked.
+	// there: alert_published, history_written, findings_written, touches_marked.
 	At func(point string)
 }
 
@@ -170,9 +170,14 @@ func (c *Correlator) drop(ctx context.Context) error {
 //     a crash here would leave it known and its alert unsent for ever. If late
 //     events have taken the finding's ground away before the repeat, it was
 //     never stored and its alert is not taken back; it was true when sent.
-//  2. Findings are written. A crash behind it: the repeat finds them as they
+//  2. Their history is written: which states change. A crash behind it: the
+//     repeat writes it again under the same numbers, or, where late events have
+//     made the change void, leaves a number behind that the finding does not
+//     reach and nobody reads. Were the finding written first, a crash here
+//     would leave a hole.
+//  3. Findings are written. A crash behind it: the repeat finds them as they
 //     should be and writes nothing.
-//  3. Touches are marked done. Were they marked before, a crash would lose
+//  4. Touches are marked done. Were they marked before, a crash would lose
 //     what they had led to.
 func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err error) {
 	touches, ids, err := c.cfg.Store.Touched(ctx, maxFlushes)

@@ -35,6 +35,7 @@ type bench struct {
 	reader *clickhouse.Reader
 	broker *natstest.Harness
 	flush  int
+	now    func() time.Time // the correlators' clock; nil for the system's
 }
 
 func newBench(t *testing.T) *bench {
@@ -66,7 +67,7 @@ func (b *bench) startOn(store processor.FindingStore, alerts processor.Alerts, a
 	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
 		Store: store, Alerts: alerts, Rules: b.rules,
 		Lease:    nats.NewLease(b.broker.Conn, nats.LeaseConfig{TTL: time.Second}),
-		Interval: 5 * time.Millisecond, At: at,
+		Interval: 5 * time.Millisecond, At: at, Now: b.now,
 		Logger: slog.New(slog.NewTextHandler(b.t.Output(), nil)),
 	})
 	if err != nil {
@@ -125,6 +126,19 @@ func (b *bench) findings(tenant string) []schemas.Finding {
 	}
 	slices.SortFunc(all, func(x, y schemas.Finding) int { return strings.Compare(x.ID, y.ID) })
 	return all
+}
+
+// history is that of a finding, without the versions.
+func (b *bench) history(f schemas.Finding) []schemas.FindingChange {
+	b.t.Helper()
+	changes, err := b.reader.FindingHistory(b.t.Context(), f)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for i := range changes {
+		changes[i].Ver = 0
+	}
+	return changes
 }
 
 // alerts are all that were published so far and not yet taken.
@@ -271,15 +285,19 @@ func logIDs(events []schemas.Event) []string {
 func TestLateSuccessWithdrawsAndLateRefusalReopens(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
+	clock := moment.Add(time.Hour)
+	b.now = func() time.Time { return clock }
 	b.insert(working("late", schemas.SourceStream)...)
 	b.insert(refused("late", 3, schemas.SourceStream)...)
 	b.correlateAll()
+	clock = moment.Add(2 * time.Hour)
 	b.insert(exchange("late", 2000, moment.Add(90*time.Second), true, schemas.SourceStream)) // between the second and the third
 	b.correlateAll()
 	after := b.findings("acme")
 	if len(after) != 1 || after[0].State != schemas.StateWithdrawn || after[0].Changes != 2 {
 		t.Fatalf("after a success in between: %+v, want one finding withdrawn by its second change", after)
 	}
+	clock = moment.Add(3 * time.Hour)
 	for i := range 2 {
 		b.insert(exchange("late", 3000+i, moment.Add(time.Duration(5+i)*time.Minute), false, schemas.SourceStream))
 	}
@@ -291,6 +309,19 @@ func TestLateSuccessWithdrawsAndLateRefusalReopens(t *testing.T) {
 	id := after[0].ID
 	if diff := cmp.Diff([]string{id + "/open/1", id + "/withdrawn/2", id + "/open/3"}, ids(b.alerts())); diff != "" {
 		t.Errorf("alerts (-want +got):\n%s", diff)
+	}
+	first := &schemas.FindingExtent{Count: 3, First: moment, Last: moment.Add(2 * time.Minute)}
+	second := &schemas.FindingExtent{Count: 3, First: moment.Add(2 * time.Minute), Last: moment.Add(6 * time.Minute)}
+	want := []schemas.FindingChange{
+		{N: 1, State: schemas.StateOpen, Reason: schemas.ReasonEvents, At: moment.Add(time.Hour), After: first},
+		{N: 2, State: schemas.StateWithdrawn, Reason: schemas.ReasonLateEvents, At: moment.Add(2 * time.Hour), Before: first},
+		{N: 3, State: schemas.StateOpen, Reason: schemas.ReasonEvents, At: moment.Add(3 * time.Hour), Before: first, After: second},
+	}
+	for i := range want {
+		want[i].FindingID, want[i].Tenant, want[i].Period = id, "acme", after[0].Period
+	}
+	if diff := cmp.Diff(want, b.history(after[0])); diff != "" {
+		t.Errorf("history (-want +got):\n%s", diff)
 	}
 }
 
@@ -355,7 +386,7 @@ func crashing(b *bench, point string, store processor.FindingStore, alerts proce
 
 func TestCrashAtEachPointLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
-	for _, point := range []string{"alert_published", "findings_written", "touches_marked"} {
+	for _, point := range []string{"alert_published", "history_written", "findings_written", "touches_marked"} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
@@ -368,11 +399,50 @@ func TestCrashAtEachPointLosesAndDoublesNothing(t *testing.T) {
 			if len(got) != 1 || got[0].State != schemas.StateOpen || got[0].Changes != 1 {
 				t.Fatalf("findings %+v, want one, open by its first change", got)
 			}
+			if h := b.history(got[0]); len(h) != 1 || h[0].N != 1 || h[0].State != schemas.StateOpen || h[0].After.Count != 3 {
+				t.Errorf("history %+v, want its opening, once", h)
+			}
 			for _, a := range b.alerts() {
 				if a.ID != got[0].ID+"/open/1" {
 					t.Errorf("alert %s, want none but the first of finding %s", a.ID, got[0].ID)
 				}
 			}
 		})
+	}
+}
+
+// What a crash left in the history of a withdrawal that then did not come is
+// not told, and the next withdrawal takes its number.
+func TestWithdrawalThatCrashedAndBecameVoidLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	between := exchange("void", 2000, moment.Add(90*time.Second), true, schemas.SourceStream)
+	b.insert(working("void", schemas.SourceStream)...)
+	b.insert(refused("void", 3, schemas.SourceStream)...)
+	b.correlateAll()
+	b.insert(between)
+	crashing(b, "history_written", b.store, b.broker.Publisher(t))
+	b.broker.Restart(t)
+	var ground []schemas.Event
+	for i := range 2 {
+		ground = append(ground, exchange("void", 3000+i, moment.Add(time.Duration(5+i)*time.Minute), false, schemas.SourceStream))
+	}
+	b.insert(ground...)
+	b.correlateAll()
+	got := b.findings("acme")
+	if len(got) != 1 || got[0].State != schemas.StateOpen || got[0].Changes != 1 {
+		t.Fatalf("findings %+v, want one, open as it was", got)
+	}
+	if h := b.history(got[0]); len(h) != 1 || h[0].State != schemas.StateOpen {
+		t.Errorf("history %+v, want nothing but its opening", h)
+	}
+	b.insert(exchange("void", 4000, moment.Add(330*time.Second), true, schemas.SourceStream))
+	b.correlateAll()
+	got = b.findings("acme")
+	if len(got) != 1 || got[0].State != schemas.StateWithdrawn {
+		t.Fatalf("findings %+v, want one, withdrawn", got)
+	}
+	if h := b.history(got[0]); len(h) != 2 || h[1].N != 2 || h[1].Before.Count != 3 || !h[1].Before.Last.Equal(moment.Add(6*time.Minute)) {
+		t.Errorf("history %+v, want the withdrawal of what it was last", h)
 	}
 }

@@ -72,6 +72,9 @@ type FindingStore interface {
 	// of keys of a tenant whose period starts in [from, to).
 	Findings(ctx context.Context, tenant, ruleID string, keys []string, from, to time.Time) ([]schemas.Finding, error)
 	InsertFindings(ctx context.Context, findings []schemas.Finding) error
+	// InsertFindingChanges stores changes of findings. Of one N of a finding the
+	// highest Ver counts.
+	InsertFindingChanges(ctx context.Context, changes []schemas.FindingChange) error
 
 	InsertDelivery(ctx context.Context, d schemas.Delivery) error
 }

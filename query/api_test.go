@@ -80,6 +80,14 @@ func (s *store) Findings(ctx context.Context, f schemas.FindingFilter) ([]schema
 	return s.findings, s.ask(ctx, f)
 }
 
+func (s *store) FindingHistory(ctx context.Context, f schemas.Finding) ([]schemas.FindingChange, error) {
+	extent := f.Extent()
+	return []schemas.FindingChange{
+		{N: 1, State: schemas.StateOpen, Reason: schemas.ReasonEvents, At: now, After: extent},
+		{N: 2, State: schemas.StateWithdrawn, Reason: schemas.ReasonLateEvents, At: now.Add(time.Hour), Before: extent},
+	}, s.ask(ctx, "history of "+f.ID)
+}
+
 func (s *store) Finding(ctx context.Context, id string) (schemas.Finding, error) {
 	if err := s.ask(ctx, id); err != nil {
 		return schemas.Finding{}, err
@@ -335,7 +343,7 @@ func TestFindingsAnswer(t *testing.T) {
 			Tenant: "acme", RuleID: "MI-02", State: schemas.StateOpen, Level: schemas.LevelHigh, Key: "invoice-sync",
 			From: now.Add(-24 * time.Hour), To: now.Add(-time.Hour), Limit: 1,
 		},
-		"7c1e5a0b9d3f42e68a1c0b7d",
+		"7c1e5a0b9d3f42e68a1c0b7d", "history of 7c1e5a0b9d3f42e68a1c0b7d",
 		schemas.FindingFilter{Limit: 1},
 		schemas.FindingFilter{Limit: 100, After: &schemas.FindingCursor{Last: now, ID: "7c1e5a0b9d3f42e68a1c0b7d"}},
 	}

@@ -30,14 +30,14 @@ type findingInput struct {
 }
 
 type findingOutput struct {
-	Body schemas.Finding
+	Body schemas.FindingDetail
 }
 
 func (a *API) registerFindings(api huma.API) {
 	huma.Register(api, operation("list-findings", "/findings", "List findings",
 		"What the rules found, the last active first; from and to bound the last event of a finding.", http.StatusBadRequest), a.findings)
 	huma.Register(api, operation("get-finding", "/findings/{id}", "Show one finding",
-		"A finding with its evidence.", http.StatusNotFound), a.finding)
+		"A finding with its evidence, and the history of its state.", http.StatusNotFound), a.finding)
 }
 
 func (a *API) findings(ctx context.Context, in *findingsInput) (*findingsOutput, error) {
@@ -75,8 +75,12 @@ func (a *API) findingFilter(in *findingsInput) (schemas.FindingFilter, error) {
 }
 
 func (a *API) finding(ctx context.Context, in *findingInput) (*findingOutput, error) {
-	f, err := ask(ctx, a, "store", func(ctx context.Context) (schemas.Finding, error) {
-		return a.cfg.Store.Finding(ctx, in.ID)
+	f, err := ask(ctx, a, "store", func(ctx context.Context) (d schemas.FindingDetail, err error) {
+		if d.Finding, err = a.cfg.Store.Finding(ctx, in.ID); err != nil {
+			return d, err
+		}
+		d.History, err = a.cfg.Store.FindingHistory(ctx, d.Finding)
+		return d, err
 	})
 	if err != nil {
 		return nil, named(err, fmt.Sprintf("No finding has the id %s.", in.ID))

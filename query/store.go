@@ -21,6 +21,8 @@ type Store interface {
 	DirtyHours(ctx context.Context, tenant string, from, to time.Time) (int, error)
 	Findings(ctx context.Context, f schemas.FindingFilter) ([]schemas.Finding, error)
 	Finding(ctx context.Context, id string) (schemas.Finding, error)
+	// FindingHistory returns the changes that made f what it is, the first first.
+	FindingHistory(ctx context.Context, f schemas.Finding) ([]schemas.FindingChange, error)
 	Status(ctx context.Context) (schemas.StoreStatus, error)
 }
 

@@ -113,6 +113,12 @@ type TokenView struct {
 	Uses             []EventView `json:"uses" doc:"The first 1000 events that used it, by time."`
 }
 
+// FindingDetail is a finding with the changes of its state, the first first.
+type FindingDetail struct {
+	Finding
+	History []FindingChange `json:"history" doc:"The changes of its state, the first first."`
+}
+
 // FindingPage is one page of findings, the last active first.
 type FindingPage struct {
 	Findings []Finding `json:"findings"`

@@ -60,6 +60,42 @@ type Finding struct {
 	Ver     uint64    `json:"-"` // of the recomputation that wrote it
 }
 
+// Reason says why the state of a finding changed.
+type Reason string
+
+// The reasons.
+const (
+	ReasonEvents     Reason = "events"      // new events make it hold
+	ReasonLateEvents Reason = "late_events" // older events came late and took its ground away, or gave it back
+)
+
+// FindingChange is one change of a finding's state.
+type FindingChange struct {
+	N      uint32         `json:"n" doc:"Counts the changes of the finding, from 1." example:"2"`
+	State  State          `json:"state" enum:"open,withdrawn" doc:"The state from then on."`
+	Reason Reason         `json:"reason" enum:"events,late_events" doc:"late_events: older events came late and took the finding's ground away, or gave it back."`
+	At     time.Time      `json:"at" doc:"When it was found out." example:"2025-03-14T12:00:03.100Z"`
+	Before *FindingExtent `json:"before,omitempty" doc:"The finding before the change; absent in the first."`
+	After  *FindingExtent `json:"after,omitempty" doc:"The finding after the change; absent where it was withdrawn."`
+
+	FindingID string    `json:"-"`
+	Tenant    string    `json:"-"`
+	Period    time.Time `json:"-"` // of the finding
+	Ver       uint64    `json:"-"` // of the recomputation that wrote it; of one N the highest counts
+}
+
+// FindingExtent is what a finding comprised at a moment.
+type FindingExtent struct {
+	Count uint64    `json:"count" doc:"Events of it."`
+	First time.Time `json:"first" doc:"The first event of it."`
+	Last  time.Time `json:"last" doc:"The last event of it."`
+}
+
+// Extent is what the finding comprises.
+func (f *Finding) Extent() *FindingExtent {
+	return &FindingExtent{Count: f.Count, First: f.First, Last: f.Last}
+}
+
 // Evidence is what a person needs to judge a finding.
 type Evidence struct {
 	Summary      string            `json:"summary"`                // one sentence: what happened

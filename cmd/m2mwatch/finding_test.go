@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -140,7 +141,8 @@ func checkStory(t *testing.T, found []findingView) {
 // takes it back with a late success.
 func TestWorkingClientThatStopsIsFoundAndSent(t *testing.T) {
 	h := newHook(t)
-	i := startUp(t, filepath.Join(t.TempDir(), "data"), h.env()...)
+	data := filepath.Join(t.TempDir(), "data")
+	i := startUp(t, data, h.env()...)
 	records := story()
 	i.postAll(records)
 	i.settle()
@@ -189,6 +191,12 @@ func TestWorkingClientThatStopsIsFoundAndSent(t *testing.T) {
 	if after := i.findings(); len(after) != 1 || after[0].State != "withdrawn" {
 		t.Errorf("after late successes: %+v, want it withdrawn", after)
 	}
+	shown, err := exec.Command(programPath(t), "findings", "show", found[0].ID, "--data", data).CombinedOutput()
+	for _, want := range []string{"open, with 5 events\n", "withdrawn by events that came late; it had 5 events\n"} {
+		if err != nil || !strings.Contains(string(shown), want) {
+			t.Errorf("%v, its history is shown as\n%s\nwant a line with %q", err, shown, want)
+		}
+	}
 	i.eventually("the withdrawal", func() error {
 		if got := h.alerts(t); got[found[0].ID+"/withdrawn/2"] != "finding.withdrawn" {
 			return fmt.Errorf("received %v", got)
@@ -212,7 +220,7 @@ func (i *instance) postAll(records []string) {
 // between two durable steps of a finding's way, and wants the finding once and
 // its alert with one id.
 func TestKillBetweenFindingAndAlertLosesNeither(t *testing.T) {
-	for _, point := range []string{"correlator.alert_published:1", "correlator.findings_written:1", "correlator.touches_marked:1", "notify.alert_sent:1", "notify.delivery_recorded:1", "notify.alert_acked:1"} {
+	for _, point := range []string{"correlator.alert_published:1", "correlator.history_written:1", "correlator.findings_written:1", "correlator.touches_marked:1", "notify.alert_sent:1", "notify.delivery_recorded:1", "notify.alert_acked:1"} {
 		t.Run(strings.TrimSuffix(point, ":1"), func(t *testing.T) {
 			h := newHook(t)
 			data := filepath.Join(t.TempDir(), "data")

@@ -79,7 +79,7 @@ func newFindingsShow(inv *invocation) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "show ID",
-		Short: "Show one finding with its evidence",
+		Short: "Show one finding with its evidence and its history",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return fmt.Errorf("%w: findings show takes one id (see `m2mwatch findings list`)", errUsage)
@@ -104,7 +104,7 @@ func newFindingsShow(inv *invocation) *cobra.Command {
 
 // writeFinding tells a finding as a person would ask for it: what, who, since
 // when, against what is normal, and what may explain it.
-func writeFinding(out io.Writer, f schemas.Finding) error {
+func writeFinding(out io.Writer, f schemas.FindingDetail) error {
 	w := table(out)
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	row("finding", "%s", f.ID)
@@ -131,7 +131,27 @@ func writeFinding(out io.Writer, f schemas.Finding) error {
 	for _, id := range f.Evidence.LogIDs {
 		row("event", "%s", id)
 	}
+	for _, c := range f.History {
+		row("history", "%s  %s", clock(c.At), changeText(c))
+	}
 	return w.Flush()
+}
+
+// changeText says what became of a finding, and why.
+func changeText(c schemas.FindingChange) string {
+	why := ""
+	if c.Reason == schemas.ReasonLateEvents {
+		why = " by events that came late"
+	}
+	switch {
+	case c.State == schemas.StateWithdrawn && c.Before != nil:
+		return fmt.Sprintf("withdrawn%s; it had %d events", why, c.Before.Count)
+	case c.Before != nil && c.After != nil:
+		return fmt.Sprintf("open again%s, with %d events", why, c.After.Count)
+	case c.After != nil:
+		return fmt.Sprintf("open%s, with %d events", why, c.After.Count)
+	}
+	return string(c.State) + why
 }
 
 func named(name string) string {

@@ -14,7 +14,7 @@ import (
 var killPoints = []string{
 	"ingest.before_publish", "ingest.published", "ingest.before_answer",
 	"processor.events_inserted", "processor.matches_inserted", "processor.touches_inserted", "processor.acked",
-	"correlator.alert_published", "correlator.findings_written", "correlator.touches_marked",
+	"correlator.alert_published", "correlator.history_written", "correlator.findings_written", "correlator.touches_marked",
 	"notify.alert_sent", "notify.delivery_recorded", "notify.alert_acked",
 }
 

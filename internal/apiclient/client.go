@@ -193,9 +193,9 @@ func (c *Client) Findings(ctx context.Context, q FindingQuery) (schemas.FindingP
 	return page, err
 }
 
-// Finding is one finding.
-func (c *Client) Finding(ctx context.Context, id string) (schemas.Finding, error) {
-	var f schemas.Finding
+// Finding is one finding with its history.
+func (c *Client) Finding(ctx context.Context, id string) (schemas.FindingDetail, error) {
+	var f schemas.FindingDetail
 	err := c.get(ctx, "/v1/findings/"+url.PathEscape(id), nil, &f)
 	return f, err
 }

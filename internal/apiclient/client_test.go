@@ -70,6 +70,10 @@ func (s *store) Findings(_ context.Context, f schemas.FindingFilter) ([]schemas.
 	return []schemas.Finding{finding()}, s.err
 }
 
+func (s *store) FindingHistory(context.Context, schemas.Finding) ([]schemas.FindingChange, error) {
+	return []schemas.FindingChange{{N: 1, State: schemas.StateOpen, Reason: schemas.ReasonEvents, At: now}}, s.err
+}
+
 func (s *store) Finding(context.Context, string) (schemas.Finding, error) { return finding(), s.err }
 
 func (s *store) Status(context.Context) (schemas.StoreStatus, error) {
@@ -129,7 +133,7 @@ func TestAnswersComeBackAsTheyWereStored(t *testing.T) {
 	if diff := cmp.Diff(schemas.FindingFilter{Tenant: "acme", RuleID: "MI-02", State: "open", Level: "high", Key: "k", Limit: 1}, s.finding); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
-	if f, err := c.Finding(ctx, "f1"); err != nil || f.ID != "f1" {
+	if f, err := c.Finding(ctx, "f1"); err != nil || f.ID != "f1" || len(f.History) != 1 {
 		t.Errorf("finding %+v, %v", f, err)
 	}
 	if st, err := c.Status(ctx); err != nil || st.Pending != nil || st.Events != 5 || !st.LastEvent.Equal(now) {

@@ -58,6 +58,7 @@ func TestStoreOverTwoShards(t *testing.T) {
 	t.Run("migrations", func(t *testing.T) { testShardMigrations(t, db) })
 	t.Run("touches", func(t *testing.T) { testShardTouches(t, db, c) })
 	t.Run("events", func(t *testing.T) { testShardEvents(t, db, c) })
+	t.Run("history", func(t *testing.T) { testHistory(t, db) })
 	t.Run("findings", func(t *testing.T) { testShardFindings(t, db, c) })
 	t.Run("counts", func(t *testing.T) {
 		c := c

@@ -26,9 +26,43 @@ CREATE TABLE IF NOT EXISTS {{table "findings"}} {{on_cluster}}
 ENGINE = {{engine "ReplacingMergeTree" "ver"}}
 PARTITION BY toYYYYMM(period)
 ORDER BY (tenant, rule_id, key, period, id)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
 
 {{distributed "findings" "sipHash64(tenant, key)"}};
+
+-- finding_changes: the history of a finding's state, append-only, n counting
+-- its changes. A change is written before its finding: a crash between the two
+-- makes it be written again, with a higher ver. Readers take those up to the
+-- finding's own number of changes, so that what was written and then not
+-- carried out is not seen.
+-- period is the finding's and never changes for an id; at may, so it must not
+-- enter a key.
+-- Shards: the changes of a finding are in one.
+CREATE TABLE IF NOT EXISTS {{table "finding_changes"}} {{on_cluster}}
+(
+    tenant       LowCardinality(String),
+    finding_id   String,
+    n            UInt32,
+    state        LowCardinality(String),
+    reason       LowCardinality(String),
+    at           DateTime64(3, 'UTC'),
+    count_before UInt64,
+    first_before DateTime64(3, 'UTC'),
+    last_before  DateTime64(3, 'UTC'),
+    count        UInt64,
+    first        DateTime64(3, 'UTC'),
+    last         DateTime64(3, 'UTC'),
+    period       DateTime64(3, 'UTC'),
+    ver          UInt64
+)
+ENGINE = {{engine "ReplacingMergeTree" "ver"}}
+PARTITION BY toYYYYMM(period)
+ORDER BY (tenant, finding_id, n)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+
+{{distributed "finding_changes" "sipHash64(tenant, finding_id)"}};
 
 -- deliveries: every attempt to deliver an alert, and how it ended.
 CREATE TABLE IF NOT EXISTS {{table "deliveries"}} {{on_cluster}}
@@ -44,6 +78,7 @@ CREATE TABLE IF NOT EXISTS {{table "deliveries"}} {{on_cluster}}
 ENGINE = {{engine "MergeTree"}}
 PARTITION BY toYYYYMM(time)
 ORDER BY (tenant, alert_id, time)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
 
 {{distributed "deliveries" "sipHash64(tenant, alert_id)"}};

@@ -180,10 +180,37 @@ CREATE TABLE IF NOT EXISTS findings_local ON CLUSTER 'main\'s'
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
 PARTITION BY toYYYYMM(period)
 ORDER BY (tenant, rule_id, key, period, id)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
 
 CREATE TABLE IF NOT EXISTS findings ON CLUSTER 'main\'s' AS m2mwatch.findings_local
 ENGINE = Distributed('main\'s', 'm2mwatch', 'findings_local', sipHash64(tenant, key));
+
+CREATE TABLE IF NOT EXISTS finding_changes_local ON CLUSTER 'main\'s'
+(
+    tenant       LowCardinality(String),
+    finding_id   String,
+    n            UInt32,
+    state        LowCardinality(String),
+    reason       LowCardinality(String),
+    at           DateTime64(3, 'UTC'),
+    count_before UInt64,
+    first_before DateTime64(3, 'UTC'),
+    last_before  DateTime64(3, 'UTC'),
+    count        UInt64,
+    first        DateTime64(3, 'UTC'),
+    last         DateTime64(3, 'UTC'),
+    period       DateTime64(3, 'UTC'),
+    ver          UInt64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+PARTITION BY toYYYYMM(period)
+ORDER BY (tenant, finding_id, n)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS finding_changes ON CLUSTER 'main\'s' AS m2mwatch.finding_changes_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'finding_changes_local', sipHash64(tenant, finding_id));
 
 CREATE TABLE IF NOT EXISTS deliveries_local ON CLUSTER 'main\'s'
 (
@@ -198,7 +225,8 @@ CREATE TABLE IF NOT EXISTS deliveries_local ON CLUSTER 'main\'s'
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 PARTITION BY toYYYYMM(time)
 ORDER BY (tenant, alert_id, time)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
 
 CREATE TABLE IF NOT EXISTS deliveries ON CLUSTER 'main\'s' AS m2mwatch.deliveries_local
 ENGINE = Distributed('main\'s', 'm2mwatch', 'deliveries_local', sipHash64(tenant, alert_id));

@@ -161,7 +161,31 @@ CREATE TABLE IF NOT EXISTS findings
 ENGINE = ReplacingMergeTree(ver)
 PARTITION BY toYYYYMM(period)
 ORDER BY (tenant, rule_id, key, period, id)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS finding_changes 
+(
+    tenant       LowCardinality(String),
+    finding_id   String,
+    n            UInt32,
+    state        LowCardinality(String),
+    reason       LowCardinality(String),
+    at           DateTime64(3, 'UTC'),
+    count_before UInt64,
+    first_before DateTime64(3, 'UTC'),
+    last_before  DateTime64(3, 'UTC'),
+    count        UInt64,
+    first        DateTime64(3, 'UTC'),
+    last         DateTime64(3, 'UTC'),
+    period       DateTime64(3, 'UTC'),
+    ver          UInt64
+)
+ENGINE = ReplacingMergeTree(ver)
+PARTITION BY toYYYYMM(period)
+ORDER BY (tenant, finding_id, n)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
 
 CREATE TABLE IF NOT EXISTS deliveries 
 (
@@ -176,7 +200,8 @@ CREATE TABLE IF NOT EXISTS deliveries
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(time)
 ORDER BY (tenant, alert_id, time)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
 
 
 CREATE TABLE IF NOT EXISTS events_by_time 
