@@ -133,9 +133,15 @@ func (c *Correlator) correlateSome(ctx context.Context, j job, v *versions) erro
 }
 
 // correlate makes the stored findings of a job's keys and periods those that
-// the stored events give.
+// the stored events give, but for frozen periods.
 func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
 	from, to := j.periods()
+	if live := c.firstLive(j.rule); live.After(from) {
+		from = live
+	}
+	if !from.Before(to) {
+		return nil
+	}
 	rows, err := c.rows(ctx, &j, from, to)
 	if err != nil {
 		return err

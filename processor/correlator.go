@@ -25,10 +25,14 @@ type CorrelatorConfig struct {
 	Logger *slog.Logger
 	// Registerer receives the metrics. Default: none does.
 	Registerer prometheus.Registerer
+	// EvidenceKept is for how long events and matches are kept, and FindingsKept
+	// how long findings are. What would need more than that is frozen: see
+	// firstLive. 0, the default, is for ever.
+	EvidenceKept, FindingsKept time.Duration
 	// Interval is the wait between two looks for touches. Default 500 ms.
 	Interval time.Duration
-	// Now is the clock by which done touches are dropped, and which the history
-	// of findings tells; findings know none. Default time.Now.
+	// Now is the clock by which done touches are dropped and old periods frozen,
+	// and which the history of findings tells. Default time.Now.
 	Now func() time.Time
 
 	// At is called behind each step of a recomputation, for tests that crash
@@ -82,6 +86,9 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 		return nil, err
 	}
 	c := &Correlator{cfg: cfg.withDefaults(), rules: cfg.Rules.Correlations()}
+	if err := c.checkRetention(); err != nil {
+		return nil, err
+	}
 	var err error
 	if c.metrics, err = newCorrelatorMetrics(cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("correlator: metrics: %w", err)

@@ -35,7 +35,8 @@ type bench struct {
 	reader *clickhouse.Reader
 	broker *natstest.Harness
 	flush  int
-	now    func() time.Time // the correlators' clock; nil for the system's
+	now    func() time.Time     // the correlators' clock; nil for the system's
+	kept   clickhouse.Retention // that they know of
 }
 
 func newBench(t *testing.T) *bench {
@@ -68,6 +69,7 @@ func (b *bench) startOn(store processor.FindingStore, alerts processor.Alerts, a
 		Store: store, Alerts: alerts, Rules: b.rules,
 		Lease:    nats.NewLease(b.broker.Conn, nats.LeaseConfig{TTL: time.Second}),
 		Interval: 5 * time.Millisecond, At: at, Now: b.now,
+		EvidenceKept: b.kept.Evidence(), FindingsKept: b.kept.Of("findings"),
 		Logger: slog.New(slog.NewTextHandler(b.t.Output(), nil)),
 	})
 	if err != nil {

@@ -166,17 +166,28 @@ func (s *server) storeConfigs(ctx context.Context) (writer, reader clickhouse.Co
 	}
 	s.life.closes("embedded clickhouse", s.engine)
 	writer, reader = s.engine.Options(clickhouse.RoleApp), s.engine.Options(clickhouse.RoleAPI)
-	writer.Database, reader.Database = s.cfg.ClickHouse.Database, s.cfg.ClickHouse.Database
+	for _, c := range []*clickhouse.Config{&writer, &reader} {
+		c.Database, c.Retention = s.cfg.ClickHouse.Database, retention(s.cfg)
+	}
 	return writer, reader, nil
 }
 
 // outsideStore is how to connect to the server of the configured URL.
 func outsideStore(cfg *config.Config) clickhouse.Config {
-	c := clickhouse.Config{URL: cfg.ClickHouse.URL.Reveal(), Cluster: cfg.ClickHouse.Cluster}
+	c := clickhouse.Config{URL: cfg.ClickHouse.URL.Reveal(), Cluster: cfg.ClickHouse.Cluster, Retention: retention(cfg)}
 	if !urlNamesDatabase(c.URL) {
 		c.Database = cfg.ClickHouse.Database
 	}
 	return c
+}
+
+// retention is how long the store keeps what.
+func retention(cfg *config.Config) clickhouse.Retention {
+	r := clickhouse.Retention{Days: int(cfg.Store.Retention), ByTable: map[string]int{}}
+	for table, days := range cfg.Store.RetentionByTable {
+		r.ByTable[table] = int(days)
+	}
+	return r
 }
 
 func (s *server) openWriter(ctx context.Context, c clickhouse.Config) error {
@@ -193,7 +204,7 @@ func (s *server) openWriter(ctx context.Context, c clickhouse.Config) error {
 	if len(applied) > 0 {
 		s.log.Info("store migrated", "applied", applied)
 	}
-	if err := clickhouse.ApplyRetention(ctx, db, int(s.cfg.Store.Retention)); err != nil {
+	if err := clickhouse.ApplyRetention(ctx, db); err != nil {
 		return err
 	}
 	s.health.Add("clickhouse", db.Ping)

@@ -51,7 +51,7 @@ func (s *server) startProcessor(rules *detect.Set) error {
 	s.processor, err = processor.New(processor.Config{
 		Source: source, Store: clickhouse.NewWriter(s.writeDB), Dead: s.publisher, Matcher: rules,
 		Logger: s.log, Registerer: s.registry, At: s.at("processor."),
-		Retention: s.cfg.Store.Retention.Duration(),
+		Retention: retention(s.cfg).Of("events"),
 		AckWait:   s.ackWait(), ShutdownTimeout: time.Second,
 		FlushRows: s.cfg.Processor.FlushRows, FlushBytes: int(s.cfg.Processor.Memory) / 4,
 	})
@@ -77,6 +77,7 @@ func (s *server) lease(name string) *nats.Lease {
 func (s *server) startCorrelator(rules *detect.Set) error {
 	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
 		Store: clickhouse.NewFindingStore(s.writeDB), Alerts: s.publisher, Lease: s.lease("correlator"), Rules: rules,
+		EvidenceKept: retention(s.cfg).Evidence(), FindingsKept: retention(s.cfg).Of("findings"),
 		Logger: s.log, Registerer: s.registry, At: s.at("correlator."),
 	})
 	if err != nil {

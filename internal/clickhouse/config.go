@@ -33,6 +33,11 @@ type Config struct {
 	// one per shard: ON CLUSTER needs one, so what makes and alters tables runs
 	// on each of these instead. Default: the cluster's own ON CLUSTER.
 	Shards []Config
+	// Retention is how long rows are kept. ApplyRetention brings it into force,
+	// and a Reader leaves out what is older. Default: for ever.
+	Retention Retention
+	// Now is the clock by which rows are too old to be read. Default: time.Now.
+	Now func() time.Time
 	// TLS replaces the TLS configuration that secure=true stands for: own
 	// authorities, client certificates.
 	TLS *tls.Config

@@ -28,6 +28,8 @@ type DB struct {
 	database      string
 	topology      Topology
 	shards        []*DB // see Config.Shards
+	retained      Retention
+	now           func() time.Time
 	insertTimeout time.Duration
 }
 
@@ -36,6 +38,9 @@ type DB struct {
 func Connect(ctx context.Context, c Config) (*DB, error) {
 	o, err := c.options()
 	if err != nil {
+		return nil, err
+	}
+	if err := c.Retention.Validate(); err != nil {
 		return nil, err
 	}
 	if err := withoutDatabase(ctx, o, "SELECT 1"); err != nil {
@@ -47,6 +52,10 @@ func Connect(ctx context.Context, c Config) (*DB, error) {
 	}
 	if c.InsertTimeout > 0 {
 		db.insertTimeout = c.InsertTimeout
+	}
+	db.retained = c.Retention
+	if c.Now != nil {
+		db.now = c.Now
 	}
 	db.topology = Topology{Database: db.database, Cluster: c.Cluster, Unreplicated: len(c.Shards) > 0}
 	return db, db.connectShards(ctx, c)
@@ -75,7 +84,7 @@ func open(o *ch.Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open ClickHouse connections: %s", scrub(err, o.Auth.Password))
 	}
-	return &DB{conn: conn, options: o, database: o.Auth.Database, insertTimeout: defaultInsertTimeout}, nil
+	return &DB{conn: conn, options: o, database: o.Auth.Database, now: time.Now, insertTimeout: defaultInsertTimeout}, nil
 }
 
 // Database is the name of the database that db is for.

@@ -18,6 +18,7 @@ func (r *Reader) Events(ctx context.Context, f schemas.EventFilter) ([]schemas.E
 	if err != nil || span.Rows == 0 {
 		return nil, err
 	}
+	f.From = r.within(f.From, "events")
 	from, to := eventBounds(f, span)
 	limit := listingLimit(f.Limit)
 	l := listing{r: r, filter: f, places: placesOf(f), limit: limit, batch: max(minCandidates, 2*limit)}
@@ -175,7 +176,7 @@ const (
 // Event returns one event with its raw log.
 func (r *Reader) Event(ctx context.Context, tenant, logID string) (schemas.Event, error) {
 	for _, p := range stampPeriods(logID) {
-		q := eventQuery(tenant, logID, p.from, p.to)
+		q := eventQuery(tenant, logID, r.within(p.from, "events"), p.to)
 		events, err := collect(ctx, r.conn, "read an event", q, scanEventRaw)
 		if err != nil {
 			return schemas.Event{}, err

@@ -56,17 +56,20 @@ func extentColumns(suffix string, of func(*schemas.FindingChange) *schemas.Findi
 	}
 }
 
-const findingHistory = `SELECT tenant, finding_id, n, state, reason, at, period, ver,
+const selectChanges = `SELECT tenant, finding_id, n, state, reason, at, period, ver,
     count_before, first_before, last_before, count, first, last
 FROM finding_changes FINAL
-WHERE tenant = {tenant:String} AND finding_id = {id:String} AND n <= {changes:UInt32}
-ORDER BY n`
+`
 
 // FindingHistory returns the changes that made a finding what it is, the first
 // first.
 func (r *Reader) FindingHistory(ctx context.Context, f schemas.Finding) ([]schemas.FindingChange, error) {
-	q := schemas.Query{SQL: findingHistory, Params: map[string]any{"tenant": f.Tenant, "id": f.ID, "changes": f.Changes}}
-	return collect(ctx, r.conn, "read the history of a finding", q, scanFindingChange)
+	w := where{}
+	w.and("tenant = {tenant:String}", "tenant", f.Tenant)
+	w.and("finding_id = {id:String}", "id", f.ID)
+	w.and("n <= {changes:UInt32}", "changes", f.Changes)
+	w.since("period", r.edge("finding_changes"))
+	return collect(ctx, r.conn, "read the history of a finding", w.query(selectChanges, "ORDER BY n"), scanFindingChange)
 }
 
 func scanFindingChange(scan scanner) (schemas.FindingChange, error) {

@@ -93,10 +93,10 @@ func (s *FindingStore) Findings(ctx context.Context, tenant, ruleID string, keys
 
 // Findings lists findings, the last active first.
 func (r *Reader) Findings(ctx context.Context, f schemas.FindingFilter) ([]schemas.Finding, error) {
-	return collect(ctx, r.conn, "list findings", findingsQuery(f), scanFinding)
+	return collect(ctx, r.conn, "list findings", findingsQuery(f, r.edge("findings")), scanFinding)
 }
 
-func findingsQuery(f schemas.FindingFilter) schemas.Query {
+func findingsQuery(f schemas.FindingFilter, edge time.Time) schemas.Query {
 	w := where{}
 	w.equal("tenant", f.Tenant)
 	w.equal("rule_id", f.RuleID)
@@ -109,6 +109,7 @@ func findingsQuery(f schemas.FindingFilter) schemas.Query {
 	if !f.To.IsZero() {
 		w.and("last < "+milliseconds("to"), "to", ceilMilli(f.To))
 	}
+	w.since("period", edge)
 	if f.After != nil {
 		w.and("(last, id) < ("+milliseconds("after_last")+", {after_id:String})", "after_last", f.After.Last.UnixMilli())
 		w.params["after_id"] = f.After.ID
@@ -121,6 +122,7 @@ func findingsQuery(f schemas.FindingFilter) schemas.Query {
 func (r *Reader) Finding(ctx context.Context, id string) (schemas.Finding, error) {
 	w := where{}
 	w.and("id = {id:String}", "id", id)
+	w.since("period", r.edge("findings"))
 	findings, err := collect(ctx, r.conn, "read a finding", w.query(selectFindings, "LIMIT 1"), scanFinding)
 	if err != nil {
 		return schemas.Finding{}, err

@@ -16,6 +16,7 @@ import (
 // No row means that the identity was not seen.
 func (r *Reader) Presence(ctx context.Context, tenant, identity string, from, to time.Time) ([]schemas.Presence, error) {
 	const day = 24 * time.Hour
+	from = r.within(from, "events", "presence")
 	c, err := r.counted(ctx, tenant, from.Truncate(day), to.Truncate(day).Add(dayAfter(to)))
 	if err != nil {
 		return nil, err

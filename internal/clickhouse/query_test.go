@@ -99,20 +99,20 @@ func TestQueriesNarrowByWhatTheFilterNames(t *testing.T) {
 				"event_days": []uint64{20231114, 20231115},
 			},
 		},
-		"findings": {findingsQuery(schemas.FindingFilter{}), nil, map[string]any{"limit": 1000}},
+		"findings": {findingsQuery(schemas.FindingFilter{}, time.Time{}), nil, map[string]any{"limit": 1000}},
 		"findings by everything": {
 			findingsQuery(schemas.FindingFilter{
 				Tenant: hostile, RuleID: "r", Key: "k", State: "s", Level: "l", From: someTime, To: someTime, Limit: 5,
 				After: &schemas.FindingCursor{Last: someTime, ID: "i"},
-			}),
+			}, someTime),
 			[]string{
 				"WHERE tenant = {tenant:String}", "AND rule_id = {rule_id:String}", "AND key = {key:String}", "AND state = {state:String}", "AND level = {level:String}",
-				"AND last >= fromUnixTimestamp64Milli({from:Int64}, 'UTC')", "AND last < fromUnixTimestamp64Milli({to:Int64}, 'UTC')",
+				"AND last >= fromUnixTimestamp64Milli({from:Int64}, 'UTC')", "AND last < fromUnixTimestamp64Milli({to:Int64}, 'UTC')", "AND period >= fromUnixTimestamp64Milli({edge:Int64}, 'UTC')",
 				"AND (last, id) < (fromUnixTimestamp64Milli({after_last:Int64}, 'UTC'), {after_id:String})",
 			},
 			map[string]any{
 				"tenant": hostile, "rule_id": "r", "key": "k", "state": "s", "level": "l", "from": someMS, "to": someMS, "limit": 5,
-				"after_last": someMS, "after_id": "i",
+				"edge": someMS, "after_last": someMS, "after_id": "i",
 			},
 		},
 	}

@@ -10,16 +10,26 @@ import (
 )
 
 // Reader answers the questions of the API. Its reads see every insert that has
-// returned; a log_id is never returned or counted twice. Its methods may be
-// called concurrently and end when their context does.
+// returned; a log_id is never returned or counted twice, and what is past the
+// retention is not there. Its methods may be called concurrently and end when
+// their context does.
 type Reader struct {
 	conn driver.Conn
 	on   Topology
+	edge func(table string) time.Time // what is older is not read
 }
 
 // NewReader makes a Reader of db, whose user must be allowed to read its
 // tables and system.parts. db stays the caller's to close.
-func NewReader(db *DB) *Reader { return &Reader{conn: db.conn, on: db.topology} }
+func NewReader(db *DB) *Reader { return &Reader{conn: db.conn, on: db.topology, edge: db.edge} }
+
+// within moves the beginning of a range to where all of these tables are whole.
+func (r *Reader) within(from time.Time, tables ...string) time.Time {
+	for _, table := range tables {
+		from = later(from, r.edge(table))
+	}
+	return from
+}
 
 // tableSpan is what the server knows of the parts of events without reading a
 // row. Copies not yet merged count.

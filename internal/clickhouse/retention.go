@@ -2,16 +2,30 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
+// Retention says for how many days, by their own time, rows are kept; 0 is for
+// ever.
+type Retention struct {
+	Days    int            // of each table but those of ByTable
+	ByTable map[string]int // tables that retained names
+}
+
 // retained are the tables that lose old rows, and the expression each counts a
-// row's age from.
+// row's age from. The rest is the queue of touches, which is dropped when it is
+// done, and lists that stay short.
 func retained() map[string]string {
 	return map[string]string{
 		"events":             "toDateTime(time)",
@@ -19,19 +33,77 @@ func retained() map[string]string {
 		"events_by_identity": "toDateTime(time)",
 		"tokens":             "toDateTime(time)",
 		"matches":            "bucket",
+		"findings":           "toDateTime(period)",
+		"finding_changes":    "toDateTime(period)",
+		"deliveries":         "toDateTime(time)",
+		"counts_hourly":      "hour",
+		"counts_daily":       "day",
+		"presence":           "day",
 	}
 }
 
-// ApplyRetention makes events, their indexes and matches lose rows older than so many days, by
-// their own time; 0 keeps them for ever. A table that has it already is left
-// alone. Whole parts are dropped, in the background, within hours of their
-// time; until then readers see rows that are older.
-func ApplyRetention(ctx context.Context, db *DB, days int) error {
-	if days < 0 {
-		return fmt.Errorf("set retention: %d days: want 0 (never) or more", days)
+// ofEvents tells whether a table only says where to look in events, and so is
+// kept for as long as those.
+func ofEvents(table string) bool {
+	return table == "events_by_time" || table == "events_by_identity" || table == "tokens"
+}
+
+// Of is for how long the rows of a table are kept; 0 is for ever.
+func (r Retention) Of(table string) time.Duration {
+	return time.Duration(r.days(table)) * 24 * time.Hour
+}
+
+func (r Retention) days(table string) int {
+	if ofEvents(table) {
+		table = "events"
 	}
-	for table, age := range retained() {
-		if err := db.retain(ctx, table, age, days); err != nil {
+	if days, ok := r.ByTable[table]; ok {
+		return days
+	}
+	return r.Days
+}
+
+// Evidence is for how long all that a finding rests on is kept: events and
+// matches.
+func (r Retention) Evidence() time.Duration {
+	events, matches := r.Of("events"), r.Of("matches")
+	if events == 0 || matches == 0 {
+		return max(events, matches)
+	}
+	return min(events, matches)
+}
+
+// Validate returns every problem at once.
+func (r Retention) Validate() error {
+	var errs []error
+	if r.Days < 0 {
+		errs = append(errs, fmt.Errorf("retention of %d days: want 0 (for ever) or more", r.Days))
+	}
+	tables := slices.DeleteFunc(slices.Sorted(maps.Keys(retained())), ofEvents)
+	for _, table := range slices.Sorted(maps.Keys(r.ByTable)) {
+		if !slices.Contains(tables, table) {
+			errs = append(errs, fmt.Errorf("retention of %q: want one of %s", clip(table, maxErrorQuoted), strings.Join(tables, ", ")))
+		}
+		if days := r.ByTable[table]; days < 0 {
+			errs = append(errs, fmt.Errorf("retention of %s, %d days: want 0 (for ever) or more", table, days))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// edge is the time that the readers of a table begin at; see
+// schemas.RetentionEdge.
+func (db *DB) edge(table string) time.Time {
+	return schemas.RetentionEdge(db.now(), db.retained.Of(table))
+}
+
+// ApplyRetention makes tables lose rows that are older than Config.Retention
+// says. A table that has it already is left alone. Whole parts are dropped, in
+// the background, within hours of their time; until then readers leave them out.
+func ApplyRetention(ctx context.Context, db *DB) error {
+	all := retained()
+	for _, table := range slices.Sorted(maps.Keys(all)) {
+		if err := db.retain(ctx, table, all[table], db.retained.days(table)); err != nil {
 			return err
 		}
 	}

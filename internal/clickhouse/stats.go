@@ -41,6 +41,7 @@ func isCounted(by string) bool {
 // any moment: what is not counted yet, or by dimensions that counts do not
 // have, is counted from events.
 func (r *Reader) Stats(ctx context.Context, f schemas.StatsFilter) ([]schemas.StatsRow, error) {
+	f.From = r.within(f.From, "events", "counts_hourly", "counts_daily")
 	var c *counted
 	if !slices.ContainsFunc(f.By, func(by string) bool { return !isCounted(by) }) {
 		var err error

@@ -19,7 +19,7 @@ func (r *Reader) Token(ctx context.Context, tenant, jti string) (schemas.Token, 
 		return schemas.Token{}, err
 	}
 	token := schemas.Token{Tenant: tenant, ID: jti}
-	if err := r.readToken(ctx, &token, first, last); err != nil {
+	if err := r.readToken(ctx, &token, r.within(first, "events"), last); err != nil {
 		return schemas.Token{}, err
 	}
 	if token.Issue == nil && token.UseCount == 0 {

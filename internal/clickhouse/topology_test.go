@@ -197,9 +197,7 @@ func testShardRetention(t *testing.T, db *clickhouse.DB, c clickhouse.Config) {
 	t.Helper()
 	insertEvents(t, db, events(40, noon().Add(-100*24*time.Hour)))
 	for range 2 {
-		if err := clickhouse.ApplyRetention(t.Context(), db, 30); err != nil {
-			t.Fatal(err)
-		}
+		keep(t, c, clickhouse.Retention{Days: 30})
 	}
 	until(t, "the old events' end", func() bool {
 		return sum(perShard(t, c, "SELECT count() FROM events_local WHERE time < now() - INTERVAL 50 DAY")) == 0

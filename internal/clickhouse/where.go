@@ -27,6 +27,13 @@ func (w *where) equal(column, value string) {
 	}
 }
 
+// since narrows a column of times to those not before an edge, if there is one.
+func (w *where) since(column string, edge time.Time) {
+	if !edge.IsZero() {
+		w.and(column+" >= "+milliseconds("edge"), "edge", ceilMilli(edge))
+	}
+}
+
 func (w *where) param(name string, value any) {
 	if w.params == nil {
 		w.params = make(map[string]any)
@@ -69,6 +76,14 @@ func clampTime(t time.Time) time.Time {
 		return maxTime
 	}
 	return t
+}
+
+// later is the later of two bounds, of which the zero time is none.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 const maxListing = 1000

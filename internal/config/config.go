@@ -114,9 +114,12 @@ type ClickHouse struct {
 
 // Store is what is kept.
 type Store struct {
-	// Retention of events and matches; 0 keeps them for ever. A log older than
-	// this goes to DEAD when it arrives.
+	// Retention of every table with rows of a time; 0 keeps them for ever. A log
+	// older than events are kept goes to DEAD when it arrives.
 	Retention Days `koanf:"retention"`
+	// RetentionByTable overrides Retention for the tables that it names, such as
+	// findings or events, whose indexes follow.
+	RetentionByTable map[string]Days `koanf:"retention_by_table"`
 }
 
 // Notify says where alerts go.

@@ -42,6 +42,22 @@ func TestLaterLayersWin(t *testing.T) {
 	}
 }
 
+func TestRetentionIsGivenByTable(t *testing.T) {
+	file := write(t, "m2mwatch.yaml", "store: {retention: 30d, retention_by_table: {findings: 0, events: 90d}}\n")
+	for name, environ := range map[string][]string{
+		"file":        nil,
+		"environment": {"M2MWATCH_STORE_RETENTION_BY_TABLE={findings: 0, events: 90d}"},
+	} {
+		c, err := Load(Origin{File: file, Environ: environ})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := c.Store.RetentionByTable; len(got) != 2 || got["events"] != 90 || got["findings"] != 0 {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}
+
 func TestEnvironmentTakesListsAsYAML(t *testing.T) {
 	c, err := Load(Origin{Environ: []string{`M2MWATCH_TENANTS=[{name: acme, secrets: ["s3cret-value"]}]`}})
 	if err != nil {

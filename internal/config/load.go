@@ -124,7 +124,7 @@ func EnvName(key string) string {
 }
 
 // Keys returns every key of the configuration, with true for those that hold a
-// list.
+// list or a mapping.
 func Keys() map[string]bool {
 	out := map[string]bool{}
 	collectKeys(reflect.TypeFor[Config](), "", out)
@@ -140,7 +140,7 @@ func collectKeys(t reflect.Type, prefix string, out map[string]bool) {
 			collectKeys(field.Type, key+".", out)
 			continue
 		}
-		out[key] = field.Type.Kind() == reflect.Slice
+		out[key] = field.Type.Kind() == reflect.Slice || field.Type.Kind() == reflect.Map
 	}
 }
 
