@@ -71,10 +71,11 @@ func (f fence) queryID(epoch uint64) string {
 
 func (f fence) prefix() string { return "m2mwatch/" + f.db.database + "/" + f.role + "/" }
 
-// running is how many statements of earlier epochs the server still runs.
+// running is how many statements of earlier epochs are still run, on whichever
+// server of a cluster they were begun.
 func (f fence) running(ctx context.Context, epoch uint64) (uint64, error) {
 	q := schemas.Query{
-		SQL: `SELECT count() FROM system.processes
+		SQL: `SELECT count() FROM ` + f.db.topology.everywhere("system.processes") + `
 WHERE startsWith(query_id, {prefix:String}) AND toUInt64OrZero(splitByChar('/', query_id)[4]) < {epoch:UInt64}`,
 		Params: map[string]any{"prefix": f.prefix(), "epoch": epoch},
 	}

@@ -177,9 +177,9 @@ func recountAll(t *testing.T, s *clickhouse.CountStore, ver uint64, take func(sc
 
 // TestCountsAreExactAtAnyMoment stores copies of logs in random order, recounts
 // some hours now and then, and holds every count against brute force.
-func TestCountsAreExactAtAnyMoment(t *testing.T) { testCountsAreExact(t, clickhousetest.New(t)) }
+func TestCountsAreExactAtAnyMoment(t *testing.T) { testCountsAreExact(t, clickhousetest.New(t), 6) }
 
-func testCountsAreExact(t *testing.T, db *clickhouse.DB) {
+func testCountsAreExact(t *testing.T, db *clickhouse.DB, steps int) {
 	t.Helper()
 	const seed = 11
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -221,7 +221,7 @@ func testCountsAreExact(t *testing.T, db *clickhouse.DB) {
 		}
 	}
 	check("empty")
-	for step := range 6 {
+	for step := range steps {
 		var flush []schemas.Event
 		for range 1 + r.IntN(120) {
 			flush = append(flush, copyOf(r))

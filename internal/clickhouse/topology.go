@@ -38,6 +38,14 @@ func (t Topology) onCluster() string {
 	return "ON CLUSTER " + quote(t.Cluster)
 }
 
+// everywhere is a system table of all servers, replicas too, as one.
+func (t Topology) everywhere(table string) string {
+	if t.Cluster == "" {
+		return table
+	}
+	return "clusterAllReplicas(" + quote(t.Cluster) + ", " + table + ")"
+}
+
 // clusterSettings go with every query to a cluster, beside requiredSettings.
 //
 //   - An insert returns when its rows are synced on a majority of the replicas

@@ -63,7 +63,7 @@ func TestStoreOverTwoShards(t *testing.T) {
 	t.Run("counts", func(t *testing.T) {
 		c := c
 		c.Database = "m2mwatch_counts"
-		testCountsAreExact(t, clickhousetest.Migrated(t, c))
+		testCountsAreExact(t, clickhousetest.Migrated(t, c), 2)
 	})
 	t.Run("retention", func(t *testing.T) { testShardRetention(t, db, c) })
 }

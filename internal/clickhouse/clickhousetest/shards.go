@@ -31,9 +31,14 @@ func Shards(tb testing.TB, n int) clickhouse.Config {
 		shards[i] = engines[i].Options(clickhouse.RoleApp)
 		servers.WriteString(shardXML(tb, shards[i]))
 	}
+	// What the URL's user of a cluster needs over the embedded engine's.
+	const grant = "<query>GRANT SELECT ON system.*</query>"
+	const grants = grant + "<query>GRANT CREATE TEMPORARY TABLE, REMOTE ON *.*</query>"
 	cluster := fmt.Sprintf("<remote_servers><%s>%s</%s></remote_servers>\n</clickhouse>", Cluster, &servers, Cluster)
 	for i, e := range engines {
-		reconfigure(tb, e, filepath.Join(dirs[i], "config.xml"), cluster)
+		replace(tb, filepath.Join(dirs[i], "config.xml"), "</clickhouse>", cluster)
+		replace(tb, filepath.Join(dirs[i], "users.xml"), grant, grants)
+		restart(tb, e)
 	}
 	c := shards[0]
 	c.Cluster, c.Shards = Cluster, shards
@@ -51,18 +56,25 @@ func shardXML(tb testing.TB, c clickhouse.Config) string {
 		u.Hostname(), u.Port(), u.User.Username(), password)
 }
 
-// reconfigure ends the configuration of an engine anew and kills its child: the
-// next one reads it, on the same port and with the same passwords, which are
-// known only once the first has run.
-func reconfigure(tb testing.TB, e *clickhouse.Engine, path, end string) {
+func replace(tb testing.TB, path, old, with string) {
 	tb.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(strings.Replace(string(text), "</clickhouse>", end, 1)), 0o600); err != nil {
+	if !strings.Contains(string(text), old) {
+		tb.Fatalf("%s is without %s", path, old)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(text), old, with, 1)), 0o600); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// restart kills the child of an engine: the next one reads its configuration
+// anew, on the same port and with the same passwords, which are known only once
+// the first has run.
+func restart(tb testing.TB, e *clickhouse.Engine) {
+	tb.Helper()
 	old := e.PID()
 	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
 		tb.Fatal(err)
