@@ -3,6 +3,8 @@ package schemas
 import (
 	_ "embed" // for the table of event types
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -62,11 +64,52 @@ type Catalogue struct {
 // EventTypes reads the table that comes with the program. Make it once and
 // hand it on.
 func EventTypes() *Catalogue {
-	c, err := parseEventTypes(eventTypesTSV)
+	c, err := new(Catalogue).With("event_types.tsv", eventTypesTSV)
 	if err != nil { // the table is part of the program, and tested
 		panic(err)
 	}
 	return c
+}
+
+// With returns a catalogue that also has the rows of a table in the form of
+// the program's own: a header line, then code, title, category, outcome and
+// machine class, tabs between them. A row takes the place of what c has for
+// its code. Empty lines and lines that begin with # are passed over, and a
+// line may end as on Windows. Any other line that is no row is an error, which
+// begins with name and the number of the line. c stays as it is.
+func (c *Catalogue) With(name, tsv string) (*Catalogue, error) {
+	added := map[string]EventType{}
+	header, number := false, 0
+	for line := range strings.Lines(tsv) {
+		number++
+		line = strings.TrimRight(line, "\r\n")
+		switch {
+		case line == "" || strings.HasPrefix(line, "#"):
+		case !header:
+			if line != eventTypesHeader {
+				return nil, fmt.Errorf("%s:%d: unexpected header %q, want %q", name, number, clip(line, 64), eventTypesHeader)
+			}
+			header = true
+		default:
+			t, err := parseEventType(line)
+			if err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", name, number, err)
+			}
+			if _, twice := added[t.Code]; twice {
+				return nil, fmt.Errorf("%s:%d: %s is there twice", name, number, t.Code)
+			}
+			added[t.Code] = t
+		}
+	}
+	if !header {
+		return nil, fmt.Errorf("%s:%d: no header, want %q", name, number+1, eventTypesHeader)
+	}
+	types := maps.Clone(c.types)
+	if types == nil {
+		types = map[string]EventType{}
+	}
+	maps.Copy(types, added)
+	return &Catalogue{types: types}, nil
 }
 
 // Lookup returns the event type of a code. Auth0 adds codes every few months:
@@ -76,41 +119,29 @@ func (c *Catalogue) Lookup(code string) (EventType, bool) {
 	return t, ok
 }
 
+// All returns every event type, by code.
+func (c *Catalogue) All() []EventType {
+	return slices.SortedFunc(maps.Values(c.types), func(a, b EventType) int { return strings.Compare(a.Code, b.Code) })
+}
+
 // Len is the number of codes.
 func (c *Catalogue) Len() int { return len(c.types) }
 
-func parseEventTypes(tsv string) (*Catalogue, error) {
-	header, rest, _ := strings.Cut(tsv, "\n")
-	if header != "code\ttitle\tcategory\toutcome\tmachine" {
-		return nil, fmt.Errorf("event types: unexpected header %q", clip(header, 64))
-	}
-	c := &Catalogue{types: map[string]EventType{}}
-	for line := range strings.Lines(rest) {
-		t, err := parseEventType(strings.TrimSuffix(line, "\n"))
-		if err != nil {
-			return nil, err
-		}
-		if _, twice := c.types[t.Code]; twice {
-			return nil, fmt.Errorf("event types: %s is there twice", t.Code)
-		}
-		c.types[t.Code] = t
-	}
-	return c, nil
-}
+const eventTypesHeader = "code\ttitle\tcategory\toutcome\tmachine"
 
 func parseEventType(line string) (EventType, error) {
 	f := strings.Split(line, "\t")
 	if len(f) != 5 || f[0] == "" {
-		return EventType{}, fmt.Errorf("event types: line %q: want 5 columns", clip(line, 64))
+		return EventType{}, fmt.Errorf("line %q: want 5 columns, the first not empty", clip(line, 64))
 	}
 	t := EventType{Code: f[0], Title: f[1], Category: f[2], Outcome: Outcome(f[3]), Machine: MachineClass(f[4])}
 	switch t.Outcome {
 	case OutcomeSuccess, OutcomeFailure, OutcomeInfo, OutcomeLimit:
 	default:
-		return EventType{}, fmt.Errorf("event types: %s: unknown outcome %q", t.Code, clip(f[3], 32))
+		return EventType{}, fmt.Errorf("%s: unknown outcome %q", clip(t.Code, 64), clip(f[3], 32))
 	}
 	if !t.Machine.valid() {
-		return EventType{}, fmt.Errorf("event types: %s: unknown machine class %q", t.Code, clip(f[4], 32))
+		return EventType{}, fmt.Errorf("%s: unknown machine class %q", clip(t.Code, 64), clip(f[4], 32))
 	}
 	return t, nil
 }

@@ -50,7 +50,8 @@ func (s *server) startProcessor(rules *detect.Set) error {
 	s.life.closes("source of logs", source)
 	s.processor, err = processor.New(processor.Config{
 		Source: source, Store: clickhouse.NewWriter(s.writeDB), Dead: s.publisher, Matcher: rules,
-		Logger: s.log, Registerer: s.registry, At: s.at("processor."),
+		Catalogue: s.cfg.Catalogue(),
+		Logger:    s.log, Registerer: s.registry, At: s.at("processor."),
 		Retention: retention(s.cfg).Of("events"),
 		AckWait:   s.ackWait(), ShutdownTimeout: time.Second,
 		FlushRows: s.cfg.Processor.FlushRows, FlushBytes: int(s.cfg.Processor.Memory) / 4,

@@ -28,6 +28,10 @@ type Config struct {
 	// face the internet.
 	WebhookListen string `koanf:"webhook_listen"`
 
+	// EventTypes is a file of event types that are added to the program's own,
+	// or replace them; see schemas.Catalogue.With for its form.
+	EventTypes string `koanf:"event_types"`
+
 	Log        Log        `koanf:"log"`
 	Tenants    []Tenant   `koanf:"tenants"`
 	API        API        `koanf:"api"`
@@ -37,6 +41,16 @@ type Config struct {
 	ClickHouse ClickHouse `koanf:"clickhouse"`
 	Store      Store      `koanf:"store"`
 	Notify     Notify     `koanf:"notify"`
+
+	catalogue *schemas.Catalogue // of EventTypes, read by Load
+}
+
+// Catalogue knows the event types, those of the file EventTypes included.
+func (c *Config) Catalogue() *schemas.Catalogue {
+	if c.catalogue == nil {
+		return schemas.EventTypes()
+	}
+	return c.catalogue
 }
 
 // Log says what goes to standard error.

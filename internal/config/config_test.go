@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -93,6 +95,44 @@ func TestSecretsComeFromFiles(t *testing.T) {
 	}
 	if files := c.Files(file); len(files) != 2 {
 		t.Errorf("files to watch: got %v", files)
+	}
+}
+
+func TestEventTypesComeFromAFile(t *testing.T) {
+	const header = "code\ttitle\tcategory\toutcome\tmachine\n"
+	types := write(t, "mine.tsv", header+"brand_new\tBrand new\t\tfailure\tm2m\n")
+	file := filepath.Join(filepath.Dir(types), "c.yaml")
+	if err := os.WriteFile(file, []byte("event_types: mine.tsv"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(Origin{File: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if et, ok := c.Catalogue().Lookup("brand_new"); !ok || et.Title != "Brand new" {
+		t.Errorf("got %+v, %t", et, ok)
+	}
+	if _, ok := c.Catalogue().Lookup("seccft"); !ok {
+		t.Error("the program's own event types are gone")
+	}
+	if files := c.Files(file); !slices.Contains(files, types) {
+		t.Errorf("files to watch: got %v, want %s among them", files, types)
+	}
+	before := *c
+	if err := os.WriteFile(types, []byte(header+"brand_new\tBrand new\t\tsuccess\tm2m\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = Load(Origin{File: file}); err != nil || reflect.DeepEqual(*c, before) {
+		t.Errorf("a changed table makes an equal configuration, or %v", err)
+	}
+	if err := os.WriteFile(types, []byte(header+"\nbrand_new\tBrand new\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(Origin{File: file}); err == nil || !strings.Contains(err.Error(), "event_types: "+types+":3: ") {
+		t.Errorf("got %v, want the file and the line", err)
+	}
+	if _, err := Load(Origin{Environ: []string{"M2MWATCH_EVENT_TYPES=/nowhere.tsv"}}); err == nil || !strings.Contains(err.Error(), "event_types: ") {
+		t.Errorf("got %v, want an error about the file that is not there", err)
 	}
 }
 

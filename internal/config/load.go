@@ -16,6 +16,8 @@ import (
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
 	yamlv3 "go.yaml.in/yaml/v3"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // Origin says where settings come from, the later over the earlier: File,
@@ -135,6 +137,9 @@ var textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 
 func collectKeys(t reflect.Type, prefix string, out map[string]bool) {
 	for field := range t.Fields() {
+		if !field.IsExported() {
+			continue
+		}
 		key := prefix + field.Tag.Get("koanf")
 		if field.Type.Kind() == reflect.Struct && !reflect.PointerTo(field.Type).Implements(textUnmarshaler) {
 			collectKeys(field.Type, key+".", out)
@@ -189,15 +194,12 @@ func plainText(err error) string {
 	return text
 }
 
-// readFiles reads the secrets that stand in files; a relative path is relative
-// to the configuration file's folder.
+// readFiles reads the secrets and the event types that stand in files; a
+// relative path is relative to the configuration file's folder.
 func (c *Config) readFiles(dir string) error {
 	var errs []error
 	read := func(where, path string) Secret {
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(dir, path)
-		}
-		s, err := readSecretFile(path)
+		s, err := readSecretFile(within(dir, path))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", where, err))
 		}
@@ -219,7 +221,29 @@ func (c *Config) readFiles(dir string) error {
 	if w := &c.Notify.Webhook; w.SecretFile != "" {
 		w.Secret = read("notify.webhook", w.SecretFile)
 	}
+	if c.EventTypes != "" {
+		var err error
+		if c.catalogue, err = readEventTypes(within(dir, c.EventTypes)); err != nil {
+			errs = append(errs, fmt.Errorf("event_types: %w", err))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+func within(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+// readEventTypes adds the table in a file to the program's own.
+func readEventTypes(path string) (*schemas.Catalogue, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return schemas.EventTypes().With(path, string(b))
 }
 
 // Files lists the files whose content the configuration rests on, for whoever
@@ -228,13 +252,9 @@ func (c *Config) Files(file string) []string {
 	dir := filepath.Dir(file)
 	var files []string
 	add := func(path string) {
-		if path == "" {
-			return
+		if path != "" {
+			files = append(files, within(dir, path))
 		}
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(dir, path)
-		}
-		files = append(files, path)
 	}
 	if file != "" {
 		files = append(files, file)
@@ -248,6 +268,7 @@ func (c *Config) Files(file string) []string {
 		add(t.TokenFile)
 	}
 	add(c.Notify.Webhook.SecretFile)
+	add(c.EventTypes)
 	sort.Strings(files)
 	return files
 }
