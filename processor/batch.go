@@ -79,7 +79,7 @@ func (p *Processor) addLog(b *batch, log *schemas.Log) {
 		return
 	}
 	if e.Outcome == schemas.OutcomeUnknown {
-		p.metrics.unknownTypes.Inc()
+		p.unknown.note(e.Tenant, e.Type, e.LogID)
 	}
 	if b.oldest.IsZero() || log.IngestedAt.Before(b.oldest) {
 		b.oldest = log.IngestedAt

@@ -22,8 +22,8 @@ type Config struct {
 	// Catalogue knows the event types. Default: schemas.EventTypes().
 	Catalogue *schemas.Catalogue
 
-	// Logger hears of outages, once at their beginning and once at their end.
-	// Default: nothing is logged.
+	// Logger hears of outages, once at their beginning and once at their end,
+	// and once of each type that is not in Catalogue. Default: nothing is logged.
 	Logger *slog.Logger
 	// Registerer receives the metrics. Default: none does.
 	Registerer prometheus.Registerer

@@ -7,12 +7,12 @@ import (
 )
 
 // processorMetrics are the metrics of the stage. No label takes its value from
-// a record.
+// a record, but for unknownTypes, which bounds how many do.
 type processorMetrics struct {
 	records      *prometheus.CounterVec // stored, by source
 	dead         *prometheus.CounterVec // given up, by the class of the reason
 	odd          *prometheus.CounterVec
-	unknownTypes prometheus.Counter
+	unknownTypes *prometheus.CounterVec
 	ackFailures  prometheus.Counter
 	held         prometheus.GaugeFunc
 	flushSeconds prometheus.Histogram
@@ -39,7 +39,7 @@ func newProcessorMetrics(r prometheus.Registerer, held func() float64) (*process
 		records:      counter("records_total", "Records stored.", "source"),
 		dead:         counter("dead_total", "Records given up and sent to DEAD.", "reason"),
 		odd:          counter("odd_records_total", "Records read although something about them is odd.", "oddity"),
-		unknownTypes: counter("unknown_types_total", "Records of a type that is not in the catalogue.").WithLabelValues(),
+		unknownTypes: counter("unknown_types_total", "Records of a type that is not in the catalogue; past 50 types, (other).", "type"),
 		ackFailures:  counter("ack_failures_total", "Messages stored whose ack failed: they come again.").WithLabelValues(),
 		flushSeconds: histogram("flush_seconds", "Time of a flush from its first insert to its last ack.", seconds),
 		flushRows:    histogram("flush_rows", "Events in a flush.", prometheus.ExponentialBuckets(1, 4, 10)),

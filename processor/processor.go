@@ -35,6 +35,7 @@ type Processor struct {
 
 	// Of the loop that fills a batch.
 	normalizer *Normalizer
+	unknown    *unknownTypes
 	logs       []schemas.Log
 	fetched    []schemas.Message // held, and not yet in a batch: the last one was full
 
@@ -61,6 +62,7 @@ func New(cfg Config) (*Processor, error) {
 		dead:       newOutage("DEAD", cfg.Logger, metrics.deadUp),
 		source:     newOutage("the work queue", cfg.Logger, metrics.sourceUp),
 		normalizer: NewNormalizer(cfg.Catalogue),
+		unknown:    newUnknownTypes(metrics.unknownTypes, cfg.Logger),
 		slot:       make(chan struct{}, 1),
 		index:      map[place]int{},
 		spare:      make(chan *batch, 2),

@@ -85,7 +85,7 @@ func TestUnknownTypesAreStoredAndCounted(t *testing.T) {
 		r.run(t)
 		time.Sleep(5 * time.Second)
 		r.stop(t)
-		if got := gauge(t, registry, "m2mwatch_processor_unknown_types_total"); got != 1 {
+		if got := gauge(t, registry, "m2mwatch_processor_unknown_types_total", "type", "brand_new"); got != 1 {
 			t.Errorf("unknown types %v, want 1", got)
 		}
 		if got := gauge(t, registry, "m2mwatch_processor_odd_records_total", "oddity", "duplicate_member"); got != 1 {
