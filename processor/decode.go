@@ -260,6 +260,8 @@ func (d *decoder) authMember(r *record, name []byte) error {
 	switch string(name) {
 	case "subject":
 		return d.value(r, fieldSubject)
+	case "strategy":
+		return d.value(r, fieldAuthStrategy)
 	case "credentials":
 		return d.within(r, (*decoder).credentialsMember)
 	case "user":

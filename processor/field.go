@@ -59,10 +59,11 @@ const (
 	fieldMethod
 	fieldPath
 	fieldChannel
-	fieldSubject     // auth.subject
-	fieldAuthUser    // auth.user
-	fieldAuthUserID  // auth.user.user_id
-	fieldUsedTokenID // auth.credentials.jti
+	fieldSubject      // auth.subject
+	fieldAuthStrategy // auth.strategy
+	fieldAuthUser     // auth.user
+	fieldAuthUserID   // auth.user.user_id
+	fieldUsedTokenID  // auth.credentials.jti
 
 	fieldCount
 )

@@ -15,7 +15,7 @@ import (
 const maxLogID = 64
 
 // Normalizer turns logs into events. What it gives is a function of the log
-// alone. Not for concurrent use.
+// and the catalogue alone. Not for concurrent use.
 type Normalizer struct {
 	catalogue *schemas.Catalogue
 	decoder   *decoder
@@ -47,6 +47,7 @@ func (n *Normalizer) Normalize(log *schemas.Log) (schemas.Event, error) {
 	if err != nil {
 		return schemas.Event{}, err
 	}
+	eventType := n.eventType(r.get(fieldType))
 	e := schemas.Event{
 		Tenant:           log.Tenant,
 		ClientID:         r.get(fieldClientID),
@@ -54,9 +55,9 @@ func (n *Normalizer) Normalize(log *schemas.Log) (schemas.Event, error) {
 		LogID:            logID,
 		Ver:              schemas.Version(log.Source, schemas.NormalizerVersion, log.Raw),
 		Type:             r.get(fieldType),
-		Outcome:          n.outcome(r.get(fieldType)),
+		Outcome:          eventType.Outcome,
 		Description:      r.get(fieldDescription),
-		Identity:         n.identity(r),
+		Identity:         n.identity(r, eventType),
 		ClientName:       r.get(fieldClientName),
 		UserID:           r.get(fieldUserID),
 		UserName:         r.get(fieldUserName),
@@ -105,23 +106,35 @@ func (n *Normalizer) Normalize(log *schemas.Log) (schemas.Event, error) {
 	return e, nil
 }
 
-func (n *Normalizer) outcome(eventType string) schemas.Outcome {
-	if t, ok := n.catalogue.Lookup(eventType); ok {
-		return t.Outcome
+// eventType is what the catalogue says of a type; of an unknown one its outcome
+// is unknown and no machine class.
+func (n *Normalizer) eventType(code string) schemas.EventType {
+	if t, ok := n.catalogue.Lookup(code); ok {
+		return t
 	}
-	return schemas.OutcomeUnknown
+	return schemas.EventType{Code: code, Outcome: schemas.OutcomeUnknown}
 }
 
-func (n *Normalizer) identity(r *record) schemas.Identity {
+func (n *Normalizer) identity(r *record, of schemas.EventType) schemas.Identity {
 	n.facts = identity.Facts{
-		Type:       r.get(fieldType),
-		ClientID:   r.get(fieldClientID),
-		ClientName: r.get(fieldClientName),
-		UserID:     r.get(fieldUserID),
-		Subject:    r.get(fieldSubject),
-		Channel:    r.get(fieldChannel),
-		AuthUser:   r.seen&(uint64(1)<<fieldAuthUser) != 0 || r.has(fieldAuthUserID),
-		AuthUserID: r.get(fieldAuthUserID),
+		Type:            of.Code,
+		Outcome:         of.Outcome,
+		Machine:         of.Machine,
+		ClientID:        r.get(fieldClientID),
+		ClientName:      r.get(fieldClientName),
+		UserID:          r.get(fieldUserID),
+		Audience:        r.get(fieldAudience),
+		AgentID:         r.get(fieldAgentID),
+		ExternalAgentID: r.get(fieldExternalAgentID),
+		ActorSubject:    r.get(fieldActorSubject),
+		Strategy:        r.get(fieldStrategy),
+		Subject:         r.get(fieldSubject),
+		Channel:         r.get(fieldChannel),
+		AuthUser:        r.seen&(uint64(1)<<fieldAuthUser) != 0 || r.has(fieldAuthUserID),
+		AuthUserID:      r.get(fieldAuthUserID),
+	}
+	if n.facts.Strategy == "" {
+		n.facts.Strategy = r.get(fieldAuthStrategy)
 	}
 	return identity.Classify(&n.facts)
 }

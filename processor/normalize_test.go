@@ -150,6 +150,44 @@ func TestUserAgentClass(t *testing.T) {
 	}
 }
 
+func TestNormalizeTellsWhoActed(t *testing.T) {
+	t.Parallel()
+	for members, want := range map[string]schemas.Identity{
+		`"type":"secte","client_id":"abc","user_id":"auth0|1","agent_id":"agt"`:                                                                 {ID: "agent:agt", Kind: schemas.KindMachine, Reason: "agent"},
+		`"type":"seta","client_id":"abc","user_id":"auth0|1","external_agent_id":"ours","agent_id":""`:                                          {ID: "agent:ours", Kind: schemas.KindMachine, Reason: "agent"},
+		`"type":"fecte","client_id":"abc","agent_id":"agt","details":{"actor":{"sub":"x@clients"}}`:                                             {Kind: schemas.KindMachine, Reason: "token_exchange"},
+		`"type":"sdel","client_id":"abc","user_id":"auth0|1","details":{"actor":{"sub":"auth0|2"}}`:                                             {ID: "user:auth0|2", Kind: schemas.KindHuman, Reason: "delegated_login"},
+		`"type":"sepft","client_id":"abc","user_id":"auth0|1"`:                                                                                  {ID: "user:auth0|1", Kind: schemas.KindMachine, Reason: "password_grant"},
+		`"type":"sscim","client_id":null,"details":{"request":{"method":"POST","path":"/scim/v2/Users"}}`:                                       {Kind: schemas.KindMachine, Reason: "provisioning"},
+		`"type":"gd_tenant_update","strategy":"jwt_api2_internal_token","client_id":"abc"`:                                                      {ID: "app:abc", Kind: schemas.KindMachine, Reason: "management_api_token"},
+		`"type":"gd_tenant_update","strategy":"","details":{"request":{"auth":{"strategy":"jwt_api2_internal_token","subject":"abc@clients"}}}`: {ID: "app:abc", Kind: schemas.KindMachine, Reason: "clients_subject"},
+		`"type":"gd_tenant_update","details":{"request":{"auth":{"strategy":"jwt_api2_internal_token"}}}`:                                       {Kind: schemas.KindMachine, Reason: "management_api_token"},
+		`"type":"seccft","client_id":"abc","client_name":"API Explorer Application","audience":"https://acme.eu.auth0.com/api/v2/"`:             {ID: "app:abc", Kind: schemas.KindHuman, Reason: "api_explorer"},
+		`"type":"seccft","client_id":"abc","client_name":"All Applications"`:                                                                    {ID: "app:abc", Kind: schemas.KindUnknown, Reason: "global_client"},
+	} {
+		if got := normalize(t, event(members)).Identity; got != want {
+			t.Errorf("%s: got %+v, want %+v", members, got, want)
+		}
+	}
+}
+
+func TestNormalizeAsksTheCatalogueOfNewTypes(t *testing.T) {
+	t.Parallel()
+	catalogue, err := schemas.EventTypes().With("mine.tsv", "code\ttitle\tcategory\toutcome\tmachine\nbrand_new\tBrand new\t\tsuccess\tdelegated\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := streamLog(event(`"type":"brand_new","client_id":"abc","user_id":"auth0|1"`))
+	e, err := NewNormalizer(catalogue).Normalize(&log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := schemas.Identity{ID: "app:abc", Kind: schemas.KindMachine, Reason: "token_exchange"}
+	if e.Outcome != schemas.OutcomeSuccess || e.Identity != want {
+		t.Errorf("got %s %+v, want %s %+v", e.Outcome, e.Identity, schemas.OutcomeSuccess, want)
+	}
+}
+
 func TestNormalizeReadsManagementCalls(t *testing.T) {
 	t.Parallel()
 	got := normalize(t, event(`"type":"sapi","client_id":"abc","user_id":"","details":{"response":{"statusCode":"200","body":{"request":{"path":"/no"}}},

@@ -24,3 +24,7 @@ func AppID(clientID string) string { return "app:" + clientID }
 
 // UserID is the identity of a user.
 func UserID(userID string) string { return "user:" + userID }
+
+// AgentID is the identity of an AI agent, by Auth0's agent_id or its owner's
+// external_agent_id.
+func AgentID(agentID string) string { return "agent:" + agentID }

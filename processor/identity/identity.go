@@ -1,47 +1,52 @@
 // Package identity tells who stands behind an event, a machine or a human, and
-// which one. It is a pure function of the log: what else is known of an
-// identity (its owner, that it is retired, that a user is programmatic) is
-// joined when it is read.
+// which one. It is a pure function of the log and of what the catalogue says
+// of its type: what else is known of an identity (its owner, that it is
+// retired, that a user is programmatic, which client fills gaps for this
+// program) is joined when it is read.
 package identity
 
-import (
-	"strings"
-
-	"github.com/m2mwatch/m2mwatch/schemas"
-)
+import "github.com/m2mwatch/m2mwatch/schemas"
 
 // The reasons: by which signal the kind was told. They are stored with every
 // event and never change their meaning.
 const (
-	ReasonClientCredentials        = "client_credentials"
-	ReasonClientsSubject           = "clients_subject"
+	ReasonAPIExplorer              = "api_explorer"       // a person copied a token from the dashboard
+	ReasonGlobalClient             = "global_client"      // the client that stands for the tenant itself
+	ReasonClientCredentials        = "client_credentials" // an application asked for a token of its own
+	ReasonAgent                    = "agent"              // an agent got a token, for itself or on behalf of somebody
+	ReasonTokenExchange            = "token_exchange"     // an application traded a token for another
+	ReasonDelegatedLogin           = "delegated_login"    // somebody acts as another user
+	ReasonClientsSubject           = "clients_subject"    // the subject is <client_id>@clients
 	ReasonManagementAPIApplication = "management_api_application"
 	ReasonDashboard                = "dashboard"
+	ReasonManagementAPIToken       = "management_api_token" // by the strategy of the token
 	ReasonTokenQuota               = "token_quota"
+	ReasonPasswordGrant            = "password_grant" // a program has the user's password
+	ReasonDeviceFlow               = "device_flow"    // a person let a device or a command line tool in
+	ReasonCIBA                     = "ciba"           // backchannel authentication
+	ReasonProvisioning             = "provisioning"   // SCIM, directory sync, import of users
 	ReasonUser                     = "user"
 	ReasonNoSignal                 = "no_signal"
 )
 
-// ChannelAPI and ChannelDashboard are the values of details.request.channel
-// that tell a program's call of the Management API from the dashboard's.
-const (
-	ChannelAPI       = "api"
-	ChannelDashboard = "https://manage.auth0.com/"
-)
-
-// clientsSuffix marks the subject of a token that a machine got for itself.
-const clientsSuffix = "@clients"
-
-// Facts is what a log says about its actor. Absent values are empty.
+// Facts is what a log says about its actor, and the catalogue about its type.
+// Absent values are empty.
 type Facts struct {
-	Type       string
-	ClientID   string
-	ClientName string
-	UserID     string
-	Subject    string // details.request.auth.subject
-	Channel    string // details.request.channel
-	AuthUser   bool   // details.request.auth.user is there and not empty
-	AuthUserID string // details.request.auth.user.user_id
+	Type            string
+	Outcome         schemas.Outcome
+	Machine         schemas.MachineClass
+	ClientID        string
+	ClientName      string
+	UserID          string
+	Audience        string
+	AgentID         string
+	ExternalAgentID string
+	ActorSubject    string // details.actor.sub
+	Strategy        string // strategy, else details.request.auth.strategy
+	Subject         string // details.request.auth.subject
+	Channel         string // details.request.channel
+	AuthUser        bool   // details.request.auth.user is there and not empty
+	AuthUserID      string // details.request.auth.user.user_id
 }
 
 // row is one line of the table: where it applies, the event is of this kind
@@ -53,15 +58,33 @@ type row struct {
 	id      func(*Facts) string
 }
 
-// table is read from the top; the first row that applies decides. What is said
-// of the type comes before what is said of the subject, and both before the
-// mere presence of a user. It is read only.
+// table is read from the top; the first row that applies decides. Where a
+// token changes hands, who asked for it comes before whom it speaks of; then
+// comes what is said of the subject, and last the mere presence of a user. It
+// is read only.
+//
+// A failed exchange may carry any client_id, so only the rows that always did
+// (client credentials, the Management API, the quota) name an application by
+// it; a new one must not.
 var table = [...]row{
-	{ReasonClientCredentials, schemas.KindMachine, clientCredentials, app},
+	{ReasonAPIExplorer, schemas.KindHuman, apiExplorer, app},
+	{ReasonGlobalClient, schemas.KindUnknown, globalClient, app},
+	{ReasonClientCredentials, schemas.KindMachine, clientCredentials, credentialsApp},
+	{ReasonAgent, schemas.KindMachine, byAgent, agent},
+	{ReasonTokenExchange, schemas.KindMachine, exchanged, app},
+	{ReasonDelegatedLogin, schemas.KindMachine, delegatedByApplication, actorApp},
+	{ReasonDelegatedLogin, schemas.KindHuman, delegatedByUser, actorUser},
 	{ReasonClientsSubject, schemas.KindMachine, clientsSubject, subjectApp},
 	{ReasonManagementAPIApplication, schemas.KindMachine, managementByApplication, app},
 	{ReasonDashboard, schemas.KindHuman, managementByUser, managementUser},
+	{ReasonManagementAPIToken, schemas.KindMachine, managementByToken, app},
 	{ReasonTokenQuota, schemas.KindMachine, tokenQuota, app},
+	{ReasonPasswordGrant, schemas.KindMachine, passwordGrant, user},
+	{ReasonDeviceFlow, schemas.KindHuman, deviceFlow, user},
+	{ReasonCIBA, schemas.KindMachine, cibaStart, provenApp},
+	{ReasonCIBA, schemas.KindHuman, cibaApproval, user},
+	{ReasonTokenExchange, schemas.KindMachine, failedExchange, nobody},
+	{ReasonProvisioning, schemas.KindMachine, provisioning, provenApp},
 	{ReasonUser, schemas.KindHuman, hasUser, user},
 }
 
@@ -84,62 +107,4 @@ func IsManagementAPI(eventType string) bool {
 		return true
 	}
 	return false
-}
-
-func clientCredentials(f *Facts) bool { return f.Type == "seccft" || f.Type == "feccft" }
-
-func tokenQuota(f *Facts) bool { return f.Type == "token_quota_consumption_warning" }
-
-func hasUser(f *Facts) bool { return f.UserID != "" }
-
-func clientsSubject(f *Facts) bool {
-	_, byUserID := subjectClient(f.UserID)
-	_, bySubject := subjectClient(f.Subject)
-	return byUserID || bySubject
-}
-
-// subjectClient is the client in the subject of a machine. In a user's id a
-// connection stands before a bar; what follows may end as its owner likes.
-func subjectClient(subject string) (clientID string, ok bool) {
-	clientID, ok = strings.CutSuffix(subject, clientsSuffix)
-	return clientID, ok && !strings.Contains(clientID, "|")
-}
-
-func managementByApplication(f *Facts) bool {
-	return IsManagementAPI(f.Type) && f.Channel == ChannelAPI && !f.AuthUser
-}
-
-func managementByUser(f *Facts) bool {
-	return IsManagementAPI(f.Type) && (f.Channel == ChannelDashboard || f.AuthUser)
-}
-
-func app(f *Facts) string { return orNobody(schemas.AppID, f.ClientID) }
-
-func user(f *Facts) string { return orNobody(schemas.UserID, f.UserID) }
-
-// subjectApp takes the client from the subject: client_id may name another
-// application, one through which the machine acts.
-func subjectApp(f *Facts) string {
-	id, ok := subjectClient(f.UserID)
-	if !ok {
-		id, _ = subjectClient(f.Subject)
-	}
-	return orNobody(schemas.AppID, id)
-}
-
-// managementUser prefers the user of the token that made the call to the
-// log's user_id.
-func managementUser(f *Facts) string {
-	if f.AuthUserID != "" {
-		return schemas.UserID(f.AuthUserID)
-	}
-	return user(f)
-}
-
-// orNobody keeps an identity without a name from being one.
-func orNobody(of func(string) string, id string) string {
-	if id == "" {
-		return ""
-	}
-	return of(id)
 }
