@@ -121,7 +121,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return ignoreCanceled(err)
 	}
-	if err := d.ready(ctx); err != nil {
+	if err := d.ready(ctx, !last.IsZero()); err != nil {
 		return ignoreCanceled(err)
 	}
 	before, err := d.found(ctx)
@@ -169,7 +169,8 @@ func (d *demo) history(ctx context.Context) (time.Time, error) {
 	}
 	if mark.Done {
 		d.say.line("history  kept from an earlier start: %s events until %s", thousands(mark.Events), mark.To.Local().Format(time.DateTime))
-		return time.Time{}, nil
+		// The last stop may have left records that were taken in and not stored.
+		return time.Time{}, d.settled(ctx)
 	}
 	if mark.Seed != d.flags.seed {
 		d.sim = auth0sim.New(auth0sim.Config{Name: demoTenant, Seed: mark.Seed, Duplicates: 0.05, Reorder: 0.05})
@@ -262,7 +263,9 @@ func poll(ctx context.Context, look func() (bool, error)) error {
 }
 
 // ready says where the API is and compares what was sent with what is counted.
-func (d *demo) ready(ctx context.Context) error {
+// The delay is told of a history sent now; a start that kept its history has
+// stored only what the last one left, if anything.
+func (d *demo) ready(ctx context.Context, sent bool) error {
 	mark, err := readMark(filepath.Join(d.server.dir.Path(), "history.json"))
 	if err != nil {
 		return err
@@ -281,11 +284,11 @@ func (d *demo) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	delay := "unknown"
-	if status.DelaySeconds != nil {
-		delay = fmt.Sprintf("%.1f s", *status.DelaySeconds)
+	delay := ""
+	if sent && status.DelaySeconds != nil {
+		delay = fmt.Sprintf("delay %.1f s   ", *status.DelaySeconds)
 	}
-	d.say.line("ready    http://%s   pending %s   delay %s   missing %d   double %d",
+	d.say.line("ready    http://%s   pending %s   %smissing %d   double %d",
 		d.server.address, orUnknown(status.Pending), delay, max(0, mark.Events-imported), max(0, imported-mark.Events))
 	return nil
 }
