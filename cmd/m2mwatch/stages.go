@@ -89,15 +89,23 @@ func (s *server) startCorrelator(rules *detect.Set) error {
 }
 
 func (s *server) startRecounter() error {
-	r, err := processor.NewRecounter(processor.RecounterConfig{
-		Store: clickhouse.NewCountStore(s.writeDB), Lease: s.lease("recounter"), Retention: s.cfg.Store.Retention.Duration(),
-		Logger: s.log, Registerer: s.registry, At: s.at("recounter."),
-	})
+	c := s.recounterConfig()
+	c.Lease = s.lease("recounter")
+	r, err := processor.NewRecounter(c)
 	if err != nil {
 		return err
 	}
 	s.life.run("recounter", r.Run)
 	return nil
+}
+
+// recounterConfig is that of the recounter, without its lease. What is counted
+// rests on events, so their retention bounds it, not that of other tables.
+func (s *server) recounterConfig() processor.RecounterConfig {
+	return processor.RecounterConfig{
+		Store: clickhouse.NewCountStore(s.writeDB), Retention: retention(s.cfg).Of("events"),
+		Logger: s.log, Registerer: s.registry, At: s.at("recounter."),
+	}
 }
 
 func (s *server) startNotify() error {

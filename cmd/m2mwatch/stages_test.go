@@ -10,6 +10,7 @@ import (
 
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/internal/config"
 	"github.com/m2mwatch/m2mwatch/internal/nats/natstest"
 )
 
@@ -59,5 +60,16 @@ func TestStagesRunApart(t *testing.T) {
 		if strings.Contains(i.log(), password) {
 			t.Error("the log holds the store's password")
 		}
+	}
+}
+
+// What is recounted are events, so that an hour is given up when those are too
+// old, however long other tables are kept.
+func TestRecountReachesBackAsFarAsEvents(t *testing.T) {
+	var cfg config.Config
+	cfg.Store.Retention, cfg.Store.RetentionByTable = 30, map[string]config.Days{"events": 400}
+	s := &server{cfg: &cfg}
+	if got, want := s.recounterConfig().Retention, 400*24*time.Hour; got != want {
+		t.Errorf("hours of the last %s are recounted, want those of %s", got, want)
 	}
 }
