@@ -34,9 +34,10 @@ type RecounterConfig struct {
 	// Patience is for how long an hour that is over may be touched before it is
 	// recounted all the same. Default 15 minutes.
 	Patience time.Duration
-	// Retention is how far back events are kept. Hours that begin before are
+	// Retention is how far back events are kept. Hours that are over before are
 	// not recounted: their events may be gone, and what was counted of them is
-	// right. Default 0: for ever.
+	// right. The hour that it ends in is, as logs of it are still taken.
+	// Default 0: for ever.
 	Retention time.Duration
 	// Now is the clock that the times of flushes are held against. Default
 	// time.Now.
@@ -227,7 +228,7 @@ func (r *Recounter) recount(ctx context.Context, due []schemas.TouchedHour, flus
 	}
 	byPlace := map[place][]time.Time{}
 	for _, h := range due {
-		if r.cfg.Retention > 0 && h.Hour.Before(r.cfg.Now().Add(-r.cfg.Retention)) {
+		if over := h.Hour.Add(time.Hour); r.cfg.Retention > 0 && over.Before(r.cfg.Now().Add(-r.cfg.Retention)) {
 			continue
 		}
 		p := place{h.Tenant, h.Hour.Truncate(24 * time.Hour)}

@@ -181,6 +181,22 @@ func TestAnHourBeyondRetentionStaysAsItWasCounted(t *testing.T) {
 	}
 }
 
+// Logs are taken up to the moment that retention ends at, which is within an
+// hour. Whoever raises it later sees them, in lists and counts alike.
+func TestTheHourThatRetentionEndsInIsRecounted(t *testing.T) {
+	t.Parallel()
+	b := newCountBench(t)
+	b.pass(20 * time.Minute)
+	b.insert(exchange("edge", 1, b.clock().Add(-30*24*time.Hour+10*time.Minute), true, schemas.SourceStream))
+	b.pass(5 * time.Minute)
+	stop := b.run("")
+	defer stop()
+	b.waitClean()
+	if got := b.countOf("edge"); got != 1 {
+		t.Errorf("counts %d, want 1", got)
+	}
+}
+
 func TestManyFlushesOfAnHourThatIsWrittenAreFolded(t *testing.T) {
 	t.Parallel()
 	b := newCountBench(t)
