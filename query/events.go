@@ -92,7 +92,7 @@ func viewEvent(e *schemas.Event) schemas.EventView {
 	return schemas.EventView{
 		LogID: e.LogID, Tenant: e.Tenant, Time: e.Time, Type: e.Type,
 		ClientID: e.ClientID, ClientName: e.ClientName,
-		IP: e.IP, ClientIP: e.ClientIP, Network: e.Network, Country: e.Country,
+		IP: e.IP, ClientIP: e.ClientIP, Network: e.Network, Country: e.Country, ASN: e.ASN, ASOrg: e.ASOrg,
 		UserAgent: e.UserAgent, UserAgentClass: e.UserAgentClass, JA3: e.JA3, JA4: e.JA4,
 		SDKName: e.SDKName, SDKVersion: e.SDKVersion,
 		Audience: e.Audience, Scopes: e.Scopes, GrantType: e.GrantType,

@@ -34,7 +34,9 @@ type EventView struct {
 	IP               string    `json:"ip" doc:"As logged; it may be no address, and follow a header that the caller wrote." example:"192.0.2.10"`
 	ClientIP         string    `json:"client_ip" doc:"As logged: the address of the connection. A part of the logs has it." example:"192.0.2.10"`
 	Network          string    `json:"network" doc:"The /24 or /48 of client_ip, else of ip; empty where that is no address." example:"192.0.2.0/24"`
-	Country          string    `json:"country" doc:"ISO 3166-1 alpha-2, where the log tells it." example:"NL"`
+	Country          string    `json:"country" doc:"ISO 3166-1 alpha-2: where the log tells it, else an .mmdb file; empty where neither does." example:"NL"`
+	ASN              uint32    `json:"asn" doc:"The autonomous system of client_ip, else of ip, as an .mmdb file tells it; 0 where none does." example:"64500"`
+	ASOrg            string    `json:"as_org" doc:"The organization whose autonomous system it is."`
 	UserAgent        string    `json:"user_agent"`
 	UserAgentClass   string    `json:"user_agent_class" doc:"What kind of program user_agent names; empty where the log has none." enum:"sdk,infrastructure,curl,postman,library,browser,other,unknown,"`
 	JA3              string    `json:"ja3"`

@@ -39,6 +39,7 @@ const (
 	AttributeIdentity       = ""
 	AttributeNetwork        = "network"
 	AttributeCountry        = "country"
+	AttributeASN            = "asn"
 	AttributeUserAgentClass = "user_agent_class"
 	AttributeJA4            = "ja4"
 	AttributeAudience       = "audience"

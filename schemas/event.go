@@ -70,7 +70,9 @@ type Event struct {
 	IP             string // as logged, which may be no address; follows a header that the caller can write
 	ClientIP       string // as logged; the address of the connection, in a part of the logs
 	Network        string // the /24 or /48 of Address; "" where that is no address
-	Country        string // ISO 3166-1 alpha-2, of location_info
+	Country        string // ISO 3166-1 alpha-2, of location_info, else of an .mmdb file for Address
+	ASN            uint32 // the autonomous system of Address, of an .mmdb file; 0 where that is not known
+	ASOrg          string // whose it is
 	UserAgent      string
 	UserAgentClass string // what kind of program UserAgent names; see processor.UserAgentClass
 	JA3            string

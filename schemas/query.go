@@ -80,7 +80,7 @@ type Token struct {
 const TokenLifetime = 24 * time.Hour
 
 // StatsDimensions are the dimensions that events can be counted by.
-var StatsDimensions = []string{"tenant", "type", "client_id", "identity", "identity_kind", "outcome", "cause", "audience", "network", "organization_id", "user_id", "user_agent_class", "country", "source"}
+var StatsDimensions = []string{"tenant", "type", "client_id", "identity", "identity_kind", "outcome", "cause", "audience", "network", "organization_id", "user_id", "user_agent_class", "country", "asn", "source"}
 
 // StatsFilter asks for counts of distinct log_ids by dimensions, each one of
 // StatsDimensions. Rows come highest count first.

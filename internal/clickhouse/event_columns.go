@@ -54,6 +54,8 @@ func eventColumns() []eventColumn {
 		text("client_ip", func(e *event) *string { return &e.ClientIP }),
 		text("network", func(e *event) *string { return &e.Network }),
 		text("country", func(e *event) *string { return &e.Country }),
+		{"asn", func(e *event) any { return e.ASN }, func(e *event) any { return &e.ASN }},
+		text("as_org", func(e *event) *string { return &e.ASOrg }),
 		text("user_agent", func(e *event) *string { return &e.UserAgent }),
 		text("user_agent_class", func(e *event) *string { return &e.UserAgentClass }),
 		text("ja3", func(e *event) *string { return &e.JA3 }),

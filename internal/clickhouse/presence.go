@@ -71,15 +71,22 @@ ORDER BY attribute, n DESC, value` + withinPartitions,
 // presenceAttributes are the columns of events whose values are kept by
 // identity and day.
 var presenceAttributes = []string{
-	schemas.AttributeNetwork, schemas.AttributeCountry, schemas.AttributeUserAgentClass,
+	schemas.AttributeNetwork, schemas.AttributeCountry, schemas.AttributeASN, schemas.AttributeUserAgentClass,
 	schemas.AttributeJA4, schemas.AttributeAudience, schemas.AttributeOrganization,
 }
+
+// asnText is asn as text, empty where there is none, as other columns are.
+const asnText = "if(asn = 0, '', toString(asn))"
 
 // attributePairs makes an array of (attribute, value) of a row of events.
 func attributePairs() string {
 	pairs := []string{"('" + schemas.AttributeIdentity + "', '')"}
 	for _, name := range presenceAttributes {
-		pairs = append(pairs, "('"+name+"', toString("+name+"))")
+		value := "toString(" + name + ")"
+		if name == schemas.AttributeASN {
+			value = asnText
+		}
+		pairs = append(pairs, "('"+name+"', "+value+")")
 	}
 	return "[" + strings.Join(pairs, ", ") + "]"
 }

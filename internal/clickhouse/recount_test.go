@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -80,6 +81,14 @@ func (l ledger) stats(f schemas.StatsFilter) []schemas.StatsRow {
 	return rows
 }
 
+// asText is a number that is not 0.
+func asText(n uint32) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(n))
+}
+
 // presence is what Presence should tell of an identity.
 func (l ledger) presence(tenant, identity string) []schemas.Presence {
 	type value struct{ attribute, value string }
@@ -93,6 +102,7 @@ func (l ledger) presence(tenant, identity string) []schemas.Presence {
 			{schemas.AttributeIdentity, ""},
 			{schemas.AttributeNetwork, e.Network},
 			{schemas.AttributeCountry, e.Country},
+			{schemas.AttributeASN, asText(e.ASN)},
 			{schemas.AttributeUserAgentClass, e.UserAgentClass},
 			{schemas.AttributeAudience, e.Audience},
 			{schemas.AttributeOrganization, e.OrganizationID},
@@ -135,6 +145,7 @@ func copyOf(r *rand.Rand) schemas.Event {
 	change := rand.New(rand.NewPCG(e.Ver, uint64(n)))
 	e.Type = []string{"seccft", "feccft", "sapi"}[change.IntN(3)]
 	e.Network = []string{"203.0.113.0/24", "198.51.100.0/24", ""}[change.IntN(3)]
+	e.ASN = []uint32{64500, 4294967295, 0}[change.IntN(3)]
 	e.Identity.ID = []string{"app:" + e.ClientID, "user:x", ""}[change.IntN(3)]
 	return e
 }

@@ -28,6 +28,7 @@ var statsColumns = map[string]string{
 	"user_id":          "user_id",
 	"user_agent_class": "user_agent_class",
 	"country":          "country",
+	"asn":              asnText,
 	"source":           "toString(source)",
 }
 

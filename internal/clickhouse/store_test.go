@@ -31,7 +31,7 @@ func noon() time.Time {
 func event(n int, at time.Time) schemas.Event {
 	return schemas.Event{
 		Tenant: "acme", ClientID: fmt.Sprintf("client-%d", n%3), Time: at, LogID: fmt.Sprintf("900%s%06d", at.Format("20060102150405"), n), Ver: 7,
-		Type: []string{"seccft", "feccft"}[n%2], Outcome: schemas.OutcomeSuccess, Description: "a description", Cause: "wrong_secret", Country: "DE", UserAgentClass: "curl",
+		Type: []string{"seccft", "feccft"}[n%2], Outcome: schemas.OutcomeSuccess, Description: "a description", Cause: "wrong_secret", Country: "DE", ASN: 64500 + uint32(n%2), ASOrg: "Example Cloud", UserAgentClass: "curl",
 		Identity:   schemas.Identity{ID: fmt.Sprintf("app:client-%d", n%3), Kind: schemas.KindMachine, Reason: "grant"},
 		ClientName: "invoice-sync", UserID: fmt.Sprintf("auth0|%d", n%5), IP: "203.0.113.7", Network: "203.0.113.0/24", UserAgent: "curl/8",
 		Audience: "https://api", Scopes: []string{"read:a", "write:b"}, OrganizationID: "org_1", Hostname: "acme.eu.auth0.com",

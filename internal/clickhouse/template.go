@@ -9,6 +9,8 @@ import (
 // render makes the statements of a file. Its template functions:
 //
 //	table NAME             the name of the table that has the rows: NAME_local on a cluster
+//	tables NAME            the names of all that a change of columns goes to, in its order:
+//	                       NAME_local and NAME on a cluster
 //	engine NAME ARG…       the engine with its arguments, replicated on a cluster
 //	on_cluster             ON CLUSTER … on a cluster, nothing otherwise
 //	distributed NAME KEY   on a cluster the statement that makes NAME of the NAME_local
@@ -18,6 +20,7 @@ import (
 func (m migration) render(to Topology) ([]string, error) {
 	t, err := template.New(m.name).Funcs(template.FuncMap{
 		"table":       to.stored,
+		"tables":      to.tables,
 		"engine":      to.engine,
 		"on_cluster":  to.onCluster,
 		"distributed": to.distributed,

@@ -30,6 +30,14 @@ func (t Topology) stored(table string) string {
 	return table + "_local"
 }
 
+// tables are all that have the columns of a table, that with the rows first.
+func (t Topology) tables(table string) []string {
+	if t.Cluster == "" {
+		return []string{table}
+	}
+	return []string{t.stored(table), table}
+}
+
 // onCluster ends the name of a table that a statement makes or alters.
 func (t Topology) onCluster() string {
 	if t.Cluster == "" || t.Unreplicated {

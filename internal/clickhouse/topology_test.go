@@ -237,12 +237,15 @@ func TestEveryTableIsDistributedOnACluster(t *testing.T) {
 	}
 	all := strings.Join(statements, ";\n")
 	for _, statement := range statements[1:] {
+		if isAlteredEverywhere(statement, all) {
+			continue
+		}
 		_, code, isTable := strings.Cut(statement, "CREATE TABLE IF NOT EXISTS ")
 		name, rest, _ := strings.Cut(code, " ")
 		table, local := strings.CutSuffix(name, "_local")
 		switch {
 		case !isTable:
-			t.Errorf("a statement that makes no table, of which this test knows nothing: %.100s", statement)
+			t.Errorf("a statement that makes no table and alters no pair of tables, of which this test knows nothing: %.100s", statement)
 		case !strings.HasPrefix(rest, "ON CLUSTER 'main'"):
 			t.Errorf("%s is made on one server", name)
 		case !local:
@@ -252,6 +255,18 @@ func TestEveryTableIsDistributedOnACluster(t *testing.T) {
 			t.Errorf("no %s is distributed over %s", table, name)
 		}
 	}
+}
+
+// isAlteredEverywhere tells whether a statement alters one of the two tables
+// of a name on every server, and another one of all the other in the same way.
+func isAlteredEverywhere(statement, all string) bool {
+	_, code, _ := strings.Cut(statement, "ALTER TABLE ")
+	name, action, ok := strings.Cut(code, " ON CLUSTER 'main'")
+	other, local := strings.CutSuffix(name, "_local")
+	if !local {
+		other = name + "_local"
+	}
+	return ok && strings.Contains(all, "ALTER TABLE "+other+" ON CLUSTER 'main'"+action)
 }
 
 func TestPlainRendering(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 type field struct {
 	name   string // canonical: without the data. prefix and the {} suffixes
 	column func(*schemas.Event) string
+	number func(*schemas.Event) uint64 // 0 is absent
 	list   func(*schemas.Event) []string
 	path   []string
 }
@@ -35,6 +36,8 @@ var columns = map[string]func(*schemas.Event) string{
 	"hostname":        func(e *schemas.Event) string { return e.Hostname },
 
 	"network":       func(e *schemas.Event) string { return e.Network },
+	"country":       func(e *schemas.Event) string { return e.Country },
+	"as_org":        func(e *schemas.Event) string { return e.ASOrg },
 	"method":        func(e *schemas.Event) string { return e.Call.Method },
 	"path":          func(e *schemas.Event) string { return e.Call.Path },
 	"target":        func(e *schemas.Event) string { return e.Call.Target },
@@ -42,6 +45,11 @@ var columns = map[string]func(*schemas.Event) string{
 	"outcome":       func(e *schemas.Event) string { return string(e.Outcome) },
 	"identity":      func(e *schemas.Event) string { return e.Identity.ID },
 	"identity_kind": func(e *schemas.Event) string { return string(e.Identity.Kind) },
+}
+
+// numberColumns become text as they are read.
+var numberColumns = map[string]func(*schemas.Event) uint64{
+	"asn": func(e *schemas.Event) uint64 { return uint64(e.ASN) },
 }
 
 var listColumns = map[string]func(*schemas.Event) []string{
@@ -68,8 +76,8 @@ func parseField(name string) (field, error) {
 		return field{}, fmt.Errorf("field %q: want names joined by dots, like details.request.path", clip(name))
 	}
 	canonical := strings.ReplaceAll(strings.TrimPrefix(name, "data."), "{}", "")
-	f := field{name: canonical, column: columns[canonical], list: listColumns[canonical]}
-	if f.column == nil && f.list == nil {
+	f := field{name: canonical, column: columns[canonical], number: numberColumns[canonical], list: listColumns[canonical]}
+	if f.column == nil && f.number == nil && f.list == nil {
 		f.path = strings.Split(canonical, ".")
 	}
 	return f, nil

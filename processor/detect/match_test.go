@@ -93,6 +93,21 @@ func TestMatch(t *testing.T) {
 			[]schemas.Event{{Scopes: []string{"read:a", "delete:b"}}},
 			[]schemas.Event{{Scopes: []string{"read:delete:"}}, {}},
 		},
+		"what enrichment adds": {
+			"s: {asn: [64500, 4294967295], as_org|startswith: example, country: nl}\ncondition: s",
+			[]schemas.Event{{ASN: 64500, ASOrg: "Example Cloud", Country: "NL"}, {ASN: 4294967295, ASOrg: "EXAMPLE", Country: "NL"}},
+			[]schemas.Event{
+				{ASN: 645, ASOrg: "Example Cloud", Country: "NL"},
+				{ASN: 64500, ASOrg: "Cloud", Country: "NL"},
+				{ASN: 64500, ASOrg: "Example Cloud"},
+				raw(`{"asn":64500,"as_org":"example","country":"nl"}`),
+			},
+		},
+		"an unknown autonomous system is absent": {
+			"s: {country: NL, asn: null}\ncondition: s",
+			[]schemas.Event{{Country: "NL"}},
+			[]schemas.Event{{Country: "NL", ASN: 1}},
+		},
 		"nested fields of the raw log": {
 			"s: {type: sapi, data.details.request.body.name: Abc, details.response.statusCode: 201}\ncondition: s",
 			[]schemas.Event{
@@ -213,7 +228,7 @@ func missAndHit() (misses, hits map[string]schemas.Event) {
 	read := []byte(`{"log_id":"9","data":{"type":"sapi","details":{"request":{"method":"post","path":"/api/v2/clients","body":{"name":"x\"y","grants":["a","b"]}},"response":{"statusCode":201}}}}`)
 	misses = map[string]schemas.Event{
 		"other type":   {Type: "s", ClientID: "c"},
-		"own type":     {Type: "sapi", ClientID: "c", Call: schemas.Call{Method: "POST", Path: "/api/v2/clients"}, Raw: read},
+		"own type":     {Type: "sapi", ClientID: "c", ASN: 64500, Call: schemas.Call{Method: "POST", Path: "/api/v2/clients"}, Raw: read},
 		"quota":        {Type: "feccft", ClientID: "c", Description: "Client quota exceeded"},
 		"raw log read": {Type: "sapi", ClientID: "c", Call: schemas.Call{Method: "PATCH"}, Raw: read},
 	}
@@ -229,7 +244,8 @@ func benchmarkSet(tb testing.TB) *detect.Set {
 t: {type: sapi, method: post, path|re: '^(/api)?/v2/clients/[^/]+/rotate-secret$'}
 q: {type: feccft}
 r: {description: [Client quota exceeded, Organization quota exceeded]}
-condition: s or t or (q and not r)`, "") + strings.ReplaceAll(frame, "{type: success}", "{type: seccft}"))
+n: {type: sapi, asn: 64511}
+condition: s or t or n or (q and not r)`, "") + strings.ReplaceAll(frame, "{type: success}", "{type: seccft}"))
 	if err != nil {
 		tb.Fatal(err)
 	}

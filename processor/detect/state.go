@@ -2,6 +2,7 @@ package detect
 
 import (
 	"bytes"
+	"strconv"
 	"unsafe"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -18,7 +19,7 @@ type state struct {
 
 	slots [][]string // by slot: the values found; strings alias event.Raw or arena
 	one   [1]string
-	arena []byte // unescaped strings
+	arena []byte // unescaped strings, and numbers as text
 	buf   bytes.Buffer
 	dec   *jsontext.Decoder
 }
@@ -54,6 +55,15 @@ func (st *state) values(f *field) []string {
 		if st.one[0] == "" {
 			return nil
 		}
+		return st.one[:]
+	case f.number != nil:
+		n := f.number(st.event)
+		if n == 0 {
+			return nil
+		}
+		start := len(st.arena)
+		st.arena = strconv.AppendUint(st.arena, n, 10)
+		st.one[0] = view(st.arena[start:])
 		return st.one[:]
 	case f.list != nil:
 		return f.list(st.event)

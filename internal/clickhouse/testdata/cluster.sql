@@ -374,3 +374,12 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_
 
 CREATE TABLE IF NOT EXISTS epochs ON CLUSTER 'main\'s' AS m2mwatch.epochs_local
 ENGINE = Distributed('main\'s', 'm2mwatch', 'epochs_local', sipHash64(role));
+
+
+ALTER TABLE events_local ON CLUSTER 'main\'s'
+    ADD COLUMN IF NOT EXISTS asn UInt32 CODEC(ZSTD(1)) AFTER country,
+    ADD COLUMN IF NOT EXISTS as_org LowCardinality(String) AFTER asn;
+
+ALTER TABLE events ON CLUSTER 'main\'s'
+    ADD COLUMN IF NOT EXISTS asn UInt32 CODEC(ZSTD(1)) AFTER country,
+    ADD COLUMN IF NOT EXISTS as_org LowCardinality(String) AFTER asn;

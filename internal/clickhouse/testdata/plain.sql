@@ -325,3 +325,8 @@ CREATE TABLE IF NOT EXISTS epochs
 ENGINE = MergeTree
 ORDER BY (role, epoch)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+
+ALTER TABLE events 
+    ADD COLUMN IF NOT EXISTS asn UInt32 CODEC(ZSTD(1)) AFTER country,
+    ADD COLUMN IF NOT EXISTS as_org LowCardinality(String) AFTER asn;
