@@ -241,7 +241,9 @@ func (r *Recounter) recount(ctx context.Context, due []schemas.TouchedHour, flus
 	slices.SortFunc(places, func(a, b place) int { return cmp.Or(a.day.Compare(b.day), cmp.Compare(a.tenant, b.tenant)) })
 	for _, p := range places {
 		began := time.Now()
-		err := r.cfg.Store.Recount(ctx, schemas.Recount{Tenant: p.tenant, Hours: byPlace[p], Flushes: flushes, Ver: v.next()})
+		err := r.cfg.Store.Recount(ctx, schemas.Recount{
+			Tenant: p.tenant, Hours: byPlace[p], Flushes: flushes, Flush: newFlushID(r.cfg.Now()), Ver: v.next(),
+		})
 		if err != nil {
 			return fmt.Errorf("recount %d hours of %s, tenant %s: %w", len(byPlace[p]), p.day.Format(time.DateOnly), p.tenant, err)
 		}

@@ -89,7 +89,10 @@ type CountStore interface {
 	TouchedFlushes(ctx context.Context, limit int) ([]schemas.Flush, error)
 	// TouchedHours are the hours that flushes have touched, by tenant and time.
 	TouchedHours(ctx context.Context, flushes []string) ([]schemas.TouchedHour, error)
-	// Recount counts anew what r names.
+	// Recount counts anew what r names. For the correlator it touches the keys
+	// and hours of matches that are believed no more: the copy that survived was
+	// selected by another selector, by none, or under another key, so that its
+	// own flush did not touch them.
 	Recount(ctx context.Context, r schemas.Recount) error
 	// FoldTouches puts what flushes have touched, without the given hours, into
 	// one flush and marks them done.

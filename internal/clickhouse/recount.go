@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -99,6 +100,9 @@ const maxShards = 1 << 10
 // their sum. A crash or an error in between leaves rows of both kinds; the
 // touches are not marked done then, so that nobody reads them. A recount that
 // is too much for one query is cut by clients.
+//
+// What it touches for the correlator goes in before the recounted touches are
+// marked done, so that a crash in between means that it is touched again.
 func (s *CountStore) Recount(ctx context.Context, r schemas.Recount) error {
 	if len(r.Hours) == 0 {
 		return nil
@@ -108,20 +112,13 @@ func (s *CountStore) Recount(ctx context.Context, r schemas.Recount) error {
 			return err
 		}
 	}
-	return nil
+	return s.touchStale(ctx, r)
 }
 
 func (s *CountStore) recount(ctx context.Context, r schemas.Recount, statement string, shard, shards uint64) error {
-	day := slices.MinFunc(r.Hours, time.Time.Compare).UTC().Truncate(24 * time.Hour)
-	hours := make([]int64, len(r.Hours))
-	for i, h := range r.Hours {
-		hours[i] = h.Unix()
-	}
-	q := schemas.Query{SQL: statement, Params: map[string]any{
-		"tenant": r.Tenant, "flushes": r.Flushes, "hours": hours, "ver": r.Ver,
-		"day": day.Format(time.DateOnly), "shard": shard, "shards": shards,
-	}}
-	err := s.fence.exec(ctx, "recount "+day.Format(time.DateOnly), r.Ver>>32, q, ch.WithSettings(recountSettings()))
+	q := recountQuery(r, statement, shard, shards)
+	q.Params["ver"] = r.Ver
+	err := s.fence.exec(ctx, fmt.Sprint("recount ", q.Params["day"]), r.Ver>>32, q, ch.WithSettings(recountSettings()))
 	if !errors.Is(err, schemas.ErrQueryTooLarge) || shards >= maxShards {
 		return err
 	}
@@ -131,6 +128,19 @@ func (s *CountStore) recount(ctx context.Context, r schemas.Recount, statement s
 		}
 	}
 	return nil
+}
+
+// recountQuery is a statement about a share of the clients that r names.
+func recountQuery(r schemas.Recount, statement string, shard, shards uint64) schemas.Query {
+	hours := make([]int64, len(r.Hours))
+	for i, h := range r.Hours {
+		hours[i] = h.Unix()
+	}
+	day := slices.MinFunc(r.Hours, time.Time.Compare).UTC()
+	return schemas.Query{SQL: statement, Params: map[string]any{
+		"tenant": r.Tenant, "flushes": r.Flushes, "hours": hours,
+		"day": day.Format(time.DateOnly), "shard": shard, "shards": shards,
+	}}
 }
 
 // recountSettings: a day's copies are in one partition, and so are a unit's

@@ -173,7 +173,7 @@ func recountAll(t *testing.T, s *clickhouse.CountStore, ver uint64, take func(sc
 		}
 		done = append(done, h)
 		day := days[h.Tenant+h.Hour.Format(time.DateOnly)]
-		day = schemas.Recount{Tenant: h.Tenant, Hours: append(day.Hours, h.Hour), Flushes: ids, Ver: ver}
+		day = schemas.Recount{Tenant: h.Tenant, Hours: append(day.Hours, h.Hour), Flushes: ids, Flush: newFlush(t, time.Now()), Ver: ver}
 		days[h.Tenant+h.Hour.Format(time.DateOnly)] = day
 	}
 	for _, day := range days {
@@ -276,5 +276,43 @@ func TestARecountLeavesNothingOfACopyThatLost(t *testing.T) {
 		if err != nil || zeros == 0 || rest != 0 || winners == 0 {
 			t.Errorf("%s has %d zeros and %d counts of the copy that lost, %d of the other, %v", table, zeros, rest, winners, err)
 		}
+	}
+}
+
+// TestARecountTouchesWhatACopyThatLostHadMatched claims that the correlator
+// hears of a match that is believed no more, though no selector selects the
+// copy that won: its flush touches nothing for the correlator.
+func TestARecountTouchesWhatACopyThatLostHadMatched(t *testing.T) {
+	db := clickhousetest.New(t)
+	counts, findings, writer := clickhouse.NewCountStore(db), clickhouse.NewFindingStore(db), clickhouse.NewWriter(db)
+	begin(t, counts, 1)
+	begin(t, findings, 1)
+	matchOf := func(e schemas.Event, selector, key string) schemas.Match {
+		return schemas.Match{Selector: selector, Tenant: e.Tenant, Key: key, Time: e.Time, LogID: e.LogID, ClientID: e.ClientID, Ver: e.Ver, Source: e.Source}
+	}
+	loser, other := event(1, noon()), event(2, noon().Add(time.Hour))
+	winner := loser
+	winner.Ver++
+	insertEvents(t, db, []schemas.Event{loser, other})
+	if err := writer.InsertMatches(t.Context(), []schemas.Match{matchOf(loser, "refused", "user-1"), matchOf(loser, "issued", "k"), matchOf(other, "refused", "user-2")}); err != nil {
+		t.Fatal(err)
+	}
+	all := func(schemas.TouchedHour) bool { return true }
+	recountAll(t, counts, 1<<32|1, all)
+	if touches, _, err := findings.Touched(t.Context(), 10); err != nil || len(touches) > 0 {
+		t.Fatalf("touches %+v, %v, want none: every match is believed", touches, err)
+	}
+	insertEvents(t, db, []schemas.Event{winner})
+	if err := writer.InsertMatches(t.Context(), []schemas.Match{matchOf(winner, "issued", "k")}); err != nil {
+		t.Fatal(err)
+	}
+	recountAll(t, counts, 1<<32|2, all)
+	touches, flushes, err := findings.Touched(t.Context(), 10)
+	for i := range touches {
+		touches[i].Flush = ""
+	}
+	want := []schemas.Touch{{Selector: "refused", Tenant: winner.Tenant, Key: "user-1", Bucket: noon().Truncate(time.Hour)}}
+	if diff := cmp.Diff(want, touches); diff != "" || len(flushes) != 1 {
+		t.Errorf("touches of %d flushes, %v (-want +got):\n%s", len(flushes), err, diff)
 	}
 }
