@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo up build engine check test test-race lint fmt tidy golden fuzz bench generate clean tools fetch-engine
+.PHONY: help demo up build engine check test test-race lint fmt tidy golden fuzz histories bench generate clean tools fetch-engine
 
 GO            ?= go
 CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/m2mwatch
@@ -85,6 +85,11 @@ fuzz: need-go engine ## each fuzz target for FUZZTIME (30s)
 	    echo "$$dir $$target"; $(GO) test $$dir -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x >$(or $(TMPDIR),/tmp)/m2mwatch-fuzz.$$$$ 2>&1 \
 	      || { cat $(or $(TMPDIR),/tmp)/m2mwatch-fuzz.$$$$; rm -f $(or $(TMPDIR),/tmp)/m2mwatch-fuzz.$$$$; exit 1; }; rm -f $(or $(TMPDIR),/tmp)/m2mwatch-fuzz.$$$$; \
 	  done; done
+
+N    ?= 10000
+SEED ?= 1
+histories: need-go engine ## the property test of the store over N histories (10000), from SEED on
+	@$(GO) test ./internal/exact -run TestHistories -histories $(N) -seed $(SEED) -timeout 24h -v
 
 bench: need-go engine ## benchmarks of every package
 	@$(GO) test -run '^$$' -bench . -benchmem $(ARGS) ./...

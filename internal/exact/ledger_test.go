@@ -1,0 +1,313 @@
+package exact_test
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// ledger keeps what findings there have to be, and how they came about. It
+// looks at everything anew each time that the correlators have come to rest.
+type ledger struct {
+	correlations []detect.Correlation
+	selectors    map[string]string // by the rule's name
+	findings     map[*history]map[string]schemas.Finding
+	history      map[string][]schemas.FindingChange // by finding
+	alerts       map[string]string                  // the key that each is about, by tenant and id
+}
+
+func newLedger(rules *detect.Set) *ledger {
+	l := &ledger{
+		correlations: rules.Correlations(), selectors: map[string]string{},
+		findings: map[*history]map[string]schemas.Finding{}, history: map[string][]schemas.FindingChange{}, alerts: map[string]string{},
+	}
+	for _, r := range rules.Rules() {
+		l.selectors[r.Name] = r.Selector
+	}
+	return l
+}
+
+// selected is the rule of rules.yml that selects an event, "" where none does.
+func selected(e *schemas.Event) (rule, key, value string) {
+	switch {
+	case e.Type == "seccft":
+		return "issued", e.ClientID, e.Network
+	case e.Type == "feccft" && e.Description != "Client quota exceeded":
+		return "refused", e.ClientID, e.Network
+	case e.Type == "s":
+		return "logged_in", e.UserID, e.Audience
+	case e.Type == "fp":
+		return "login_failed", e.UserID, e.Audience
+	}
+	return "", "", ""
+}
+
+// withSelectors names in each event the selectors that select it.
+func (l *ledger) withSelectors(events []schemas.Event) []schemas.Event {
+	for i := range events {
+		if rule, _, _ := selected(&events[i]); rule != "" {
+			events[i].Selectors = []string{l.selectors[rule]}
+		}
+	}
+	return events
+}
+
+// happening is one event of a key.
+type happening struct {
+	*schemas.Event
+	value string
+	ok    bool
+}
+
+// settle makes the ledger say what a history's findings are now.
+func (l *ledger) settle(h *history, at time.Time) {
+	if l.findings[h] == nil {
+		l.findings[h] = map[string]schemas.Finding{}
+	}
+	stored := l.findings[h]
+	events := h.survivors(time.Time{})
+	slices.Reverse(events) // oldest first
+	for i := range l.correlations {
+		c := &l.correlations[i]
+		live := firstLive(c, at)
+		found := map[string]schemas.Finding{}
+		for key, all := range happenings(c, events) {
+			for _, f := range findingsOf(c, h.tenant, key, all) {
+				if !f.Period.Before(live) {
+					found[f.ID] = f
+				}
+			}
+		}
+		for id, now := range found {
+			l.hold(stored, id, now, at)
+		}
+		for id, was := range stored {
+			if _, holds := found[id]; !holds && was.RuleID == c.Code && was.State == schemas.StateOpen && !was.Period.Before(live) {
+				now := was
+				now.State = schemas.StateWithdrawn
+				l.change(stored, was, now, schemas.ReasonLateEvents, was.Source != schemas.SourceImport, at)
+			}
+		}
+	}
+}
+
+// firstLive is the first period whose ground cannot have expired in part.
+func firstLive(c *detect.Correlation, now time.Time) time.Time {
+	edge := now.Add(-kept)
+	if whole := edge.Truncate(day); whole.Before(edge) {
+		edge = whole.Add(day)
+	} else {
+		edge = whole
+	}
+	least := edge.Add(2*c.KnownLookback + c.BaselineLookback + day)
+	period := least.Truncate(c.Dedupe) // Truncate counts from the year 1, a whole number of these periods before 1970
+	if period.Before(least) {
+		period = period.Add(c.Dedupe)
+	}
+	return period
+}
+
+// hold records that a finding holds.
+func (l *ledger) hold(stored map[string]schemas.Finding, id string, now schemas.Finding, at time.Time) {
+	was, known := stored[id]
+	now.Changes = was.Changes
+	reason := schemas.ReasonLateEvents
+	if !known || now.Last.After(was.Last) {
+		reason = schemas.ReasonEvents
+	}
+	live := now.Source != schemas.SourceImport
+	switch {
+	case !known || was.State != schemas.StateOpen:
+		l.change(stored, was, now, reason, live, at)
+	case was.Source == schemas.SourceImport && live:
+		l.change(stored, was, now, reason, true, at)
+	default:
+		if was.Source != schemas.SourceImport {
+			now.Source = was.Source
+		}
+		stored[id] = now
+	}
+}
+
+func (l *ledger) change(stored map[string]schemas.Finding, was, now schemas.Finding, reason schemas.Reason, alert bool, at time.Time) {
+	now.Changes = was.Changes + 1
+	change := schemas.FindingChange{N: now.Changes, State: now.State, Reason: reason, At: at, FindingID: now.ID, Tenant: now.Tenant, Period: now.Period}
+	if was.Changes > 0 {
+		change.Before = was.Extent()
+	}
+	if now.State == schemas.StateOpen {
+		change.After = now.Extent()
+	}
+	l.history[now.ID] = append(l.history[now.ID], change)
+	if alert {
+		l.alerts[fmt.Sprintf("%s %s/%s/%d", now.Tenant, now.ID, now.State, now.Changes)] = now.Key
+	}
+	stored[now.ID] = now
+}
+
+// superseded are the keys of a history of which a copy was selected and another
+// one won, which was not: the correlator hears of that with the recount. When
+// that is depends on the hours that were due, and so does how often a finding
+// has changed on the way. What it is in the end does not.
+func (h *history) superseded() map[string]bool {
+	won := map[string]schemas.Event{}
+	for _, e := range h.survivors(time.Time{}) {
+		won[e.LogID] = e
+	}
+	keys := map[string]bool{}
+	for i := range h.sent {
+		a := &h.sent[i]
+		winner := won[a.event.LogID]
+		rule, key, _ := selected(&a.event)
+		if winnersRule, winnersKey, _ := selected(&winner); a.taken() && (rule != winnersRule || key != winnersKey) {
+			keys[key] = true
+		}
+	}
+	return keys
+}
+
+// of are the findings of a tenant that are told at this time, by id.
+func (l *ledger) of(tenant string, edge time.Time) []schemas.Finding {
+	list := []schemas.Finding{}
+	for h, findings := range l.findings {
+		for _, f := range findings {
+			if h.tenant == tenant && !f.Period.Before(edge) {
+				list = append(list, f)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b schemas.Finding) int { return strings.Compare(a.ID, b.ID) })
+	return list
+}
+
+// happenings are the events that a correlation looks at, by key, oldest first.
+func happenings(c *detect.Correlation, events []schemas.Event) map[string][]happening {
+	byKey := map[string][]happening{}
+	for i := range events {
+		rule, key, value := selected(&events[i])
+		if key != "" && (rule == c.Main.Name || rule == c.Known.Name) {
+			byKey[key] = append(byKey[key], happening{&events[i], value, rule == c.Known.Name})
+		}
+	}
+	return byKey
+}
+
+// isKnown: a success with the same value lies before, not too long ago.
+func isKnown(c *detect.Correlation, before []happening, f happening) bool {
+	return slices.ContainsFunc(before, func(s happening) bool {
+		return s.ok && s.value == f.value && f.Time.Sub(s.Time) <= c.KnownLookback
+	})
+}
+
+// streak is a run of known failures without a success in between.
+type streak struct {
+	failures    []happening
+	lastSuccess time.Time
+	counts      bool
+}
+
+// findingsOf evaluates a correlation for a key by the words of detect's Query.
+func findingsOf(c *detect.Correlation, tenant, key string, all []happening) []schemas.Finding {
+	var streaks []streak
+	var current *streak
+	for i, h := range all {
+		switch {
+		case h.ok:
+			current = nil
+		case isKnown(c, all[:i], h):
+			if current == nil {
+				streaks = append(streaks, begin(c, all[:i], h))
+				current = &streaks[len(streaks)-1]
+			}
+			current.failures = append(current.failures, h)
+		}
+	}
+	periods := map[time.Time]bool{}
+	for _, s := range streaks {
+		for i := range s.failures {
+			if s.triggers(c, i) {
+				periods[s.failures[i].Time.Truncate(c.Dedupe)] = true
+			}
+		}
+	}
+	var findings []schemas.Finding
+	for p := range periods {
+		findings = append(findings, findingOf(c, tenant, key, streaks, p))
+	}
+	return findings
+}
+
+// begin is the streak that begins with f, with what its client did before.
+func begin(c *detect.Correlation, before []happening, f happening) streak {
+	s := streak{}
+	worked, failed := uint64(0), uint64(0)
+	for i, h := range before {
+		if h.ok {
+			s.lastSuccess = h.Time
+		}
+		switch {
+		case f.Time.Sub(h.Time) > c.BaselineLookback:
+		case h.ok:
+			worked++
+		case isKnown(c, before[:i], h):
+			failed++
+		}
+	}
+	s.counts = worked >= c.BaselineMin && float64(failed)/float64(failed+worked) < c.BaselineRatio
+	return s
+}
+
+func (s *streak) triggers(c *detect.Correlation, i int) bool {
+	n := int(c.Threshold) - 1
+	return s.counts && i >= n && s.failures[i].Time.Sub(s.failures[i-n].Time) <= c.Timespan
+}
+
+// findingOf is the finding of a period in which something triggers.
+func findingOf(c *detect.Correlation, tenant, key string, streaks []streak, period time.Time) schemas.Finding {
+	f := schemas.Finding{
+		ID: schemas.FindingID(c.Code, tenant, key, period), RuleID: c.Code, Title: c.Title, Tenant: tenant, Key: key,
+		Identity: c.Identity + ":" + key, Level: c.Level, State: schemas.StateOpen, Period: period, Source: schemas.SourceImport,
+	}
+	var with []streak
+	var last happening
+	for _, s := range streaks {
+		triggered := false
+		for i, h := range s.failures {
+			if s.triggers(c, i) && h.Time.Truncate(c.Dedupe).Equal(period) {
+				last, triggered = h, true
+			}
+		}
+		if triggered {
+			with = append(with, s)
+		}
+	}
+	var events []happening
+	for _, s := range with {
+		for _, h := range s.failures {
+			if cmp.Or(h.Time.Compare(last.Time), strings.Compare(h.LogID, last.LogID)) <= 0 {
+				events = append(events, h)
+			}
+		}
+	}
+	f.First, f.Last, f.Count = events[0].Time, last.Time, uint64(len(events))
+	f.Evidence.Causes = map[string]uint64{}
+	f.Evidence.LastSuccess = &with[0].lastSuccess
+	for i, h := range events {
+		f.Evidence.Networks = append(f.Evidence.Networks, h.value)
+		if h.Source != schemas.SourceImport {
+			f.Source = schemas.SourceStream
+		}
+		if i < 20 {
+			f.Evidence.LogIDs = append(f.Evidence.LogIDs, h.LogID)
+			f.Evidence.Causes[cmp.Or(h.Description, "no description")]++
+		}
+	}
+	slices.Sort(f.Evidence.Networks)
+	f.Evidence.Networks = slices.Compact(f.Evidence.Networks)
+	return f
+}

@@ -1,0 +1,428 @@
+package exact_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/processor"
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// build is in what a world's program differs from the one that is shipped; the
+// zero value in nothing.
+type build struct {
+	ackEarly bool
+	store    func(*world, processor.Store) processor.Store
+	counts   func(processor.CountStore) processor.CountStore
+	forget   string // a part of statements that is left out on their way to the server
+}
+
+// world is a store and a pipeline on a clock of their own, with the histories
+// that go through it.
+type world struct {
+	t         *testing.T
+	build     build
+	db        *clickhouse.DB
+	conn      driver.Conn
+	rules     *detect.Set
+	reader    *clickhouse.Reader
+	clock     atomic.Int64 // Unix milliseconds
+	epoch     atomic.Uint64
+	histories []*history
+	ledger    *ledger
+	alerts    *alertLog
+	dead      *deadLog
+}
+
+func newWorld(t *testing.T, b build, histories []*history) *world {
+	t.Helper()
+	w := &world{t: t, build: b, histories: histories, alerts: &alertLog{}, dead: &deadLog{}}
+	var err error
+	if w.rules, err = detect.Parse(os.DirFS(".")); err != nil {
+		t.Fatal(err)
+	}
+	w.ledger = newLedger(w.rules)
+	c := clickhousetest.Config(t)
+	w.conn = plain(t, c)
+	c.Retention, c.Now = clickhouse.Retention{Days: int(kept / day)}, w.now
+	if b.forget != "" {
+		c.URL = forgetful(t, c.URL, b.forget)
+	}
+	w.db = clickhousetest.Migrated(t, c)
+	w.reader = clickhouse.NewReader(w.db)
+	return w
+}
+
+// plain is a connection for statements of the test's own.
+func plain(t *testing.T, c clickhouse.Config) driver.Conn {
+	t.Helper()
+	options, err := ch.ParseDSN(c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Settings = ch.Settings{"mutations_sync": 1}
+	options.Auth.Database = c.Database
+	conn, err := ch.Open(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func (w *world) now() time.Time { return time.UnixMilli(w.clock.Load()).UTC() }
+
+func (w *world) set(at time.Time) { w.clock.Store(at.UnixMilli()) }
+
+func (w *world) pass(d time.Duration) { w.clock.Add(d.Milliseconds()) }
+
+// live is what all rounds come to. look, if set, is called where the counts
+// are to be compared.
+func (w *world) live(s *schedule, look func()) {
+	for i := range s.rounds {
+		x := &s.rounds[i]
+		w.set(x.at)
+		for slot := range x.slots {
+			w.deliver(i, slot, x.slots[slot])
+		}
+		if x.correlate {
+			w.correlate(x.correlateDie)
+		}
+		w.pass(x.quiet)
+		if x.recount {
+			w.recount(x.recountDie)
+		}
+		if x.expire {
+			w.expire()
+		}
+		if x.look {
+			look()
+		}
+	}
+	w.set(s.end)
+	w.correlate(crash{})
+	w.pass(20 * time.Minute)
+	w.recount(crash{})
+	w.correlate(crash{}) // what the recount found to be believed no more
+}
+
+// deliver brings a slot's groups in. Those for the former version of the
+// program come first in one slot and last in the other.
+func (w *world) deliver(round, slot int, d delivery) {
+	w.t.Helper()
+	var queues [2]*queue
+	for i := range queues {
+		former := (i == 0) == (slot == 0)
+		q := newQueue()
+		q.ackEarly, q.loseAcks = w.build.ackEarly, d.loseAcks
+		for _, h := range w.histories {
+			for g := range h.groups {
+				x := &h.groups[g]
+				if x.round == round && x.slot == slot && x.former == former {
+					q.put(x.message(h.tenant, w.now()))
+					h.arrive(x, w.now())
+				}
+			}
+		}
+		w.pump(q, former, d)
+	}
+}
+
+func (h *history) arrive(x *group, at time.Time) {
+	for _, c := range x.logs {
+		h.sent = append(h.sent, arrival{c, at})
+	}
+}
+
+// pump runs processors until the queue is empty. One that dies is followed by
+// another.
+func (w *world) pump(q *queue, former bool, d delivery) {
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	defer stop()
+	var running sync.WaitGroup
+	if len(q.waiting) == 0 {
+		return
+	}
+	for n := range d.processors {
+		running.Go(func() {
+			die := d.die
+			if n > 0 {
+				die = crash{}
+			}
+			for w.process(ctx, q, former, die) {
+				die = crash{}
+			}
+		})
+	}
+	q.drained(ctx)
+	if ctx.Err() != nil {
+		w.t.Error("a delivery was not done within a minute")
+	}
+	stop()
+	running.Wait()
+}
+
+// process is the life of one processor. It tells whether that ended in a crash.
+func (w *world) process(ctx context.Context, q *queue, former bool, die crash) (died bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l := &life{crash: die, end: cancel}
+	in := &intake{queue: q}
+	store := processor.Store(clickhouse.NewWriter(w.db))
+	if w.build.store != nil {
+		store = w.build.store(w, store)
+	}
+	var matcher processor.Matcher = w.rules
+	if former {
+		matcher = formerly{w.rules}
+	}
+	p, err := processor.New(processor.Config{
+		Source: in, Store: &tearing{store, l}, Dead: w.dead, Matcher: matcher,
+		Now: w.now, Retention: kept, At: l.at, Logger: w.logger(),
+	})
+	if err != nil {
+		w.t.Error(err)
+		return false
+	}
+	if err := p.Run(ctx); err != nil {
+		w.t.Error(err)
+	}
+	in.die()
+	return l.over.Load()
+}
+
+// logger tells of what goes wrong and nobody wanted.
+func (w *world) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
+}
+
+// life is that of a process that may die at a point: nothing behind it is done.
+type life struct {
+	crash
+	mu   sync.Mutex
+	seen int // guarded by mu
+	over atomic.Bool
+	end  context.CancelFunc
+}
+
+// at ends the goroutine that comes to the point at which the process dies.
+func (l *life) at(point string) {
+	l.mu.Lock()
+	if point == l.point {
+		l.seen++
+	}
+	dies := point == l.point && l.seen == l.nth
+	l.mu.Unlock()
+	if dies {
+		l.over.Store(true)
+		l.end()
+		runtime.Goexit()
+	}
+}
+
+// tearing is a store that gets a part of an insert before the process dies.
+type tearing struct {
+	processor.Store
+	life *life
+}
+
+func (s *tearing) InsertEvents(ctx context.Context, events []schemas.Event) error {
+	s.life.at("before_events")
+	if s.life.point == "part_of_events" {
+		if err := s.Store.InsertEvents(ctx, events[:len(events)/2]); err != nil {
+			return err
+		}
+		s.life.at("part_of_events")
+	}
+	return s.Store.InsertEvents(ctx, events)
+}
+
+func (s *tearing) InsertMatches(ctx context.Context, matches []schemas.Match) error {
+	if s.life.point == "part_of_matches" {
+		if err := s.Store.InsertMatches(ctx, matches[:len(matches)/2]); err != nil {
+			return err
+		}
+		s.life.at("part_of_matches")
+	}
+	return s.Store.InsertMatches(ctx, matches)
+}
+
+// formerly is the former version of the program: it makes of each event what
+// that made, in the place where events are first shown to somebody.
+type formerly struct{ rules *detect.Set }
+
+func (f formerly) Match(dst []schemas.Match, e *schemas.Event) []schemas.Match {
+	if e.Ver>>32&0xffffff == schemas.NormalizerVersion {
+		spoil(e)
+		e.Ver -= 1 << 32
+	}
+	return f.rules.Match(dst, e)
+}
+
+// Acquire makes the world a lease: whoever comes leads, in an epoch of his own.
+func (w *world) Acquire(ctx context.Context, atLeast uint64) (context.Context, uint64, func(), error) {
+	held, release := context.WithCancel(ctx)
+	return held, max(w.epoch.Add(1), atLeast+1), release, nil
+}
+
+// correlate runs correlators until nothing is left to do.
+func (w *world) correlate(die crash) {
+	w.t.Helper()
+	w.lead(die, func(l *life) (runner, error) {
+		store := &restingFindings{FindingStore: clickhouse.NewFindingStore(w.db), rest: l.end}
+		return processor.NewCorrelator(processor.CorrelatorConfig{
+			Store: store, Alerts: w.alerts, Lease: w, Rules: w.rules, EvidenceKept: kept, FindingsKept: kept,
+			Interval: time.Millisecond, Now: w.now, At: l.at, Logger: w.logger(),
+		})
+	})
+	for _, h := range w.histories {
+		w.ledger.settle(h, w.now())
+	}
+}
+
+// recount runs recounters until nothing is left that is due.
+func (w *world) recount(die crash) {
+	w.t.Helper()
+	w.lead(die, func(l *life) (runner, error) {
+		counts := processor.CountStore(clickhouse.NewCountStore(w.db))
+		if w.build.counts != nil {
+			counts = w.build.counts(counts)
+		}
+		return processor.NewRecounter(processor.RecounterConfig{
+			Store: &restingCounts{CountStore: counts, rest: l.end}, Lease: w, Retention: kept,
+			Interval: time.Millisecond, Now: w.now, At: l.at, Logger: w.logger(),
+		})
+	})
+}
+
+type runner interface {
+	Run(ctx context.Context) error
+}
+
+// lead runs what start makes until it rests. One that dies is followed by
+// another.
+func (w *world) lead(die crash, start func(*life) (runner, error)) {
+	w.t.Helper()
+	for again := true; again; die = (crash{}) {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		l := &life{crash: die, end: cancel}
+		r, err := start(l)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var running sync.WaitGroup
+		running.Go(func() {
+			if err := r.Run(ctx); err != nil {
+				w.t.Error(err)
+			}
+		})
+		running.Wait()
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			w.t.Fatalf("%T was not done within three minutes", r)
+		}
+		cancel()
+		again = l.over.Load()
+	}
+}
+
+// restingFindings ends its holder where nothing is left to correlate.
+type restingFindings struct {
+	processor.FindingStore
+	rest context.CancelFunc
+}
+
+func (s *restingFindings) Touched(ctx context.Context, n int) ([]schemas.Touch, []string, error) {
+	touches, ids, err := s.FindingStore.Touched(ctx, n)
+	if err == nil && len(ids) == 0 {
+		s.rest()
+	}
+	return touches, ids, err
+}
+
+// restingCounts ends its holder where a look led to nothing.
+type restingCounts struct {
+	processor.CountStore
+	rest         context.CancelFunc
+	looked, idle bool
+}
+
+func (s *restingCounts) TouchedFlushes(ctx context.Context, limit int) ([]schemas.Flush, error) {
+	if s.looked && s.idle {
+		s.rest()
+		return nil, nil
+	}
+	s.looked, s.idle = true, true
+	return s.CountStore.TouchedFlushes(ctx, limit)
+}
+
+func (s *restingCounts) Recount(ctx context.Context, r schemas.Recount) error {
+	s.idle = false
+	return s.CountStore.Recount(ctx, r)
+}
+
+func (s *restingCounts) FoldTouches(ctx context.Context, epoch uint64, into string, flushes []string, without []schemas.TouchedHour) error {
+	s.idle = false
+	return s.CountStore.FoldTouches(ctx, epoch, into, flushes, without)
+}
+
+// expire drops every row that is old enough, which is the most that the server
+// can have dropped by now.
+func (w *world) expire() {
+	w.t.Helper()
+	for table, age := range map[string]string{
+		"events": "time", "events_by_time": "time", "events_by_identity": "time", "tokens": "time", "matches": "bucket",
+		"findings": "period", "finding_changes": "period", "counts_hourly": "hour", "counts_daily": "day", "presence": "day",
+	} {
+		old := fmt.Sprintf("ALTER TABLE %s DELETE WHERE toDateTime(%s, 'UTC') + toIntervalDay(%d) <= fromUnixTimestamp64Milli(%d, 'UTC')",
+			table, age, kept/day, w.now().UnixMilli())
+		if err := w.conn.Exec(context.Background(), old); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// alertLog is what people were told.
+type alertLog struct {
+	mu  sync.Mutex
+	all map[string]string // the key that each is about, by tenant and id
+}
+
+func (a *alertLog) PublishAlert(_ context.Context, alert schemas.Alert) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.all == nil {
+		a.all = map[string]string{}
+	}
+	a.all[alert.Finding.Tenant+" "+alert.ID] = alert.Finding.Key
+	return nil
+}
+
+// deadLog is what lies in DEAD.
+type deadLog struct {
+	mu   sync.Mutex
+	raws map[string]bool
+}
+
+func (d *deadLog) PublishDead(_ context.Context, dead schemas.Dead) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.raws == nil {
+		d.raws = map[string]bool{}
+	}
+	d.raws[dead.Tenant+" "+string(dead.Raw)] = true
+	return nil
+}
