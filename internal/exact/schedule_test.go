@@ -48,10 +48,12 @@ type delivery struct {
 }
 
 // crash is where a process dies: the nth time that it gets to a point. The
-// empty point is nowhere.
+// empty point is nowhere. One that stalls wakes up when another has long taken
+// its place, takes one more step, and dies then.
 type crash struct {
 	point string
 	nth   int
+	stall bool
 }
 
 var (
@@ -76,11 +78,11 @@ func newSchedule(batch uint64) schedule {
 		x := &s.rounds[i]
 		x.at = at
 		for j := range x.slots {
-			x.slots[j] = delivery{processors: 1 + r.IntN(2), die: crash{pick(r, flushPoints...), 1}, loseAcks: chance(r, 4)}
+			x.slots[j] = delivery{processors: 1 + r.IntN(2), die: crash{point: pick(r, flushPoints...), nth: 1}, loseAcks: chance(r, 4)}
 		}
-		x.correlate, x.correlateDie = !chance(r, 4), crash{pick(r, correlatePoints...), 1 + r.IntN(5)}
+		x.correlate, x.correlateDie = !chance(r, 4), crash{pick(r, correlatePoints...), 1 + r.IntN(5), chance(r, 3)}
 		x.quiet = pick(r, 0, 70*time.Second, 70*time.Second)
-		x.recount, x.recountDie = chance(r, 2), crash{pick(r, recountPoints...), 1 + r.IntN(20)}
+		x.recount, x.recountDie = chance(r, 2), crash{pick(r, recountPoints...), 1 + r.IntN(20), chance(r, 3)}
 		x.look, x.expire = chance(r, 2), chance(r, 3)
 		at = at.Add(x.quiet + pick(r, 3*time.Minute, 55*time.Minute, 55*time.Minute, 7*time.Hour, 26*time.Hour))
 	}

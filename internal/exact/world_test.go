@@ -46,6 +46,7 @@ type world struct {
 	ledger    *ledger
 	alerts    *alertLog
 	dead      *deadLog
+	stalled   []func() // each wakes a process and waits for its end
 }
 
 func newWorld(t *testing.T, b build, histories []*history) *world {
@@ -99,6 +100,7 @@ func (w *world) live(s *schedule, look func()) {
 		for slot := range x.slots {
 			w.deliver(i, slot, x.slots[slot])
 		}
+		w.wake()
 		if x.correlate {
 			w.correlate(x.correlateDie)
 		}
@@ -117,6 +119,7 @@ func (w *world) live(s *schedule, look func()) {
 	w.correlate(crash{})
 	w.pass(20 * time.Minute)
 	w.recount(crash{})
+	w.wake()
 	w.correlate(crash{}) // what the recount found to be believed no more
 }
 
@@ -180,7 +183,7 @@ func (w *world) pump(q *queue, former bool, d delivery) {
 func (w *world) process(ctx context.Context, q *queue, former bool, die crash) (died bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l := &life{crash: die, end: cancel}
+	l := newLife(die, cancel)
 	in := &intake{queue: q}
 	store := processor.Store(clickhouse.NewWriter(w.db))
 	if w.build.store != nil {
@@ -217,6 +220,13 @@ type life struct {
 	seen int // guarded by mu
 	over atomic.Bool
 	end  context.CancelFunc
+
+	stalls chan struct{} // closed when it has stalled
+	wakes  chan struct{} // closed when it may go on
+}
+
+func newLife(c crash, end context.CancelFunc) *life {
+	return &life{crash: c, end: end, stalls: make(chan struct{}), wakes: make(chan struct{})}
 }
 
 // at ends the goroutine that comes to the point at which the process dies.
@@ -227,7 +237,13 @@ func (l *life) at(point string) {
 	}
 	dies := point == l.point && l.seen == l.nth
 	l.mu.Unlock()
-	if dies {
+	if dies && l.stall {
+		l.over.Store(true)
+		close(l.stalls)
+		<-l.wakes
+		return
+	}
+	if dies || l.over.Load() {
 		l.over.Store(true)
 		l.end()
 		runtime.Goexit()
@@ -283,7 +299,7 @@ func (w *world) Acquire(ctx context.Context, atLeast uint64) (context.Context, u
 func (w *world) correlate(die crash) {
 	w.t.Helper()
 	w.lead(die, func(l *life) (runner, error) {
-		store := &restingFindings{FindingStore: clickhouse.NewFindingStore(w.db), rest: l.end}
+		store := &restingFindings{FindingStore: clickhouse.NewFindingStore(w.db), life: l}
 		return processor.NewCorrelator(processor.CorrelatorConfig{
 			Store: store, Alerts: w.alerts, Lease: w, Rules: w.rules, EvidenceKept: kept, FindingsKept: kept,
 			Interval: time.Millisecond, Now: w.now, At: l.at, Logger: w.logger(),
@@ -303,7 +319,7 @@ func (w *world) recount(die crash) {
 			counts = w.build.counts(counts)
 		}
 		return processor.NewRecounter(processor.RecounterConfig{
-			Store: &restingCounts{CountStore: counts, rest: l.end}, Lease: w, Retention: kept,
+			Store: &restingCounts{CountStore: counts, life: l}, Lease: w, Retention: kept,
 			Interval: time.Millisecond, Now: w.now, At: l.at, Logger: w.logger(),
 		})
 	})
@@ -318,37 +334,55 @@ type runner interface {
 func (w *world) lead(die crash, start func(*life) (runner, error)) {
 	w.t.Helper()
 	for again := true; again; die = (crash{}) {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-		l := &life{crash: die, end: cancel}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+		l := newLife(die, cancel)
 		r, err := start(l)
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		var running sync.WaitGroup
-		running.Go(func() {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
 			if err := r.Run(ctx); err != nil {
 				w.t.Error(err)
 			}
-		})
-		running.Wait()
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			w.t.Fatalf("%T was not done within three minutes", r)
+		}()
+		select {
+		case <-ended:
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				w.t.Fatalf("%T was not done within ten minutes", r)
+			}
+			cancel()
+		case <-l.stalls:
+			w.stalled = append(w.stalled, func() {
+				close(l.wakes)
+				<-ended
+				cancel()
+			})
 		}
-		cancel()
 		again = l.over.Load()
 	}
+}
+
+// wake lets those that have stalled go on.
+func (w *world) wake() {
+	for _, wake := range w.stalled {
+		wake()
+	}
+	w.stalled = nil
 }
 
 // restingFindings ends its holder where nothing is left to correlate.
 type restingFindings struct {
 	processor.FindingStore
-	rest context.CancelFunc
+	life *life
 }
 
 func (s *restingFindings) Touched(ctx context.Context, n int) ([]schemas.Touch, []string, error) {
+	s.life.at("look")
 	touches, ids, err := s.FindingStore.Touched(ctx, n)
 	if err == nil && len(ids) == 0 {
-		s.rest()
+		s.life.end()
 	}
 	return touches, ids, err
 }
@@ -356,13 +390,14 @@ func (s *restingFindings) Touched(ctx context.Context, n int) ([]schemas.Touch, 
 // restingCounts ends its holder where a look led to nothing.
 type restingCounts struct {
 	processor.CountStore
-	rest         context.CancelFunc
+	life         *life
 	looked, idle bool
 }
 
 func (s *restingCounts) TouchedFlushes(ctx context.Context, limit int) ([]schemas.Flush, error) {
+	s.life.at("look")
 	if s.looked && s.idle {
-		s.rest()
+		s.life.end()
 		return nil, nil
 	}
 	s.looked, s.idle = true, true

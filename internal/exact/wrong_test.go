@@ -21,8 +21,8 @@ func TestWrongBuildsAreCaught(t *testing.T) {
 		die   crash
 		wrong bool
 	}{
-		{"right", build{}, crash{"before_events", 1}, false},
-		{"acks before it inserts", build{ackEarly: true}, crash{"before_events", 1}, true},
+		{"right", build{}, crash{point: "before_events", nth: 1}, false},
+		{"acks before it inserts", build{ackEarly: true}, crash{point: "before_events", nth: 1}, true},
 		{"drops the recount", build{counts: func(s processor.CountStore) processor.CountStore { return idle{s} }}, crash{}, true},
 		{"forgets FINAL", build{forget: " FINAL"}, crash{}, true},
 		{"touches before it inserts", build{store: touchesFirst}, crash{}, true},
