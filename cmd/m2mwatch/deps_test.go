@@ -41,9 +41,13 @@ func TestForbiddenSeesEachRule(t *testing.T) {
 		{"ingest", "internal/clickhouse"},
 		{"query", "internal/nats"},
 		{"processor", "internal/clickhouse"},
+		{"processor", "internal/geo"},
 		{"processor/identity", "net/http"},
 		{"internal/nats", "ingest"},
 		{"internal/nats", "internal/clickhouse"},
+		{"internal/geo", "internal/clickhouse"},
+		{"internal/config", "github.com/oschwald/maxminddb-golang/v2"},
+		{"internal/geo", "github.com/maxmind/mmdbwriter"},
 		{"processor", "github.com/nats-io/nats.go/jetstream"},
 		{"query", "github.com/ClickHouse/clickhouse-go/v2"},
 		{"processor", "github.com/labstack/echo/v4"},
@@ -55,6 +59,9 @@ func TestForbiddenSeesEachRule(t *testing.T) {
 	}
 	for _, c := range [][2]string{
 		{"cmd/m2mwatch", "internal/nats"},
+		{"cmd/m2mwatch", "internal/geo"},
+		{"internal/geo", "github.com/oschwald/maxminddb-golang/v2/mmdbdata"},
+		{"internal/geo/geotest", "github.com/maxmind/mmdbwriter/mmdbtype"},
 		{"cmd/m2mwatch", "internal/auth0/auth0sim"},
 		{"internal/nats", "github.com/nats-io/nats.go"},
 		{"processor", "processor/detect"},
@@ -74,7 +81,7 @@ func forbidden(from, to string) string {
 		return "schemas imports the standard library only"
 	case stage != "" && toStage != "" && stage != toStage:
 		return "stages meet only in schemas"
-	case stage != "" && (within(to, "internal/clickhouse") || within(to, "internal/nats") || within(to, "internal/auth0")):
+	case stage != "" && adapterOf(to) != "":
 		return "a stage names a small interface of its own; cmd wires the adapter"
 	case (within(from, "processor/detect") || within(from, "processor/identity")) && impure[to]:
 		return "no I/O and no clock here"
@@ -97,6 +104,8 @@ var drivers = []struct {
 	{"github.com/ClickHouse/", []string{"internal/clickhouse"}},
 	{"github.com/ebitengine/purego", []string{"internal/clickhouse"}},
 	{"github.com/auth0/go-auth0", []string{"internal/auth0"}},
+	{"github.com/oschwald/maxminddb-golang", []string{"internal/geo"}},
+	{"github.com/maxmind/mmdbwriter", []string{"internal/geo/geotest"}},
 	{"github.com/labstack/echo", []string{"ingest", "query", "internal/httpserver"}},
 }
 
@@ -135,7 +144,7 @@ func stageOf(path string) string {
 }
 
 func adapterOf(path string) string {
-	for _, a := range []string{"internal/nats", "internal/clickhouse", "internal/auth0"} {
+	for _, a := range []string{"internal/nats", "internal/clickhouse", "internal/auth0", "internal/geo"} {
 		if within(path, a) {
 			return a
 		}

@@ -282,9 +282,9 @@ func (s *tearing) InsertMatches(ctx context.Context, matches []schemas.Match) er
 type formerly struct{ rules *detect.Set }
 
 func (f formerly) Match(dst []schemas.Match, e *schemas.Event) []schemas.Match {
-	if e.Ver>>32&0xffffff == schemas.NormalizerVersion {
+	if e.Ver>>48&0xff == schemas.NormalizerVersion {
 		spoil(e)
-		e.Ver -= 1 << 32
+		e.Ver -= 1 << 48
 	}
 	return f.rules.Match(dst, e)
 }
