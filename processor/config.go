@@ -21,6 +21,9 @@ type Config struct {
 	Matcher Matcher
 	// Catalogue knows the event types. Default: schemas.EventTypes().
 	Catalogue *schemas.Catalogue
+	// Places tells country and autonomous system of addresses. Default: nothing
+	// is known beside the log.
+	Places Places
 
 	// Logger hears of outages, once at their beginning and once at their end,
 	// and once of each type that is not in Catalogue. Default: nothing is logged.

@@ -213,7 +213,7 @@ func TestShippedRulesPassTheirOwnTests(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	r := rand.New(rand.NewPCG(3, 4))
-	normalizer := processor.NewNormalizer(schemas.EventTypes())
+	normalizer := processor.NewNormalizer(schemas.EventTypes(), nil)
 	want := map[string]uint64{}
 	for i, test := range b.rule.Tests {
 		tenant := fmt.Sprintf("test-%d", i)

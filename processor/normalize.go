@@ -14,18 +14,20 @@ import (
 // characters.
 const maxLogID = 64
 
-// Normalizer turns logs into events. What it gives is a function of the log
-// and the catalogue alone. Not for concurrent use.
+// Normalizer turns logs into events. What it gives is a function of the log,
+// the catalogue and what is known of addresses alone. Not for concurrent use.
 type Normalizer struct {
 	catalogue *schemas.Catalogue
+	places    Places
 	decoder   *decoder
 	facts     identity.Facts
 	odd       oddity // of the log that was normalized last
 }
 
-// NewNormalizer makes a Normalizer that knows the event types of c.
-func NewNormalizer(c *schemas.Catalogue) *Normalizer {
-	return &Normalizer{catalogue: c, decoder: newDecoder()}
+// NewNormalizer makes a Normalizer that knows the event types of c, and of
+// addresses what p knows; nil is nothing.
+func NewNormalizer(c *schemas.Catalogue, p Places) *Normalizer {
+	return &Normalizer{catalogue: c, places: p, decoder: newDecoder()}
 }
 
 // Normalize reads one log. The event keeps log.Raw and copies all else. An
@@ -95,7 +97,11 @@ func (n *Normalizer) Normalize(log *schemas.Log) (schemas.Event, error) {
 		Raw:              log.Raw,
 		RawMasked:        log.Masked,
 	}
-	e.Network = Network(e.Address())
+	addr := address(e.Address())
+	e.Network = network(addr)
+	if n.places != nil {
+		locate(&e, n.places.Place(addr))
+	}
 	if e.Outcome == schemas.OutcomeFailure {
 		e.Cause = failureCause(e.Type, e.Description, r.has(fieldClientAuthError))
 	}
@@ -104,6 +110,16 @@ func (n *Normalizer) Normalize(log *schemas.Log) (schemas.Event, error) {
 		e.Call.Target = target(e.Call.Path)
 	}
 	return e, nil
+}
+
+// locate adds a place to an event. What the log says of the country goes first:
+// it is what rules at Auth0 have seen.
+func locate(e *schemas.Event, p schemas.Place) {
+	e.Ver = p.Version(e.Ver)
+	e.ASN, e.ASOrg = p.ASN, p.ASOrg
+	if e.Country == "" {
+		e.Country = p.Country
+	}
 }
 
 // eventType is what the catalogue says of a type; of an unknown one its outcome

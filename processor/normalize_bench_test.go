@@ -2,10 +2,13 @@ package processor
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/m2mwatch/m2mwatch/internal/geo"
+	"github.com/m2mwatch/m2mwatch/internal/geo/geotest"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
@@ -36,10 +39,35 @@ func benchSapi() string {
 		`"response":{"statusCode":200,"body":[` + body + `{}]}}}}`
 }
 
+// benchPlaces are two files that know the address of the benchmarks' logs, and
+// 20,000 other networks.
+func benchPlaces(b *testing.B) Places {
+	b.Helper()
+	countries := map[string]geotest.Record{"203.0.113.0/24": {"country": geotest.Record{"iso_code": "DE", "names": geotest.Record{"en": "Germany"}}}}
+	systems := map[string]geotest.Record{"203.0.113.0/24": {"autonomous_system_number": uint32(64500), "autonomous_system_organization": "Example Cloud"}}
+	for i := range 20_000 {
+		network := fmt.Sprintf("%d.%d.%d.0/24", 1+i%100, i/100, i%256)
+		countries[network] = geotest.Record{"country": geotest.Record{"iso_code": []string{"NL", "US"}[i%2]}}
+		systems[network] = geotest.Record{"autonomous_system_number": uint32(1 + i%5000), "autonomous_system_organization": "Example Transit"}
+	}
+	paths := []string{filepath.Join(b.TempDir(), "country.mmdb"), filepath.Join(b.TempDir(), "asn.mmdb")}
+	geotest.Write(b, paths[0], geotest.Options{}, countries)
+	geotest.Write(b, paths[1], geotest.Options{}, systems)
+	files, err := geo.Open(geo.Config{Paths: paths})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return files
+}
+
 func BenchmarkNormalize(b *testing.B) {
-	for _, bb := range []struct{ name, raw string }{{"seccft", benchSeccft()}, {"sapi", benchSapi()}} {
+	files := benchPlaces(b)
+	for _, bb := range []struct {
+		name, raw string
+		places    Places
+	}{{"seccft", benchSeccft(), nil}, {"seccft+mmdb", benchSeccft(), files}, {"sapi", benchSapi(), nil}, {"sapi+mmdb", benchSapi(), files}} {
 		b.Run(fmt.Sprintf("%s/bytes=%d", bb.name, len(bb.raw)), func(b *testing.B) {
-			n := NewNormalizer(schemas.EventTypes())
+			n := NewNormalizer(schemas.EventTypes(), bb.places)
 			log := streamLog(bb.raw)
 			b.SetBytes(int64(len(bb.raw)))
 			b.ReportAllocs()

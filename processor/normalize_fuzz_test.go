@@ -19,11 +19,11 @@ func FuzzDecode(f *testing.F) {
 		}
 	}
 	catalogue := schemas.EventTypes()
-	used := NewNormalizer(catalogue)
+	used := NewNormalizer(catalogue, nil)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		log := streamLog(string(raw))
 		first, err := used.Normalize(&log)
-		again, errAgain := NewNormalizer(catalogue).Normalize(&log)
+		again, errAgain := NewNormalizer(catalogue, nil).Normalize(&log)
 		if diff := cmp.Diff(first, again); diff != "" || (err == nil) != (errAgain == nil) {
 			t.Fatalf("two readings differ (%v, %v):\n%s", err, errAgain, diff)
 		}

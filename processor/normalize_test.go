@@ -3,6 +3,7 @@ package processor
 import (
 	"bufio"
 	"bytes"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,7 +29,7 @@ func streamLog(raw string) schemas.Log {
 func normalize(t *testing.T, raw string) schemas.Event {
 	t.Helper()
 	log := streamLog(raw)
-	e, err := NewNormalizer(schemas.EventTypes()).Normalize(&log)
+	e, err := NewNormalizer(schemas.EventTypes(), nil).Normalize(&log)
 	if err != nil {
 		t.Fatalf("Normalize(%s): %v", raw, err)
 	}
@@ -48,7 +49,7 @@ func TestNormalizeKeepsEveryField(t *testing.T) {
 		"organization_id":"org_1","isMobile":false,"is_mobile":true,"$event_schema":{"version":"1.0.0"},"log_id":"` + stampedID + `","tenant_name":"acme"}}`
 	log := streamLog(raw)
 	log.Masked = true
-	got, err := NewNormalizer(schemas.EventTypes()).Normalize(&log)
+	got, err := NewNormalizer(schemas.EventTypes(), nil).Normalize(&log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +88,58 @@ func TestNormalizeLeavesNoFieldEmpty(t *testing.T) {
 	want.Quota = schemas.Quota{Bucket: "per_day", EntityType: "client", EntityID: "abc", Size: 15, Used: 11, Percent: 73.5}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
+	}
+}
+
+// somePlaces are known places, by address.
+type somePlaces map[string]schemas.Place
+
+func (p somePlaces) Place(addr netip.Addr) schemas.Place {
+	known := p[addr.String()]
+	known.Edition = 7
+	return known
+}
+
+func TestNormalizeAddsThePlaceOfTheAddress(t *testing.T) {
+	t.Parallel()
+	places := somePlaces{
+		"192.0.2.1":       {Country: "NL", ASN: 64500, ASOrg: "Example Cloud"},
+		"203.0.113.1":     {Country: "DE", ASN: 64501, ASOrg: "Example Transit"},
+		"2001:db8:1:2::3": {ASN: 64502},
+	}
+	n := NewNormalizer(schemas.EventTypes(), places)
+	for members, want := range map[string]schemas.Place{
+		`"ip":"192.0.2.1"`:                                       {Country: "NL", ASN: 64500, ASOrg: "Example Cloud"},
+		`"ip":"192.0.2.1","client_ip":"203.0.113.1"`:             {Country: "DE", ASN: 64501, ASOrg: "Example Transit"}, // as network does
+		`"ip":"192.0.2.1","client_ip":"198.51.100.1"`:            {},
+		`"ip":"::ffff:192.0.2.1"`:                                {Country: "NL", ASN: 64500, ASOrg: "Example Cloud"},
+		`"ip":"2001:DB8:1:2:0::3%eth0"`:                          {ASN: 64502},
+		`"ip":"192.0.2.1","location_info":{}`:                    {Country: "NL", ASN: 64500, ASOrg: "Example Cloud"},
+		`"ip":"no address"`:                                      {},
+		`"description":"no address"`:                             {},
+		`"ip":"192.0.2.1","asn":1,"as_org":"x","country":2`:      {Country: "NL", ASN: 64500, ASOrg: "Example Cloud"},
+		`"ip":"192.0.2.1","location_info":{"country_code":"US"}`: {Country: "US", ASN: 64500, ASOrg: "Example Cloud"}, // the log's own
+	} {
+		log := streamLog(event(`"type":"seccft",` + members))
+		e, err := n.Normalize(&log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := schemas.Place{Country: e.Country, ASN: e.ASN, ASOrg: e.ASOrg}
+		if got != want {
+			t.Errorf("%s: got %+v, want %+v", members, got, want)
+		}
+		bare, err := NewNormalizer(schemas.EventTypes(), nil).Normalize(&log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Ver <= bare.Ver {
+			t.Errorf("%s: the copy with what the files know does not win over that without", members)
+		}
+		e.Country, e.ASN, e.ASOrg, e.Ver = bare.Country, 0, "", bare.Ver
+		if diff := cmp.Diff(bare, e); diff != "" {
+			t.Errorf("%s: more has changed (-without +with):\n%s", members, diff)
+		}
 	}
 }
 
@@ -178,7 +231,7 @@ func TestNormalizeAsksTheCatalogueOfNewTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := streamLog(event(`"type":"brand_new","client_id":"abc","user_id":"auth0|1"`))
-	e, err := NewNormalizer(catalogue).Normalize(&log)
+	e, err := NewNormalizer(catalogue, nil).Normalize(&log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -375,7 +428,7 @@ func TestNormalizeRefusesWhatHasNoKey(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			log := streamLog(tt.raw)
-			_, err := NewNormalizer(schemas.EventTypes()).Normalize(&log)
+			_, err := NewNormalizer(schemas.EventTypes(), nil).Normalize(&log)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -391,7 +444,7 @@ func TestNormalizeRefusesWhatHasNoKey(t *testing.T) {
 
 func TestNormalizeTellsWhatIsOdd(t *testing.T) {
 	t.Parallel()
-	n := NewNormalizer(schemas.EventTypes())
+	n := NewNormalizer(schemas.EventTypes(), nil)
 	for _, tt := range []struct {
 		raw  string
 		want oddity
@@ -467,7 +520,7 @@ func sampleLines(tb testing.TB, file string) [][]byte {
 func TestNormalizeReadsEverySample(t *testing.T) {
 	t.Parallel()
 	own := 0
-	n := NewNormalizer(schemas.EventTypes())
+	n := NewNormalizer(schemas.EventTypes(), nil)
 	for _, file := range sampleFiles(t) {
 		for i, raw := range sampleLines(t, file) {
 			if strings.HasPrefix(file, "testdata/") {

@@ -104,7 +104,7 @@ func TestProcessorStoresEverySampleOnARealStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := processor.NewNormalizer(schemas.EventTypes())
+	n := processor.NewNormalizer(schemas.EventTypes(), nil)
 	var events []schemas.Event
 	for raw := range bytes.Lines(samples) {
 		e, err := n.Normalize(&schemas.Log{Tenant: "acme", Source: schemas.SourceImport, IngestedAt: time.Now(), Raw: bytes.TrimRight(raw, "\n")})

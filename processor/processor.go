@@ -61,7 +61,7 @@ func New(cfg Config) (*Processor, error) {
 		store:      newOutage("the store", cfg.Logger, metrics.storeUp),
 		dead:       newOutage("DEAD", cfg.Logger, metrics.deadUp),
 		source:     newOutage("the work queue", cfg.Logger, metrics.sourceUp),
-		normalizer: NewNormalizer(cfg.Catalogue),
+		normalizer: NewNormalizer(cfg.Catalogue, cfg.Places),
 		unknown:    newUnknownTypes(metrics.unknownTypes, cfg.Logger),
 		slot:       make(chan struct{}, 1),
 		index:      map[place]int{},

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -27,6 +28,14 @@ type DeadLetters interface {
 // be called concurrently. processor/detect has it.
 type Matcher interface {
 	Match(dst []schemas.Match, e *schemas.Event) []schemas.Match
+}
+
+// Places tells what is known of an address beside the log. It does not fail:
+// what is not known is empty, and so is what is known of the invalid address
+// but for the edition. It may be called concurrently. internal/geo has the one
+// for .mmdb files.
+type Places interface {
+	Place(addr netip.Addr) schemas.Place
 }
 
 // Store is where a flush goes. internal/clickhouse has the one for ClickHouse.

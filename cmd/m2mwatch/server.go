@@ -17,6 +17,7 @@ import (
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/config"
 	"github.com/m2mwatch/m2mwatch/internal/datadir"
+	"github.com/m2mwatch/m2mwatch/internal/geo"
 	"github.com/m2mwatch/m2mwatch/internal/httpserver"
 	"github.com/m2mwatch/m2mwatch/internal/nats"
 	"github.com/m2mwatch/m2mwatch/processor"
@@ -55,6 +56,7 @@ type server struct {
 	writeDB *clickhouse.DB
 	readDB  *clickhouse.DB
 
+	geo     *geo.Files // nil without .mmdb files
 	tenants *ingest.TenantSet
 	tokens  *httpserver.TokenSet
 
@@ -87,7 +89,7 @@ func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts s
 func (s *server) start(ctx context.Context) error {
 	s.limitMemory()
 	for _, step := range []func(context.Context) error{
-		s.bind, s.openDir, s.applyConfig, s.openStore, s.openBroker, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
+		s.bind, s.openGeo, s.openDir, s.applyConfig, s.openStore, s.openBroker, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -98,12 +100,32 @@ func (s *server) start(ctx context.Context) error {
 }
 
 // limitMemory tells the collector how much this process is meant to take: what
-// ingest and a processor may hold, and room for what comes and goes with it.
-// It is no hard bound, and GOMEMLIMIT goes before it.
+// ingest and a processor may hold, .mmdb files and their successors, and room
+// for what comes and goes with it. It is no hard bound, and GOMEMLIMIT goes
+// before it.
 func (s *server) limitMemory() {
-	if lookup(s.inv.environ, "GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(int64(s.cfg.Ingest.Memory) + 2*int64(s.cfg.Processor.Memory) + 64<<20)
+	limit := int64(s.cfg.Ingest.Memory) + 2*int64(s.cfg.Processor.Memory) + 64<<20
+	if s.geo != nil {
+		limit += 2 * s.geo.Bytes()
 	}
+	if lookup(s.inv.environ, "GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit)
+	}
+}
+
+// openGeo reads the .mmdb files where this process normalizes, and looks for
+// their successors.
+func (s *server) openGeo(context.Context) error {
+	if len(s.cfg.Enrich.MMDB) == 0 || !s.opts.has(stageProcess) {
+		return nil
+	}
+	var err error
+	if s.geo, err = geo.Open(geo.Config{Paths: s.cfg.Enrich.MMDB, Logger: s.log}); err != nil {
+		return err
+	}
+	s.limitMemory()
+	s.life.run(".mmdb files", s.geo.Run)
+	return nil
 }
 
 func (s *server) stop() { s.life.stop(stopLimit) }

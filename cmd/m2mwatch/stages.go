@@ -48,15 +48,18 @@ func (s *server) startProcessor(rules *detect.Set) error {
 		return err
 	}
 	s.life.closes("source of logs", source)
-	s.processor, err = processor.New(processor.Config{
+	cfg := processor.Config{
 		Source: source, Store: clickhouse.NewWriter(s.writeDB), Dead: s.publisher, Matcher: rules,
 		Catalogue: s.cfg.Catalogue(),
 		Logger:    s.log, Registerer: s.registry, At: s.at("processor."),
 		Retention: retention(s.cfg).Of("events"),
 		AckWait:   s.ackWait(), ShutdownTimeout: time.Second,
 		FlushRows: s.cfg.Processor.FlushRows, FlushBytes: int(s.cfg.Processor.Memory) / 4,
-	})
-	if err != nil {
+	}
+	if s.geo != nil { // a nil pointer in an interface is not nil
+		cfg.Places = s.geo
+	}
+	if s.processor, err = processor.New(cfg); err != nil {
 		return err
 	}
 	s.life.run("processor", s.processor.Run)

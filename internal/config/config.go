@@ -37,6 +37,7 @@ type Config struct {
 	API        API        `koanf:"api"`
 	Ingest     Ingest     `koanf:"ingest"`
 	Processor  Processor  `koanf:"processor"`
+	Enrich     Enrich     `koanf:"enrich"`
 	NATS       NATS       `koanf:"nats"`
 	ClickHouse ClickHouse `koanf:"clickhouse"`
 	Store      Store      `koanf:"store"`
@@ -96,6 +97,15 @@ type Ingest struct {
 type Processor struct {
 	FlushRows int   `koanf:"flush_rows"` // events that make a flush
 	Memory    Bytes `koanf:"memory"`     // raw bytes held at once
+}
+
+// Enrich says what is known of addresses beside the logs.
+type Enrich struct {
+	// MMDB are files in MaxMind's format, of whatever maker, that tell the
+	// country and the autonomous system of an address; of two that know the same
+	// the first counts. Read at start, and each again when it was replaced.
+	// Default none: asn and as_org are empty, and country where the log lacks it.
+	MMDB []string `koanf:"mmdb"`
 }
 
 // NATS is the broker. Without a URL the process brings its own, in process,
@@ -180,6 +190,7 @@ func (c *Config) Validate() error {
 	v.check(c.Ingest.Requests > 0, "ingest.requests: want 1 or more")
 	v.check(c.Processor.FlushRows > 0 && c.Processor.FlushRows <= 1_000_000, "processor.flush_rows: want 1 to 1000000")
 	v.check(c.Processor.Memory >= 8<<20, "processor.memory: want 8MiB or more")
+	v.paths("enrich.mmdb", c.Enrich.MMDB)
 	v.check(c.NATS.Replicas == 1 || c.NATS.Replicas == 3, "nats.replicas: want 1 or 3")
 	v.check(c.NATS.MaxPayload >= 128<<10 && c.NATS.MaxPayload <= 8<<20, "nats.max_payload: want 128KiB to 8MiB")
 	v.check(c.NATS.LogsBytes >= 16<<20, "nats.logs_bytes: want 16MiB or more")
@@ -205,6 +216,15 @@ func (p *problems) check(ok bool, format string, args ...any) {
 func (p *problems) address(key, addr string) {
 	_, _, err := net.SplitHostPort(addr)
 	p.check(err == nil, "%s %q: want host:port", key, addr)
+}
+
+func (p *problems) paths(key string, paths []string) {
+	seen := map[string]bool{}
+	for i, path := range paths {
+		p.check(path != "", "%s[%d]: want a path", key, i)
+		p.check(path == "" || !seen[path], "%s: %s is there twice", key, path)
+		seen[path] = true
+	}
 }
 
 func (p *problems) tenants(tenants []Tenant) {

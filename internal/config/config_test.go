@@ -136,6 +136,27 @@ func TestEventTypesComeFromAFile(t *testing.T) {
 	}
 }
 
+func TestPathsOfFilesAreTheConfigurationsNeighbours(t *testing.T) {
+	file := write(t, "c.yaml", "enrich: {mmdb: [country.mmdb, /var/asn.mmdb]}")
+	c, err := Load(Origin{File: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{filepath.Join(filepath.Dir(file), "country.mmdb"), "/var/asn.mmdb"}; !slices.Equal(c.Enrich.MMDB, want) {
+		t.Errorf("got %v, want %v", c.Enrich.MMDB, want)
+	}
+	for text, want := range map[string]string{
+		"enrich: {mmdb: [a.mmdb, '']}":       "enrich.mmdb[1]: want a path",
+		"enrich: {mmdb: [a.mmdb, ./a.mmdb]}": "a.mmdb is there twice",
+		"enrich: {mmdb: {country: a.mmdb}}":  "enrich.mmdb",
+		"enrich: {geo: [a.mmdb]}":            "unknown keys: geo",
+	} {
+		if c, err := Load(Origin{File: write(t, "bad.yaml", text)}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %+v, %v; want %q", text, c, err, want)
+		}
+	}
+}
+
 func TestLoadReportsEveryProblem(t *testing.T) {
 	file := write(t, "c.yaml", "listen: nowhere\nlog: {format: xml}\ntenants: [{name: Acme}, {name: ok-1}]\napi: {tokens: [{token: short}]}\n")
 	_, err := Load(Origin{File: file})

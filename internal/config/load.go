@@ -194,8 +194,9 @@ func plainText(err error) string {
 	return text
 }
 
-// readFiles reads the secrets and the event types that stand in files; a
-// relative path is relative to the configuration file's folder.
+// readFiles reads the secrets and the event types that stand in files, and
+// makes the paths of files that others read whole; a relative path is relative
+// to the configuration file's folder.
 func (c *Config) readFiles(dir string) error {
 	var errs []error
 	read := func(where, path string) Secret {
@@ -220,6 +221,11 @@ func (c *Config) readFiles(dir string) error {
 	}
 	if w := &c.Notify.Webhook; w.SecretFile != "" {
 		w.Secret = read("notify.webhook", w.SecretFile)
+	}
+	for i, path := range c.Enrich.MMDB {
+		if path != "" {
+			c.Enrich.MMDB[i] = within(dir, path)
+		}
 	}
 	if c.EventTypes != "" {
 		var err error
