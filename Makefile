@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo up build engine check test test-race lint fmt tidy golden fuzz histories bench generate clean tools fetch-engine
+.PHONY: help demo up build engine check test test-race lint fmt tidy golden fuzz histories bench bench-data bench-store build-bench generate clean tools fetch-engine
 
 GO            ?= go
 CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/m2mwatch
@@ -17,7 +17,7 @@ BIN           := bin/m2mwatch
 DATA          ?= data
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build engine ## the whole pipeline on this machine, with a simulated tenant
 	@$(BIN) demo $(ARGS)
@@ -93,6 +93,20 @@ histories: need-go engine ## the property test of the store over N histories (10
 
 bench: need-go engine ## benchmarks of every package
 	@$(GO) test -run '^$$' -bench . -benchmem $(ARGS) ./...
+
+# Outside the clone: 100 million events take about 10 GB.
+EVENTS    ?= 10000000
+BENCH_DIR ?= $(CACHE)/bench/$(EVENTS)
+BENCH_BIN := bin/m2mbench
+
+bench-data: build-bench engine ## fill a data directory with a simulated month: EVENTS=100000000 BENCH_DIR=…
+	@$(BENCH_BIN) fill --dir "$(BENCH_DIR)" --events $(EVENTS) $(ARGS)
+
+bench-store: build-bench engine ## measure the store on it: size, inserts, questions, memory
+	@$(BENCH_BIN) store --dir "$(BENCH_DIR)" $(ARGS)
+
+build-bench: need-go
+	@CGO_ENABLED=0 $(GO) build -trimpath -o $(BENCH_BIN) ./internal/bench/m2mbench
 
 clean: ## remove what was built here
 	@rm -rf bin

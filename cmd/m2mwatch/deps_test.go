@@ -52,6 +52,7 @@ func TestForbiddenSeesEachRule(t *testing.T) {
 		{"query", "github.com/ClickHouse/clickhouse-go/v2"},
 		{"processor", "github.com/labstack/echo/v4"},
 		{"ingest", "internal/auth0/auth0sim"},
+		{"cmd/m2mwatch", "internal/bench"},
 	} {
 		if forbidden(c[0], c[1]) == "" {
 			t.Errorf("%s may import %s", c[0], c[1])
@@ -89,8 +90,10 @@ func forbidden(from, to string) string {
 		return "internal never imports a stage"
 	case adapterOf(from) != "" && adapterOf(to) != "" && adapterOf(from) != adapterOf(to):
 		return "one adapter never imports another"
-	case within(to, "internal/auth0/auth0sim") && top(from) != "cmd" && !within(from, "internal/auth0/auth0sim"):
-		return "auth0sim is for tests and the demo"
+	case within(to, "internal/auth0/auth0sim") && top(from) != "cmd" && !within(from, "internal/auth0/auth0sim") && !within(from, "internal/bench"):
+		return "auth0sim is for tests, benches and the demo"
+	case within(to, "internal/bench") && !within(from, "internal/bench"):
+		return "the product does not know its benches"
 	}
 	return forbiddenDriver(from, to)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -19,12 +20,22 @@ import (
 // is stretched, except that of the story's client. No date lies outside the
 // range; log ids are up to 13 s later, as Auth0 takes records in later.
 func (t *Tenant) History(from, to time.Time, events int) iter.Seq[[]byte] {
+	return t.history(newRand(t.cfg.Seed, sequenceHistory), from, to, events)
+}
+
+// HistoryPart is History for one stretch of a history that is too long to be
+// laid out at once. Parts of different numbers, from 0 to 999,999, share the
+// population and no random choice: token and trace ids differ.
+func (t *Tenant) HistoryPart(part int, from, to time.Time, events int) iter.Seq[[]byte] {
+	return t.history(newRand(t.cfg.Seed, sequenceParts+uint64(part)), from, to, events)
+}
+
+func (t *Tenant) history(r *rand.Rand, from, to time.Time, events int) iter.Seq[[]byte] {
 	const (
 		arena   = 1 << 20
 		largest = 4 << 10
 	)
 	return func(yield func([]byte) bool) {
-		r := newRand(t.cfg.Seed, sequenceHistory)
 		var free []byte
 		for i, a := range t.plan(r, from, to, events) {
 			at := a.time()

@@ -94,8 +94,9 @@ func machineNames(r *rand.Rand, n int) []string {
 		}
 	}
 	r.Shuffle(len(more), func(i, j int) { more[i], more[j] = more[j], more[i] })
-	for i := 2; len(names)+len(more) < n; i++ {
-		more = append(more, fmt.Sprintf("%s-%d", more[i-2], i))
+	single := len(more)
+	for i := 0; len(names)+len(more) < n; i++ {
+		more = append(more, fmt.Sprintf("%s-%d", more[i%single], 2+i/single))
 	}
 	return append(names, more...)[:n]
 }

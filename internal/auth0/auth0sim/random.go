@@ -12,6 +12,9 @@ const (
 	sequenceHistory
 	sequenceLive
 	sequenceDelivery
+
+	// The parts of a long history are counted from here.
+	sequenceParts = 1 << 32
 )
 
 func newRand(seed, sequence uint64) *rand.Rand {

@@ -1,0 +1,86 @@
+// Command m2mbench fills a data directory with a simulated month and measures
+// the store on it. `make bench-data` and `make bench-store` run it.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/m2mwatch/m2mwatch/internal/bench"
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == clickhouse.EngineCommand {
+		os.Exit(clickhouse.EngineMain(os.Args[2:]))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := &cobra.Command{Use: "m2mbench", Short: "Measures the store", SilenceUsage: true, SilenceErrors: true}
+	root.AddCommand(newFill(), newStore())
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "m2mbench:", err)
+		os.Exit(1)
+	}
+}
+
+const gib = 1 << 30
+
+func newFill() *cobra.Command {
+	c := bench.FillConfig{Progress: os.Stderr}
+	var memory float64
+	cmd := &cobra.Command{
+		Use:   "fill",
+		Short: "Fill a data directory; called again it goes on where it ended",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c.Memory = int64(memory * gib)
+			return bench.Fill(cmd.Context(), c)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&c.Dir, "dir", "", "the data directory")
+	flags.IntVar(&c.Events, "events", 10_000_000, "how many events, spread over 30 days")
+	flags.Uint64Var(&c.Seed, "seed", 1, "seed of the population and of every event")
+	flags.IntVar(&c.Batch, "batch", 250_000, "events per insert")
+	flags.Float64Var(&memory, "engine-memory", 8, "memory of the engine, in GiB")
+	_ = cmd.MarkFlagRequired("dir")
+	return cmd
+}
+
+func newStore() *cobra.Command {
+	c := bench.StoreConfig{Progress: os.Stderr}
+	var memory float64
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "store",
+		Short: "Measure a filled data directory, and print a table",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c.Memory = int64(memory * gib)
+			report, err := bench.Measure(cmd.Context(), c)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return json.NewEncoder(os.Stdout).Encode(report)
+			}
+			return report.Print(os.Stdout)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&c.Dir, "dir", "", "the data directory")
+	flags.IntVar(&c.Runs, "runs", 100, "how often each question is asked")
+	flags.IntVar(&c.Rounds, "rounds", 8, "inserts of 25,000 events by each way")
+	flags.BoolVar(&c.Merge, "merge", false, "merge every day into one part first")
+	flags.Float64Var(&memory, "engine-memory", 1, "memory of the engine, in GiB")
+	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	_ = cmd.MarkFlagRequired("dir")
+	return cmd
+}

@@ -1,0 +1,81 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// Size is what a column, or a whole table, takes on disk per stored event.
+type Size struct {
+	Table    string  `json:"table"`
+	Column   string  `json:"column,omitempty"` // "" for the whole table
+	PerEvent float64 `json:"bytes_per_event"`
+}
+
+// counted out of the size of the store: what every engine writes of itself.
+const ownTables = "database = currentDatabase() AND active"
+
+// sizes tells what lies on disk, per stored event.
+func (m *measuring) sizes(ctx context.Context, r *Report) error {
+	var err error
+	if r.Events, err = scalar[uint64](ctx, m.raw, "SELECT count() FROM events"); err != nil {
+		return err
+	}
+	total, err := scalar[uint64](ctx, m.raw, "SELECT sum(bytes_on_disk) FROM system.parts WHERE "+ownTables)
+	if err != nil {
+		return err
+	}
+	parts, err := scalar[uint64](ctx, m.raw, "SELECT count() FROM system.parts WHERE table = 'events' AND "+ownTables)
+	if err != nil {
+		return err
+	}
+	r.Lines = append(r.Lines,
+		Measurement{"a log, as Auth0 sends it", fmt.Sprintf("%.0f bytes", float64(m.progress.Bytes)/float64(m.progress.Events)), ""},
+		Measurement{"events stored, and the parts they lie in", fmt.Sprintf("%d in %d", r.Events, parts), ""},
+		Measurement{"all of the store on disk, per event", fmt.Sprintf("%.1f bytes", float64(total)/float64(r.Events)), "80 bytes"})
+	tables, err := m.sizesOf(ctx, r.Events, "SELECT table, '', sum(bytes_on_disk) AS n FROM system.parts WHERE "+ownTables+" GROUP BY table ORDER BY n DESC")
+	if err != nil {
+		return err
+	}
+	columns, err := m.sizesOf(ctx, r.Events, "SELECT table, column, sum(column_bytes_on_disk) AS n FROM system.parts_columns WHERE "+ownTables+" GROUP BY table, column ORDER BY n DESC")
+	if err != nil {
+		return err
+	}
+	var texts []string
+	for _, t := range tables {
+		if t.PerEvent >= 0.05 {
+			texts = append(texts, fmt.Sprintf("%s %.1f", t.Table, t.PerEvent))
+		}
+	}
+	r.Lines = append(r.Lines, Measurement{"of that, by table", strings.Join(texts, ", "), ""})
+	r.Columns = columns
+	return nil
+}
+
+func (m *measuring) sizesOf(ctx context.Context, events uint64, sql string) ([]Size, error) {
+	return collect(ctx, m.raw, sql, func(scan func(...any) error) (s Size, err error) {
+		var n uint64
+		err = scan(&s.Table, &s.Column, &n)
+		s.PerEvent = float64(n) / float64(events)
+		return s, err
+	})
+}
+
+// mergeDays brings every day of every table to the parts that it comes to in
+// the end by itself.
+func (m *measuring) mergeDays(ctx context.Context) error {
+	tables, err := collect(ctx, m.raw, "SELECT DISTINCT table FROM system.parts WHERE "+ownTables, func(scan func(...any) error) (t string, err error) {
+		return t, scan(&t)
+	})
+	if err != nil {
+		return err
+	}
+	for _, t := range tables {
+		m.say("merging %s", t)
+		if err := m.raw.Exec(ctx, "OPTIMIZE TABLE "+t+" FINAL SETTINGS optimize_skip_merged_partitions = 1"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
