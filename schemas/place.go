@@ -17,7 +17,7 @@ func (p Place) Version(ver uint64) uint64 {
 	if p == (Place{}) {
 		return ver
 	}
-	return ver&^(0xffff<<32) | uint64(p.Edition)<<32 ^ uint64(p.hash())
+	return ver&^(0xffff<<32) | uint64(p.Edition)<<32 ^ uint64(p.hash()&^MaxEpoch)
 }
 
 // hash is FNV-1a, which unlike hash/fnv and hash/crc32 allocates nothing.
@@ -33,5 +33,5 @@ func (p *Place) hash() uint32 {
 		}
 		h *= prime // the end of a text
 	}
-	return h
+	return h ^ h<<12 // a version has room for the upper bits
 }

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -96,7 +97,11 @@ func (f fence) exec(ctx context.Context, attempt string, epoch uint64, q schemas
 	ctx, cancel := context.WithTimeout(ctx, f.db.insertTimeout)
 	defer cancel()
 	options = append(options, ch.WithParameters(params), ch.WithQueryID(f.queryID(epoch)))
-	if err := f.db.conn.Exec(ch.Context(ctx, options...), q.SQL); err != nil {
+	err = f.db.conn.Exec(ch.Context(ctx, options...), q.SQL)
+	if e, ok := errors.AsType[*ch.Exception](err); ok && refusingCodes[e.Code] != "" {
+		return fmt.Errorf("%s: %w: %s", attempt, schemas.ErrRefused, exceptionText(e))
+	}
+	if err != nil {
 		return queryError(ctx, attempt, err)
 	}
 	return nil

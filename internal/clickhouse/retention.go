@@ -39,6 +39,7 @@ func retained() map[string]string {
 		"counts_hourly":      "hour",
 		"counts_daily":       "day",
 		"presence":           "day",
+		"reprocess_jobs":     "toDateTime(created_at)",
 	}
 }
 

@@ -38,7 +38,7 @@ func TestRetentionIsSetChangedAndRemoved(t *testing.T) {
 		for _, table := range []string{"events", "events_by_time", "events_by_identity", "tokens"} {
 			want[table] = step.events
 		}
-		for _, table := range []string{"matches", "finding_changes", "deliveries", "counts_hourly", "counts_daily", "presence"} {
+		for _, table := range []string{"matches", "finding_changes", "deliveries", "counts_hourly", "counts_daily", "presence", "reprocess_jobs"} {
 			want[table] = step.days
 		}
 		maps.DeleteFunc(want, func(_ string, days int) bool { return days == 0 })

@@ -65,6 +65,11 @@ func TestStoreOverTwoShards(t *testing.T) {
 		c.Database = "m2mwatch_counts"
 		testCountsAreExact(t, clickhousetest.Migrated(t, c), 2)
 	})
+	t.Run("records", func(t *testing.T) {
+		c := c
+		c.Database = "m2mwatch_records"
+		testStoredRecords(t, clickhousetest.Migrated(t, c))
+	})
 	t.Run("retention", func(t *testing.T) { testShardRetention(t, db, c) })
 }
 

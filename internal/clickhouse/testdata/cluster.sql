@@ -383,3 +383,34 @@ ALTER TABLE events_local ON CLUSTER 'main\'s'
 ALTER TABLE events ON CLUSTER 'main\'s'
     ADD COLUMN IF NOT EXISTS asn UInt32 CODEC(ZSTD(1)) AFTER country,
     ADD COLUMN IF NOT EXISTS as_org LowCardinality(String) AFTER asn;
+
+CREATE TABLE IF NOT EXISTS reprocess_jobs_local ON CLUSTER 'main\'s'
+(
+    id         String,
+    tenant     LowCardinality(String),
+    from_time  DateTime64(3, 'UTC'),
+    to_time    DateTime64(3, 'UTC'),
+    asked      String,
+    dry_run    UInt8,
+    state      LowCardinality(String),
+    total      UInt64,
+    done       UInt64,
+    changed    UInt64,
+    moved      UInt64,
+    errors     UInt64,
+    position   String,
+    begun      String,
+    basis      String,
+    error      String,
+    created_at DateTime64(3, 'UTC'),
+    updated_at DateTime64(3, 'UTC'),
+    ver        UInt64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+PARTITION BY toYYYYMM(created_at)
+ORDER BY (created_at, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS reprocess_jobs ON CLUSTER 'main\'s' AS m2mwatch.reprocess_jobs_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'reprocess_jobs_local', sipHash64(id));

@@ -1,0 +1,180 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// ReprocessStore is what a reprocess reads and writes. What it writes is
+// dropped, without an error, where a later epoch has begun. Its reads see every
+// insert that has returned. Its methods may be called concurrently.
+type ReprocessStore struct {
+	*ReprocessJobs
+	*Writer
+	db    *DB
+	fence fence
+}
+
+// roleReprocess is whose epochs fence a reprocess.
+const roleReprocess = "reprocess"
+
+// NewReprocessStore makes a ReprocessStore of db, whose user must be allowed to
+// read and insert. db stays the caller's to close.
+func NewReprocessStore(db *DB) *ReprocessStore {
+	return &ReprocessStore{NewReprocessJobs(db), NewWriter(db), db, fence{db, roleReprocess}}
+}
+
+// LastEpoch is the highest epoch that began, 0 where none has.
+func (s *ReprocessStore) LastEpoch(ctx context.Context) (uint64, error) {
+	return s.fence.lastEpoch(ctx)
+}
+
+// BeginEpoch records that a holder of the lease begins, before it reads
+// anything, and returns when nothing of an earlier holder can be written any
+// more.
+func (s *ReprocessStore) BeginEpoch(ctx context.Context, epoch uint64) error {
+	return s.fence.begin(ctx, epoch)
+}
+
+// SaveReprocess stores how far a job is, of one epoch, Ver >> 32.
+func (s *ReprocessStore) SaveReprocess(ctx context.Context, job schemas.Reprocess) error {
+	if err := checkReprocess(&job); err != nil {
+		return fmt.Errorf("save a job: %w", err)
+	}
+	return insertFenced(ctx, s.fence, job.Ver>>32, "reprocess_jobs", reprocessColumns(), reprocessPartition, []schemas.Reprocess{job})
+}
+
+// RecordDays are the days that have records of a tenant in [from, to), the
+// first first. It counts without FINAL: copies not yet merged count.
+func (s *ReprocessStore) RecordDays(ctx context.Context, tenant string, from, to time.Time) ([]schemas.RecordDay, error) {
+	w := s.within(from, to)
+	w.and("tenant = {tenant:String}", "tenant", tenant)
+	q := w.query("SELECT toInt64(toUnixTimestamp(toStartOfDay(time))) AS day, countIf(deleted = 0)\nFROM events\n", "GROUP BY day\nORDER BY day")
+	return collect(ctx, s.db.conn, "count the records of each day", q, func(scan scanner) (d schemas.RecordDay, err error) {
+		var day int64
+		err = scan(&day, &d.Count)
+		d.Day = time.Unix(day, 0).UTC()
+		return d, err
+	})
+}
+
+// within is a range of times, as far as the retention has left it whole.
+func (s *ReprocessStore) within(from, to time.Time) where {
+	return within(ceilMilli(later(from, s.db.edge("events"))), ceilMilli(to))
+}
+
+// StoredRecords are the records of r in the order of the key, with their raw
+// logs, and whether those are all. It takes the highest ver of each key by
+// itself, and not by FINAL, which hides what was moved.
+func (s *ReprocessStore) StoredRecords(ctx context.Context, r schemas.RecordRange) (records []schemas.StoredRecord, all bool, err error) {
+	const attempt = "read stored records"
+	// Once enough is read the rest of the answer is not wanted.
+	ctx, enough := context.WithCancel(ctx)
+	defer enough()
+	q := s.recordsQuery(r)
+	params, err := encodeParams(q.Params)
+	if err != nil {
+		return nil, false, fmt.Errorf("%s: %w", attempt, err)
+	}
+	rows, err := s.db.conn.Query(ch.Context(ctx, ch.WithParameters(params), ch.WithSettings(recordSettings())), q.SQL)
+	if err != nil {
+		return nil, false, queryError(ctx, attempt, err)
+	}
+	defer rows.Close()
+	defer enough() // before Close, which reads on
+	scan, size := newEventScan(), 0
+	for rows.Next() {
+		var (
+			cut     string
+			deleted uint8
+			record  schemas.StoredRecord
+		)
+		if record.Event, err = scan.row(rows.Scan, &cut, &deleted); err != nil {
+			return nil, false, queryError(ctx, attempt, err)
+		}
+		record.Raw, record.Deleted = rebuildRaw(&record.Event, []byte(cut)), deleted != 0
+		records = append(records, record)
+		if size += len(record.Raw); size >= r.Bytes {
+			return records, false, nil
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, false, queryError(ctx, attempt, err)
+	}
+	return records, len(records) < r.Rows, nil
+}
+
+// recordSettings bound what is on its way at once: a record may be large.
+func recordSettings() ch.Settings {
+	return ch.Settings{"max_block_size": 256, "optimize_read_in_order": 1, "max_threads": 2}
+}
+
+func (s *ReprocessStore) recordsQuery(r schemas.RecordRange) schemas.Query {
+	w := s.within(r.From, r.To)
+	w.and("tenant = {tenant:String}", "tenant", r.Tenant)
+	if r.After != nil {
+		at := milliseconds("after_time")
+		w.and("(client_id > {after_client:String} OR client_id = {after_client:String} AND (time > "+at+" OR time = "+at+" AND log_id > {after_log:String}))",
+			"after_time", r.After.Time.UnixMilli())
+		w.param("after_client", r.After.ClientID)
+		w.param("after_log", r.After.LogID)
+	}
+	w.param("limit", r.Rows)
+	return w.query("SELECT "+eventFields()+", raw, deleted\nFROM events\n",
+		"ORDER BY tenant, client_id, time, log_id, ver DESC\nLIMIT 1 BY tenant, client_id, time, log_id\nLIMIT {limit:UInt32}")
+}
+
+// Matched are the (selector, key, hour) of all matches of a day that were made
+// of events of clients from first to last, those that are not believed any more
+// too. What changes such events changes what rests on those.
+func (s *ReprocessStore) Matched(ctx context.Context, tenant string, day time.Time, first, last string) ([]schemas.Touch, error) {
+	w := where{}
+	w.and("tenant = {tenant:String}", "tenant", tenant)
+	w.and("bucket = {day:Date}", "day", day.UTC().Format(time.DateOnly))
+	w.and("client_id >= {first:String}", "first", first)
+	w.and("client_id <= {last:String}", "last", last)
+	q := w.query("SELECT DISTINCT selector, key, toInt64(intDiv(t, 3600000) * 3600)\nFROM matches\n", "")
+	return collect(ctx, s.db.conn, "look for matches", q, func(scan scanner) (t schemas.Touch, err error) {
+		var hour int64
+		err = scan(&t.Selector, &t.Key, &hour)
+		t.Tenant, t.Bucket = tenant, time.Unix(hour, 0).UTC()
+		return t, err
+	})
+}
+
+// ReplaceMatches stores matches of events that are about to be replaced.
+func (s *ReprocessStore) ReplaceMatches(ctx context.Context, epoch uint64, matches []schemas.Match) error {
+	return insertFenced(ctx, s.fence, epoch, "matches", matchColumns(), func(m *schemas.Match) int64 { return monthOf(m.Time) }, matches)
+}
+
+// ReplaceRecords stores records in place of what they were, and before them
+// where to find those that are not deleted. Index rows need no fence: what
+// leads to no event leads nowhere.
+func (s *ReprocessStore) ReplaceRecords(ctx context.Context, epoch uint64, records []schemas.StoredRecord) error {
+	var there []schemas.Event
+	for i := range records {
+		if err := checkEvent(&records[i].Event); err != nil {
+			return fmt.Errorf("replace %d records: %w", len(records), err)
+		}
+		if !records[i].Deleted {
+			there = append(there, records[i].Event)
+		}
+	}
+	if err := s.insertIndexes(ctx, there); err != nil {
+		return err
+	}
+	return insertFenced(ctx, s.fence, epoch, "events", recordColumns(), func(r *schemas.StoredRecord) int64 { return dayOf(r.Time) }, records)
+}
+
+func recordColumns() []column[schemas.StoredRecord] {
+	columns := []column[schemas.StoredRecord]{{"deleted", func(r *schemas.StoredRecord) any { return flag(r.Deleted) }}}
+	for _, c := range insertedColumns() {
+		columns = append(columns, column[schemas.StoredRecord]{c.name, func(r *schemas.StoredRecord) any { return c.value(&r.Event) }})
+	}
+	return columns
+}
