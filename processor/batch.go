@@ -72,7 +72,7 @@ func (p *Processor) addLog(b *batch, log *schemas.Log) {
 	e, err := p.normalizer.Normalize(log)
 	p.noteOdd(log, &e)
 	if err == nil {
-		err = p.checkTime(e.Time)
+		err = checkTime(e.Time, p.cfg.Now(), p.cfg.Retention)
 	}
 	if err != nil {
 		b.dead = append(b.dead, p.deadLog(log, refusalOf(err)))
@@ -100,15 +100,14 @@ func days(d time.Duration) string { return strconv.Itoa(int(d.Hours()/24)) + " d
 
 // checkTime refuses what would make a partition that is dropped at once, or
 // one that nobody asked for: a time is whatever the record says.
-func (p *Processor) checkTime(at time.Time) error {
-	now := p.cfg.Now()
+func checkTime(at, now time.Time, retention time.Duration) error {
 	first := time.Unix(0, 0)
-	if p.cfg.Retention > 0 {
-		first = now.Add(-p.cfg.Retention)
+	if retention > 0 {
+		first = now.Add(-retention)
 	}
 	switch {
-	case at.Before(first) && p.cfg.Retention > 0:
-		return refuse(classTime, "its time %s is past the retention of %s: raise that and send it again", at.Format(time.RFC3339), days(p.cfg.Retention))
+	case at.Before(first) && retention > 0:
+		return refuse(classTime, "its time %s is past the retention of %s: raise that and send it again", at.Format(time.RFC3339), days(retention))
 	case at.Before(first):
 		return refuse(classTime, "its time %s is before 1970", at.Format(time.RFC3339))
 	case at.After(now.Add(24 * time.Hour)):

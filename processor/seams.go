@@ -108,7 +108,35 @@ type CountStore interface {
 	FoldTouches(ctx context.Context, epoch uint64, into string, flushes []string, without []schemas.TouchedHour) error
 }
 
-// Lease says who correlates and who recounts. It does not fence: a holder that
+// ReprocessStore is what a reprocess needs of the store. Reads see every insert
+// that has returned, whoever made it. Methods with an epoch, and SaveReprocess
+// (Ver >> 32), are those of a holder. An error that wraps schemas.ErrRefused
+// means that the store will refuse the same for ever, schemas.ErrQueryTooLarge
+// that fewer records may do.
+type ReprocessStore interface {
+	Epochs
+
+	// OpenReprocess are the jobs that are not over, the oldest first.
+	OpenReprocess(ctx context.Context) ([]schemas.Reprocess, error)
+	SaveReprocess(ctx context.Context, job schemas.Reprocess) error
+
+	// RecordDays are the days that have records in [from, to), the first first.
+	RecordDays(ctx context.Context, tenant string, from, to time.Time) ([]schemas.RecordDay, error)
+	// StoredRecords are the records of r in their order, and whether those are
+	// all.
+	StoredRecords(ctx context.Context, r schemas.RecordRange) (records []schemas.StoredRecord, all bool, err error)
+	// Matched are the touches, without a flush, of all matches of a day that
+	// were made of events of clients from first to last.
+	Matched(ctx context.Context, tenant string, day time.Time, first, last string) ([]schemas.Touch, error)
+
+	// ReplaceMatches stores matches, ReplaceRecords events and the marks of
+	// events that moved, in place of what they were.
+	ReplaceMatches(ctx context.Context, epoch uint64, matches []schemas.Match) error
+	ReplaceRecords(ctx context.Context, epoch uint64, records []schemas.StoredRecord) error
+	InsertTouches(ctx context.Context, touches []schemas.Touch) error
+}
+
+// Lease says who correlates, who recounts and who reprocesses. It does not fence: a holder that
 // stalled may find out late that it is none. The store's epochs do.
 type Lease interface {
 	// Acquire blocks until the lease is held or ctx ends. The epoch is greater

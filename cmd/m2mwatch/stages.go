@@ -39,6 +39,9 @@ func (s *server) startProcess(context.Context) error {
 	if err := s.startRecounter(); err != nil {
 		return err
 	}
+	if err := s.startReprocessor(rules); err != nil {
+		return err
+	}
 	return s.startProcessor(rules)
 }
 
@@ -109,6 +112,26 @@ func (s *server) recounterConfig() processor.RecounterConfig {
 		Store: clickhouse.NewCountStore(s.writeDB), Retention: retention(s.cfg).Of("events"),
 		Logger: s.log, Registerer: s.registry, At: s.at("recounter."),
 	}
+}
+
+func (s *server) startReprocessor(rules *detect.Set) error {
+	var selectors []string
+	for _, rule := range rules.Rules() {
+		selectors = append(selectors, rule.Selector)
+	}
+	cfg := processor.ReprocessorConfig{
+		Store: clickhouse.NewReprocessStore(s.writeDB), Lease: s.lease("reprocessor"), Matcher: rules, Selectors: selectors,
+		Catalogue: s.cfg.Catalogue(), Logger: s.log, Registerer: s.registry, At: s.at("reprocessor."), Retention: retention(s.cfg).Of("events"),
+	}
+	if s.geo != nil { // a nil pointer in an interface is not nil
+		cfg.Places = s.geo
+	}
+	r, err := processor.NewReprocessor(cfg)
+	if err != nil {
+		return err
+	}
+	s.life.run("reprocessor", r.Run)
+	return nil
 }
 
 func (s *server) startNotify() error {

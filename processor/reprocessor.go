@@ -1,0 +1,224 @@
+package processor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// ReprocessorConfig is what a Reprocessor needs. Store and Lease must be set;
+// every other field has a default. What decides how a log is normalized
+// (Matcher, Catalogue) must not change while it runs: see schemas.VersionAgain.
+type ReprocessorConfig struct {
+	Store ReprocessStore
+	Lease Lease
+	// Matcher selects what the rules want to see. Default: nothing matches.
+	Matcher Matcher
+	// Selectors are the names of all that Matcher selects by.
+	Selectors []string
+	// Catalogue knows the event types. Default: schemas.EventTypes().
+	Catalogue *schemas.Catalogue
+	// Places tells country and autonomous system of addresses. Default: nothing
+	// is known beside the log.
+	Places Places
+
+	// Logger hears of outages, once at their beginning and once at their end,
+	// and of each job's beginning and end. Default: nothing is logged.
+	Logger *slog.Logger
+	// Registerer receives the metrics. Default: none does.
+	Registerer prometheus.Registerer
+	// Interval is the wait between two looks for jobs. Default 1 s.
+	Interval time.Duration
+	// Retention is how far back a record's time may lie, as in Config.
+	Retention time.Duration
+	// ChunkRows and ChunkBytes bound what is held at once: records (default
+	// 4000) and bytes of their raw logs (8 MiB; one record may exceed it).
+	ChunkRows  int
+	ChunkBytes int
+	// Now is the clock of the jobs. Default time.Now.
+	Now func() time.Time
+
+	// At is called behind each step of a chunk, for tests that crash there:
+	// begun, matches_replaced, records_replaced, touches_inserted, position_saved.
+	At func(point string)
+}
+
+// Validate returns every problem at once.
+func (c *ReprocessorConfig) Validate() error {
+	var errs []error
+	for _, part := range []struct {
+		name string
+		set  bool
+	}{{"store", c.Store != nil}, {"lease", c.Lease != nil}} {
+		if !part.set {
+			errs = append(errs, fmt.Errorf("reprocessor: the %s: want one", part.name))
+		}
+	}
+	for _, size := range []struct {
+		name  string
+		value int64
+	}{{"interval", int64(c.Interval)}, {"retention", int64(c.Retention)}, {"chunk rows", int64(c.ChunkRows)}, {"chunk bytes", int64(c.ChunkBytes)}} {
+		if size.value < 0 {
+			errs = append(errs, fmt.Errorf("reprocessor: %s: want more than none", size.name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c ReprocessorConfig) withDefaults() ReprocessorConfig {
+	if c.Matcher == nil {
+		c.Matcher = noMatcher{}
+	}
+	if c.Catalogue == nil {
+		c.Catalogue = schemas.EventTypes()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.At == nil {
+		c.At = func(string) {}
+	}
+	setDefault(&c.Interval, time.Second)
+	setDefault(&c.ChunkRows, 4000)
+	setDefault(&c.ChunkBytes, 8<<20)
+	return c
+}
+
+// Reprocessor runs the jobs that normalize stored records again. Of many that
+// run, the one that holds the lease works.
+type Reprocessor struct {
+	cfg        ReprocessorConfig
+	metrics    *reprocessorMetrics
+	store      *outage
+	normalizer *Normalizer
+	rows       int // of the next chunk; fewer where the store lacks the memory
+}
+
+// NewReprocessor makes a Reprocessor.
+func NewReprocessor(cfg ReprocessorConfig) (*Reprocessor, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	r := &Reprocessor{cfg: cfg.withDefaults()}
+	r.normalizer, r.rows = NewNormalizer(r.cfg.Catalogue, r.cfg.Places), r.cfg.ChunkRows
+	var err error
+	if r.metrics, err = newReprocessorMetrics(cfg.Registerer); err != nil {
+		return nil, fmt.Errorf("reprocessor: metrics: %w", err)
+	}
+	r.store = newOutage("what the reprocess needs", r.cfg.Logger, r.metrics.up)
+	return r, nil
+}
+
+// basis names what decides how a record is normalized.
+func (r *Reprocessor) basis() string {
+	var edition uint16
+	if r.cfg.Places != nil {
+		edition = r.cfg.Places.Place(netip.Addr{}).Edition
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d\n%q\n%q", schemas.NormalizerVersion, edition,
+		r.cfg.Catalogue.All(), slices.Sorted(slices.Values(r.cfg.Selectors))))
+	return hex.EncodeToString(sum[:8])
+}
+
+// Run runs jobs whenever there are some and it holds the lease, until ctx ends.
+// The lease is taken for jobs alone: a version has room for 4,095 epochs.
+func (r *Reprocessor) Run(ctx context.Context) error {
+	var retry backoff
+	for ctx.Err() == nil {
+		jobs, err := r.cfg.Store.OpenReprocess(ctx)
+		if err == nil {
+			r.store.end()
+			if len(jobs) == 0 {
+				wait(ctx.Done(), r.cfg.Interval)
+				continue
+			}
+			err = turn(ctx, r.cfg.Lease, r.cfg.Store, r.lead)
+		}
+		if err == nil {
+			retry = 0
+			continue
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		r.failed(err)
+		wait(ctx.Done(), retry.next())
+	}
+	return nil
+}
+
+func (r *Reprocessor) failed(err error) {
+	r.metrics.errors.Inc()
+	r.store.begin(err)
+}
+
+// lead runs jobs, the oldest first, until there are none or the lease is lost.
+// After an error a job is taken up where the store has it.
+func (r *Reprocessor) lead(held context.Context, v *versions) {
+	r.metrics.leads.Set(1)
+	defer r.metrics.leads.Set(0)
+	var retry backoff
+	for held.Err() == nil {
+		jobs, err := r.cfg.Store.OpenReprocess(held)
+		if err == nil && len(jobs) == 0 {
+			return
+		}
+		if err == nil {
+			err = r.run(held, &jobs[0], v)
+		}
+		switch {
+		case held.Err() != nil:
+			return
+		case err != nil:
+			r.failed(err)
+			wait(held.Done(), retry.next())
+			continue
+		}
+		r.store.end()
+		retry = 0
+	}
+}
+
+// reprocessorMetrics are the metrics of the reprocessor.
+type reprocessorMetrics struct {
+	records prometheus.Counter
+	changed prometheus.Counter
+	errors  prometheus.Counter
+	leads   prometheus.Gauge
+	up      prometheus.Gauge
+}
+
+func newReprocessorMetrics(r prometheus.Registerer) (*reprocessorMetrics, error) {
+	const namespace, stage = "m2mwatch", "reprocessor"
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Namespace: namespace, Subsystem: stage, Name: name, Help: help}
+	}
+	m := &reprocessorMetrics{
+		records: prometheus.NewCounter(prometheus.CounterOpts(opts("records_total", "Stored records that were normalized again."))),
+		changed: prometheus.NewCounter(prometheus.CounterOpts(opts("changed_total", "Of those, the ones that were written anew."))),
+		errors:  prometheus.NewCounter(prometheus.CounterOpts(opts("errors_total", "Attempts that failed and are made again."))),
+		leads:   prometheus.NewGauge(prometheus.GaugeOpts(opts("leads", "1 while this process holds the lease."))),
+		up:      prometheus.NewGauge(prometheus.GaugeOpts(opts("up", "0 while the store or the broker is away."))),
+	}
+	if r == nil {
+		return m, nil
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{m.records, m.changed, m.errors, m.leads, m.up} {
+		errs = append(errs, r.Register(c))
+	}
+	return m, errors.Join(errs...)
+}
