@@ -20,6 +20,8 @@ const prefix = "/v1"
 type Config struct {
 	// Store has the events and the findings. It must be set.
 	Store Store
+	// Jobs takes what the processor is to do. It must be set.
+	Jobs Jobs
 	// Backlog tells what is accepted and not yet stored. Nil means that this
 	// process has no broker: the status then says null.
 	Backlog Backlog
@@ -65,6 +67,7 @@ func (a *API) Register(e *echo.Echo, middlewares ...echo.MiddlewareFunc) {
 	a.registerTokens(api)
 	a.registerStats(api)
 	a.registerFindings(api)
+	a.registerReprocess(api)
 	a.registerStatus(api)
 
 	spec := describe(api.OpenAPI())

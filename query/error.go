@@ -108,11 +108,17 @@ func keepError(ctx huma.Context, _ string, v any) (any, error) {
 func fromHuma(m *huma.ErrorModel) error {
 	texts := make([]string, 0, len(m.Errors))
 	for _, d := range m.Errors {
-		_, name, _ := strings.Cut(d.Location, ".") // query.limit
+		_, name, ok := strings.Cut(d.Location, ".") // query.limit
+		if !ok {
+			name = d.Location
+		}
 		texts = append(texts, clip(name, 64)+": "+d.Message)
 	}
-	if m.Status != http.StatusUnprocessableEntity { // no fault of the request
+	switch {
+	case m.Status < 400 || m.Status > 499: // no fault of the request
 		return fmt.Errorf("%d %s: %s", m.Status, m.Detail, strings.Join(texts, "; "))
+	case m.Status != http.StatusUnprocessableEntity: // the body cannot be read at all
+		return invalid("body: " + strings.Join(append([]string{m.Detail}, texts...), "; "))
 	}
 	return invalid(strings.Join(texts, "; "))
 }

@@ -178,13 +178,18 @@ func TestTokenGuardsTheAPIWhereItIsAsked(t *testing.T) {
 		h.ServeHTTP(w, r)
 		return w.Code
 	}
-	for _, path := range []string{"/v1/events", "/v1/events/acme/1", "/v1/stats", "/v1/findings", "/v1/findings/1", "/v1/status", "/v1/openapi.json", "/v1/openapi.yaml", "/v1/nothing"} {
+	for _, path := range []string{"/v1/events", "/v1/events/acme/1", "/v1/stats", "/v1/findings", "/v1/findings/1", "/v1/reprocess", "/v1/reprocess/1", "/v1/status", "/v1/openapi.json", "/v1/openapi.yaml", "/v1/nothing"} {
 		if got := ask(tcp, path, ""); got != 401 {
 			t.Errorf("%s without a token: %d", path, got)
 		}
 		if got := ask(tcp, path, "wrong"); got != 401 {
 			t.Errorf("%s with a wrong token: %d", path, got)
 		}
+	}
+	w := httptest.NewRecorder()
+	tcp.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/reprocess", strings.NewReader(`{"tenant":"acme"}`)))
+	if w.Code != 401 {
+		t.Errorf("a job is taken without a token: %d", w.Code)
 	}
 	if tcp, socket := ask(tcp, "/v1/events", "secret"), ask(socket, "/v1/events", ""); tcp != 200 || socket != 200 {
 		t.Errorf("with the token %d, on the socket %d", tcp, socket)
@@ -202,13 +207,19 @@ func TestDocumentDescribesTheErrorsThatAreWritten(t *testing.T) {
 	if err := json.Unmarshal([]byte(doc), &spec); err != nil {
 		t.Fatal(err)
 	}
-	if spec.OpenAPI != "3.1.0" || len(spec.Paths) != 7 {
+	if spec.OpenAPI != "3.1.0" || len(spec.Paths) != 9 {
 		t.Errorf("openapi %s with %d paths", spec.OpenAPI, len(spec.Paths))
 	}
 	for path, item := range spec.Paths {
-		for _, status := range []string{"200", "401", "422", "503", "504"} {
-			if item["get"].Responses[status] == nil {
-				t.Errorf("%s does not describe %s", path, status)
+		if _, ok := item["get"]; !ok {
+			t.Errorf("%s cannot be asked", path)
+		}
+		for method, operation := range item {
+			answer := map[string]string{"get": "200", "post": "202"}[method]
+			for _, status := range []string{answer, "401", "422", "503", "504"} {
+				if operation.Responses[status] == nil {
+					t.Errorf("%s %s does not describe %s", method, path, status)
+				}
 			}
 		}
 	}

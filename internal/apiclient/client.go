@@ -3,6 +3,7 @@
 package apiclient
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -205,6 +206,28 @@ func (c *Client) Status(ctx context.Context) (schemas.StatusView, error) {
 	var s schemas.StatusView
 	err := c.get(ctx, "/v1/status", nil, &s)
 	return s, err
+}
+
+// StartReprocess asks to normalize stored records again. Asked for in the same
+// words as a job that is not over, it is that job.
+func (c *Client) StartReprocess(ctx context.Context, r schemas.ReprocessRequest) (schemas.Reprocess, error) {
+	var job schemas.Reprocess
+	body, err := json.Marshal(r)
+	if err != nil {
+		return job, fmt.Errorf("write the request: %w", err)
+	}
+	b, err := c.do(ctx, http.MethodPost, "/v1/reprocess", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return job, err
+	}
+	return job, decode(b, &job)
+}
+
+// Reprocess is how far a job is.
+func (c *Client) Reprocess(ctx context.Context, id string) (schemas.Reprocess, error) {
+	var job schemas.Reprocess
+	err := c.get(ctx, "/v1/reprocess/"+url.PathEscape(id), nil, &job)
+	return job, err
 }
 
 // Import sends logs of a tenant's history in any form that ingest reads, gzip
