@@ -124,8 +124,9 @@ func (l *ledger) hold(stored map[string]schemas.Finding, id string, now schemas.
 	switch {
 	case !known || was.State != schemas.StateOpen:
 		l.change(stored, was, now, reason, live, at)
-	case was.Source == schemas.SourceImport && live:
-		l.change(stored, was, now, reason, true, at)
+	case was.Source == schemas.SourceImport && live: // its state is what it was; people hear of it now
+		stored[id] = now
+		l.alert(now)
 	default:
 		if was.Source != schemas.SourceImport {
 			now.Source = was.Source
@@ -145,9 +146,13 @@ func (l *ledger) change(stored map[string]schemas.Finding, was, now schemas.Find
 	}
 	l.history[now.ID] = append(l.history[now.ID], change)
 	if alert {
-		l.alerts[fmt.Sprintf("%s %s/%s/%d", now.Tenant, now.ID, now.State, now.Changes)] = now.Key
+		l.alert(now)
 	}
 	stored[now.ID] = now
+}
+
+func (l *ledger) alert(f schemas.Finding) {
+	l.alerts[fmt.Sprintf("%s %s/%s/%d", f.Tenant, f.ID, f.State, f.Changes)] = f.Key
 }
 
 // superseded are the keys of a history of which a copy was selected and another

@@ -131,7 +131,7 @@ func (f facts) copyOf(as form, source schemas.Source, former bool) sent {
 		spoil(&e)
 		normalizer--
 	}
-	e.Ver = rank(source)<<56 | uint64(normalizer)<<48 | uint64(crc32.ChecksumIEEE(e.Raw))
+	e.Ver = rank(source)<<56 | uint64(normalizer)<<48 | uint64(crc32.ChecksumIEEE(e.Raw)&^schemas.MaxEpoch)
 	return sent{event: e, former: former}
 }
 
