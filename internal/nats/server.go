@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -39,12 +40,18 @@ type ServerConfig struct {
 
 // Server is a JetStream server inside this process, without a network listener.
 type Server struct {
+	cfg    ServerConfig
+	stop   func()        // ends the healing; once
+	healed chan struct{} // closed when it has ended
+
+	mu    sync.Mutex // guards inner, which heal alone sets
 	inner *server.Server
 }
 
 // StartServer starts a server on the files in cfg.Dir and returns when it
 // accepts connections. One process at a time may use a directory; the caller
-// sees to that.
+// sees to that. A server that a full disk has broken is started again when there
+// is room.
 func StartServer(cfg ServerConfig) (*Server, error) {
 	if cfg.Dir == "" {
 		return nil, errors.New("start the embedded NATS server: no directory given")
@@ -55,6 +62,17 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("start the embedded NATS server: %w", err)
 	}
+	inner, err := startInner(cfg)
+	if err != nil {
+		return nil, err
+	}
+	stop := make(chan struct{})
+	s := &Server{cfg: cfg, inner: inner, stop: sync.OnceFunc(func() { close(stop) }), healed: make(chan struct{})}
+	go s.heal(stop)
+	return s, nil
+}
+
+func startInner(cfg ServerConfig) (*server.Server, error) {
 	inner, err := server.NewServer(serverOptions(cfg))
 	if err != nil {
 		return nil, fmt.Errorf("configure the embedded NATS server: %w", err)
@@ -67,7 +85,7 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 		inner.WaitForShutdown()
 		return nil, err
 	}
-	return &Server{inner: inner}, nil
+	return inner, nil
 }
 
 func serverOptions(cfg ServerConfig) *server.Options {
@@ -104,12 +122,18 @@ func waitReady(inner *server.Server, log *serverLog) error {
 }
 
 // InProcessConn makes a connection that leaves this process nowhere.
-func (s *Server) InProcessConn() (net.Conn, error) { return s.inner.InProcessConn() }
+func (s *Server) InProcessConn() (net.Conn, error) { return s.current().InProcessConn() }
+
+func (s *Server) current() *server.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inner
+}
 
 // SyncAlways reports what the running server says about its own syncing: true
 // where each write is synced to disk before it is acked.
 func (s *Server) SyncAlways() (bool, error) {
-	v, err := s.inner.Varz(nil)
+	v, err := s.current().Varz(nil)
 	if err != nil {
 		return false, fmt.Errorf("read the state of the embedded NATS server: %w", err)
 	}
@@ -120,6 +144,8 @@ func (s *Server) SyncAlways() (bool, error) {
 // called more than once. Close the connections first: what they have not
 // published by then is not stored.
 func (s *Server) Close() error {
+	s.stop()
+	<-s.healed
 	s.inner.Shutdown()
 	s.inner.WaitForShutdown()
 	return nil

@@ -33,6 +33,9 @@ func WithLimits(l nats.Limits) Option { return func(h *Harness) { h.Limits = l }
 // WithMaxPayload sets the largest message of the server.
 func WithMaxPayload(n int) Option { return func(h *Harness) { h.maxPayload = n } }
 
+// WithDir puts the server's files into dir.
+func WithDir(dir string) Option { return func(h *Harness) { h.Dir = dir } }
+
 // Limits are small ones, for tests.
 func Limits() nats.Limits {
 	return nats.Limits{LogsBytes: 256 << 20, DeadBytes: 64 << 20, DeadLargeBytes: 256 << 20, AlertsBytes: 16 << 20}
