@@ -78,6 +78,7 @@ type Correlator struct {
 	rules   []detect.Correlation
 	metrics *correlatorMetrics
 	store   *outage
+	retry   backoff // of Run
 }
 
 // NewCorrelator makes a Correlator.
@@ -107,18 +108,13 @@ const (
 
 // Run correlates whenever it holds the lease, until ctx ends.
 func (c *Correlator) Run(ctx context.Context) error {
-	var retry backoff
 	for ctx.Err() == nil {
 		err := turn(ctx, c.cfg.Lease, c.cfg.Store, c.lead)
-		if err == nil {
-			retry = 0
+		if err == nil || ctx.Err() != nil {
 			continue
 		}
-		if ctx.Err() != nil {
-			break
-		}
 		c.failed(err)
-		wait(ctx.Done(), retry.next())
+		wait(ctx.Done(), c.retry.next())
 	}
 	return nil
 }
@@ -128,15 +124,12 @@ func (c *Correlator) failed(err error) {
 	c.store.begin(err)
 }
 
-// lead looks for touches until the lease is lost.
-func (c *Correlator) lead(held context.Context, v *versions) {
+// lead looks for touches until the lease is lost, or something fails.
+func (c *Correlator) lead(held context.Context, v *versions) error {
 	c.metrics.leads.Set(1)
 	defer c.metrics.leads.Set(0)
 	c.cfg.Logger.Info("this process correlates", "epoch", v.epoch)
-	var (
-		retry   backoff
-		dropped time.Time
-	)
+	var dropped time.Time
 	for held.Err() == nil {
 		flushes, err := c.step(held, v)
 		if err == nil && c.cfg.Now().Sub(dropped) >= dropEvery {
@@ -144,20 +137,19 @@ func (c *Correlator) lead(held context.Context, v *versions) {
 				dropped = c.cfg.Now()
 			}
 		}
-		switch {
-		case held.Err() != nil:
-			return
-		case err != nil:
-			c.failed(err)
-			wait(held.Done(), retry.next())
-			continue
+		if held.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 		c.store.end()
-		retry = 0
+		c.retry = 0
 		if flushes < maxFlushes {
 			wait(held.Done(), c.cfg.Interval)
 		}
 	}
+	return nil
 }
 
 func (c *Correlator) drop(ctx context.Context) error {

@@ -9,7 +9,12 @@ import (
 // no other context than the one it is given, so that what is on its way ends
 // with the lease. What was sent all the same is dropped by the store once a
 // later epoch has begun.
-func turn(ctx context.Context, lease Lease, epochs Epochs, lead func(held context.Context, v *versions)) error {
+//
+// lead ends with its first error, unless a repeat writes the same rows. A
+// statement that was not answered may still be run, by a store that was stopped
+// and goes on, after what was computed anew in its place; only a later epoch
+// keeps it from writing.
+func turn(ctx context.Context, lease Lease, epochs Epochs, lead func(held context.Context, v *versions) error) error {
 	atLeast, err := epochs.LastEpoch(ctx)
 	if err != nil {
 		return fmt.Errorf("read the last epoch: %w", err)
@@ -22,8 +27,7 @@ func turn(ctx context.Context, lease Lease, epochs Epochs, lead func(held contex
 	if err := epochs.BeginEpoch(held, epoch); err != nil {
 		return fmt.Errorf("begin epoch %d: %w", epoch, err)
 	}
-	lead(held, &versions{epoch: epoch})
-	return nil
+	return lead(held, &versions{epoch: epoch})
 }
 
 // versions hands out the versions of what one holder of the lease writes.

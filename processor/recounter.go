@@ -92,6 +92,7 @@ type Recounter struct {
 	cfg     RecounterConfig
 	metrics *recounterMetrics
 	store   *outage
+	retry   backoff // of Run
 }
 
 // NewRecounter makes a Recounter.
@@ -110,18 +111,13 @@ func NewRecounter(cfg RecounterConfig) (*Recounter, error) {
 
 // Run recounts whenever it holds the lease, until ctx ends.
 func (r *Recounter) Run(ctx context.Context) error {
-	var retry backoff
 	for ctx.Err() == nil {
 		err := turn(ctx, r.cfg.Lease, r.cfg.Store, r.lead)
-		if err == nil {
-			retry = 0
+		if err == nil || ctx.Err() != nil {
 			continue
 		}
-		if ctx.Err() != nil {
-			break
-		}
 		r.failed(err)
-		wait(ctx.Done(), retry.next())
+		wait(ctx.Done(), r.retry.next())
 	}
 	return nil
 }
@@ -131,28 +127,26 @@ func (r *Recounter) failed(err error) {
 	r.store.begin(err)
 }
 
-// lead looks for touches until the lease is lost.
-func (r *Recounter) lead(held context.Context, v *versions) {
+// lead looks for touches until the lease is lost, or something fails.
+func (r *Recounter) lead(held context.Context, v *versions) error {
 	r.metrics.leads.Set(1)
 	defer r.metrics.leads.Set(0)
 	r.cfg.Logger.Info("this process recounts", "epoch", v.epoch)
-	var retry backoff
 	for held.Err() == nil {
 		more, err := r.step(held, v)
-		switch {
-		case held.Err() != nil:
-			return
-		case err != nil:
-			r.failed(err)
-			wait(held.Done(), retry.next())
-			continue
+		if held.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 		r.store.end()
-		retry = 0
+		r.retry = 0
 		if !more {
 			wait(held.Done(), r.cfg.Interval)
 		}
 	}
+	return nil
 }
 
 const (

@@ -55,9 +55,14 @@ func (b *countBench) insert(events ...schemas.Event) {
 // run recounts until stop is called, or until it has reached a point.
 func (b *countBench) run(until string) (stop func()) {
 	b.t.Helper()
+	return b.runOn(clickhouse.NewCountStore(b.db), until)
+}
+
+func (b *countBench) runOn(store processor.CountStore, until string) (stop func()) {
+	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r, err := processor.NewRecounter(processor.RecounterConfig{
-		Store: clickhouse.NewCountStore(b.db), Lease: nats.NewLease(b.broker.Conn, nats.LeaseConfig{Name: "recount", TTL: time.Second}),
+		Store: store, Lease: nats.NewLease(b.broker.Conn, nats.LeaseConfig{Name: "recount", TTL: time.Second}),
 		Interval: 5 * time.Millisecond, Now: b.clock, Retention: 30 * 24 * time.Hour,
 		Logger: slog.New(slog.NewTextHandler(b.t.Output(), nil)),
 		At: func(point string) {

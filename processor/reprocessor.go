@@ -166,22 +166,23 @@ func (r *Reprocessor) failed(err error) {
 }
 
 // lead runs jobs, the oldest first, until there are none or the lease is lost.
-// After an error a job is taken up where the store has it.
-func (r *Reprocessor) lead(held context.Context, v *versions) {
+// After an error a job is taken up where the store has it, in the same turn:
+// what was not answered is written again as the same rows, and epochs are few.
+func (r *Reprocessor) lead(held context.Context, v *versions) error {
 	r.metrics.leads.Set(1)
 	defer r.metrics.leads.Set(0)
 	var retry backoff
 	for held.Err() == nil {
 		jobs, err := r.cfg.Store.OpenReprocess(held)
 		if err == nil && len(jobs) == 0 {
-			return
+			return nil
 		}
 		if err == nil {
 			err = r.run(held, &jobs[0], v)
 		}
 		switch {
 		case held.Err() != nil:
-			return
+			return nil
 		case err != nil:
 			r.failed(err)
 			wait(held.Done(), retry.next())
@@ -190,6 +191,7 @@ func (r *Reprocessor) lead(held context.Context, v *versions) {
 		r.store.end()
 		retry = 0
 	}
+	return nil
 }
 
 // reprocessorMetrics are the metrics of the reprocessor.
