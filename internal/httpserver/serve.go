@@ -55,6 +55,7 @@ func orDefault[T int | time.Duration](v, def T) T {
 func Serve(ctx context.Context, e *echo.Echo, ln net.Listener, limits Limits) error {
 	limits = limits.withDefaults()
 	srv := newServer(e, limits)
+	closeAtStop(srv)
 	failed := make(chan error, 1)
 	go func() {
 		defer close(failed) // ln is closed then

@@ -222,3 +222,25 @@ func readAllQuietly(c echo.Context) error {
 	_, err := io.Copy(io.Discard, c.Request().Body)
 	return err
 }
+
+// TestServeStopsBesideAConnectionThatWasNeverUsed: clients and load balancers
+// dial ahead. Such a connection is no request, and stopping need not wait for
+// one.
+func TestServeStopsBesideAConnectionThatWasNeverUsed(t *testing.T) {
+	e, _, _ := newEcho(t)
+	e.GET("/here", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
+	addr, stop := serve(t, e, httpserver.Limits{Shutdown: time.Second})
+	unused, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unused.Close()
+	response, err := http.Get("http://" + addr + "/here") // it is accepted behind the unused one
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if err := stop(); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
