@@ -1,8 +1,9 @@
 package main
 
 import (
+	"flag"
 	"fmt"
-	"net/http"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,98 +13,6 @@ import (
 	"testing"
 	"time"
 )
-
-// load sends batches of records from several senders, as Auth0 does: a batch
-// that was not answered 2xx is sent again, to whatever instance is there.
-type load struct {
-	mu      sync.Mutex // guards all below
-	next    int
-	sent    map[string]bool // log_ids of every batch begun
-	dead    int             // logs among them that the processor cannot read, each another
-	acked   int
-	unacked [][]byte
-}
-
-const loadBatch = 40
-
-func (l *load) batch() []byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	records := make([]string, loadBatch)
-	for k := range records {
-		kind := []string{"seccft", "seccft", "feccft", "sapi"}[l.next%4]
-		id, raw := record(l.next, epoch.Add(time.Duration(l.next)*time.Second), kind, fmt.Sprint("client-", l.next%11), "203.0.113")
-		l.next++
-		l.sent[id] = true
-		records[k] = raw
-	}
-	l.dead++
-	return lines(append(records, fmt.Sprintf(`{"data":{"type":"seccft","n":%d}}`, l.dead))...) // no log_id
-}
-
-// checkDead fails unless each log that cannot be read lies in DEAD once.
-func (l *load) checkDead(i *instance) {
-	i.tb.Helper()
-	var status struct{ Dead int }
-	i.mustGet("/v1/status", &status)
-	if status.Dead != l.dead {
-		i.tb.Errorf("%d logs in DEAD, want %d", status.Dead, l.dead)
-	}
-}
-
-// run sends from four senders until stop is closed or the instance is gone.
-func (l *load) run(i *instance, stop <-chan struct{}) {
-	var senders sync.WaitGroup
-	for range 4 {
-		senders.Go(func() {
-			for {
-				body := l.batch()
-				if !l.send(i, body) {
-					return
-				}
-				select {
-				case <-stop:
-					return
-				case <-i.exited:
-					return
-				default:
-				}
-			}
-		})
-	}
-	senders.Wait()
-}
-
-// send tries until the batch is acknowledged, or keeps it for later.
-func (l *load) send(i *instance, body []byte) bool {
-	for {
-		status, accepted, _ := i.post(body)
-		if status == http.StatusOK && accepted == loadBatch+1 {
-			l.mu.Lock()
-			l.acked++
-			l.mu.Unlock()
-			return true
-		}
-		select {
-		case <-i.exited:
-			l.mu.Lock()
-			l.unacked = append(l.unacked, body)
-			l.mu.Unlock()
-			return false
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// finish sends what was never acknowledged.
-func (l *load) finish(i *instance) {
-	for _, body := range l.unacked {
-		l.send(i, body)
-	}
-	l.unacked = nil
-}
-
-func newLoad() *load { return &load{sent: map[string]bool{}} }
 
 // TestKillAtNamedPointsLosesNothing ends the process with SIGKILL at each line
 // that separates two durable steps, under load, and compares what is stored
@@ -116,7 +25,7 @@ func TestKillAtNamedPointsLosesNothing(t *testing.T) {
 		"processor.events_inserted:2", "processor.matches_inserted:2", "processor.touches_inserted:2", "processor.acked:2",
 		"correlator.touches_marked:2",
 	} {
-		i := startUp(t, data, "M2MWATCH_KILL_AT="+point)
+		i := startUp(t, data, fastRecount, "M2MWATCH_KILL_AT="+point)
 		give := time.AfterFunc(2*time.Minute, i.kill) // a point that is never reached
 		l.run(i, nil)
 		if !give.Stop() {
@@ -126,33 +35,50 @@ func TestKillAtNamedPointsLosesNothing(t *testing.T) {
 			t.Fatalf("%s: the process ended otherwise: %v\n%s", point, i.exitErr, i.log())
 		}
 	}
-	if l.acked == 0 || len(l.unacked) == 0 {
-		t.Fatalf("%d batches acknowledged, %d not: the kills hit nothing", l.acked, len(l.unacked))
+	if len(l.acked) == 0 || len(l.unacked) == 0 {
+		t.Fatalf("%d batches acknowledged, %d not: the kills hit nothing", len(l.acked), len(l.unacked))
 	}
-	i := startUp(t, data)
+	i := startUp(t, data, fastRecount)
 	l.finish(i)
-	i.settle()
-	i.checkOnce(l.sent)
-	l.checkDead(i)
+	l.check(i)
 	i.interrupt()
 }
 
-// TestKillEngineUnderLoadLosesNothing kills the ClickHouse child several times
-// while logs come in.
-func TestKillEngineUnderLoadLosesNothing(t *testing.T) {
-	i := startUp(t, filepath.Join(t.TempDir(), "data"))
+// kills is how often the tests below kill what they kill.
+var kills = flag.Int("kills", 3, "how often each test of kills under load kills")
+
+// TestKillProcessUnderLoadLosesNothing kills the whole process, wherever it is,
+// in one life after another. What was not answered is sent again to the next
+// one, and some of what was.
+func TestKillProcessUnderLoadLosesNothing(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
 	l := newLoad()
-	stop := make(chan struct{})
-	var running sync.WaitGroup
-	running.Go(func() { l.run(i, stop) })
-	for range 3 {
-		before := i.storedRows()
-		i.eventually("more rows stored", func() error {
-			if now := i.storedRows(); now <= before {
-				return fmt.Errorf("%d rows, %d before", now, before)
-			}
-			return nil
-		})
+	interrupted := 0
+	for n := range *kills {
+		i := startUp(t, data, fastRecount)
+		l.finish(i)
+		var running sync.WaitGroup
+		running.Go(func() { l.run(i, nil) })
+		i.awaitProgress(l)
+		<-l.sending
+		<-time.After(rand.N(time.Duration(n)*4*time.Millisecond + 1)) // anywhere on its way, first at its beginning
+		i.kill()
+		running.Wait()
+		interrupted += len(l.unacked)
+	}
+	if interrupted == 0 {
+		t.Fatal("every batch was acknowledged: the kills hit nothing")
+	}
+	i := startUp(t, data, fastRecount)
+	l.finish(i)
+	l.check(i)
+	i.interrupt()
+}
+
+// TestKillEngineUnderLoadLosesNothing kills the ClickHouse child.
+func TestKillEngineUnderLoadLosesNothing(t *testing.T) {
+	i := startUp(t, filepath.Join(t.TempDir(), "data"), fastRecount)
+	newLoad().underLoad(i, *kills, func() {
 		child := i.engineChild()
 		if child == 0 { // which would be this very process group
 			t.Fatal("no engine child")
@@ -166,13 +92,17 @@ func TestKillEngineUnderLoadLosesNothing(t *testing.T) {
 			}
 			return i.get("/v1/status", &struct{}{})
 		})
-	}
-	close(stop)
-	running.Wait()
-	i.settle()
-	i.checkOnce(l.sent)
-	l.checkDead(i)
-	i.interrupt()
+	})
+}
+
+// TestKillBrokerUnderLoadLosesNothing kills a NATS server outside the process.
+func TestKillBrokerUnderLoadLosesNothing(t *testing.T) {
+	broker := startBroker(t)
+	i := startUp(t, filepath.Join(t.TempDir(), "data"), fastRecount+",lease=2s,ack=2s", "NATS_URL="+broker.url())
+	newLoad().underLoad(i, *kills, func() {
+		broker.kill()
+		broker.start()
+	})
 }
 
 // TestKillLeavesNoChild ends the process with SIGKILL and waits for its engine

@@ -256,10 +256,10 @@ func show(n *int) string {
 	return fmt.Sprint(*n)
 }
 
-// eventually polls until look returns nil, for a minute at most.
+// eventually polls until look returns nil, for two minutes at most.
 func (i *instance) eventually(what string, look func() error) {
 	i.tb.Helper()
-	ctx, cancel := context.WithTimeout(i.tb.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(i.tb.Context(), 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

@@ -49,6 +49,7 @@ type server struct {
 	health   *httpserver.Health
 	life     *lifecycle
 	killAt   func(point string)
+	pace     pace
 
 	dir     *datadir.Dir
 	engine  *clickhouse.Engine // nil with an outside ClickHouse
@@ -73,12 +74,16 @@ func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts s
 	if err != nil {
 		return nil, err
 	}
+	pace, err := parsePace(inv.environ)
+	if err != nil {
+		return nil, err
+	}
 	log := newLogger(inv, cfg.Log)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &server{
 		inv: inv, cfg: cfg, origin: origin, opts: opts,
-		log: log, registry: registry, health: &httpserver.Health{}, life: newLifecycle(log), killAt: killAt,
+		log: log, registry: registry, health: &httpserver.Health{}, life: newLifecycle(log), killAt: killAt, pace: pace,
 		tenants: &ingest.TenantSet{}, tokens: &httpserver.TokenSet{},
 	}, nil
 }
@@ -173,6 +178,7 @@ func (s *server) openStore(ctx context.Context) error {
 func (s *server) storeConfigs(ctx context.Context) (writer, reader clickhouse.Config, err error) {
 	if s.cfg.ClickHouse.URL != "" {
 		c := outsideStore(s.cfg)
+		c.InsertTimeout, c.ReadTimeout = s.pace["statement"], s.pace["statement"]
 		return c, c, nil
 	}
 	library, err := clickhouse.FindLibrary(s.cfg.ClickHouse.Library)
@@ -190,6 +196,7 @@ func (s *server) storeConfigs(ctx context.Context) (writer, reader clickhouse.Co
 	writer, reader = s.engine.Options(clickhouse.RoleApp), s.engine.Options(clickhouse.RoleAPI)
 	for _, c := range []*clickhouse.Config{&writer, &reader} {
 		c.Database, c.Retention = s.cfg.ClickHouse.Database, retention(s.cfg)
+		c.InsertTimeout, c.ReadTimeout = s.pace["statement"], s.pace["statement"]
 	}
 	return writer, reader, nil
 }
@@ -279,9 +286,9 @@ func (s *server) declareStreams(ctx context.Context) error {
 // 0 is the default for outside ones.
 func (s *server) ackWait() time.Duration {
 	if s.cfg.NATS.URL == "" {
-		return 5 * time.Second
+		return s.pace.or("ack", 5*time.Second)
 	}
-	return 0
+	return s.pace["ack"]
 }
 
 func (s *server) checkBroker(context.Context) error {

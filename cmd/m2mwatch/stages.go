@@ -74,9 +74,9 @@ func (s *server) startProcessor(rules *detect.Set) error {
 const embeddedLease = 3 * time.Second
 
 func (s *server) lease(name string) *nats.Lease {
-	lease := nats.LeaseConfig{Name: name, Logger: s.log}
+	lease := nats.LeaseConfig{Name: name, Logger: s.log, TTL: s.pace["lease"]}
 	if s.cfg.NATS.URL == "" {
-		lease.TTL = embeddedLease
+		lease.TTL = s.pace.or("lease", embeddedLease)
 	}
 	return nats.NewLease(s.broker, lease)
 }
@@ -97,6 +97,7 @@ func (s *server) startCorrelator(rules *detect.Set) error {
 func (s *server) startRecounter() error {
 	c := s.recounterConfig()
 	c.Lease = s.lease("recounter")
+	c.Interval, c.Quiet = s.pace["look"], s.pace["quiet"]
 	r, err := processor.NewRecounter(c)
 	if err != nil {
 		return err

@@ -49,6 +49,9 @@ type Config struct {
 	// answered by then is an error like any other, though it may be stored. One
 	// that is shorter than a healthy insert takes lets none through.
 	InsertTimeout time.Duration
+	// ReadTimeout bounds the wait for each answer where the caller's context has
+	// no end. Default: the URL's read_timeout, or the driver's 5 minutes.
+	ReadTimeout time.Duration
 }
 
 // String is the URL without its password: a Config may be printed.
@@ -111,6 +114,9 @@ func (c Config) complete(o *ch.Options) {
 	}
 	if o.DialTimeout == 0 {
 		o.DialTimeout = 5 * time.Second
+	}
+	if c.ReadTimeout > 0 {
+		o.ReadTimeout = c.ReadTimeout
 	}
 	if o.MaxOpenConns == 0 {
 		o.MaxOpenConns = 16
