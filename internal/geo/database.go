@@ -129,22 +129,55 @@ func read(path string, log *slog.Logger) (*database, stamp, error) {
 	return d, before, nil
 }
 
-// check reads the first records, and refuses a file that cannot be read or
-// tells neither a country nor an autonomous system in any of them.
+// mostNetworks is how many networks check looks at in each part of the address
+// space.
+const mostNetworks = 50_000
+
+// check goes from one network to the next, and refuses a file that cannot be
+// read or tells neither a country nor an autonomous system of any. It looks
+// addresses up, which takes one path through the tree each: a small file whose
+// branches meet again has more paths than can ever be walked.
 func (d *database) check() error {
-	const most = 100_000
-	n := 0
-	for result := range d.reader.Networks() {
-		var r record
-		if err := result.Decode(&r); err != nil {
-			return err
-		}
-		if r.found() != (found{}) {
-			return nil
-		}
-		if n++; n == most {
-			break
+	starts := []netip.Addr{netip.IPv4Unspecified()}
+	if d.reader.Metadata.IPVersion == 6 {
+		starts = append(starts, netip.MustParseAddr("2000::")) // where addresses are given out
+	}
+	for _, addr := range starts {
+		for n := 0; n < mostNetworks && addr.IsValid(); n++ {
+			result := d.reader.Lookup(addr)
+			if err := result.Err(); err != nil {
+				return err
+			}
+			if result.Found() {
+				var r record
+				if err := result.Decode(&r); err != nil {
+					return err
+				}
+				if r.found() != (found{}) {
+					return nil
+				}
+			}
+			addr = behind(addr, result.Prefix())
 		}
 	}
-	return fmt.Errorf("%s tells neither a country nor an autonomous system of its first %d networks", d.kind, n)
+	return fmt.Errorf("%s tells neither a country nor an autonomous system of its first networks", d.kind)
+}
+
+// behind is the first address behind the network of addr, invalid where there
+// is none. All of IPv4 may lie in one network of IPv6.
+func behind(addr netip.Addr, network netip.Prefix) netip.Addr {
+	bytes := addr.AsSlice()
+	bits := 0
+	if network.Addr().BitLen() == addr.BitLen() {
+		bits = network.Bits()
+	}
+	for i := range bytes {
+		if keep := bits - 8*i; keep <= 0 {
+			bytes[i] = 0xff
+		} else if keep < 8 {
+			bytes[i] |= 0xff >> keep
+		}
+	}
+	last, _ := netip.AddrFromSlice(bytes)
+	return last.Next()
 }
