@@ -6,35 +6,41 @@ import (
 	"sync"
 )
 
-// unusedConns are the connections on which no request has begun. http.Server
-// takes one for busy in its first five seconds, longer than a stop may last.
+// unusedConns are the connections on which no whole header has come. http.Server
+// takes one for busy in its first five seconds, longer than a stop may last, and
+// yet handles nothing that comes on one once a stop has begun.
 type unusedConns struct {
-	mu    sync.Mutex
-	conns map[net.Conn]struct{} // guarded by mu
+	mu      sync.Mutex
+	conns   map[net.Conn]struct{} // guarded by mu
+	stopped bool                  // guarded by mu
 }
 
-// closeAtStop closes them when srv stops. What a client sends on one at that
-// moment was not read, so nothing is lost that was acknowledged.
+// closeAtStop closes them when srv stops: nothing is cut off that it would have
+// handled.
 func closeAtStop(srv *http.Server) {
 	u := &unusedConns{conns: map[net.Conn]struct{}{}}
 	srv.ConnState = u.changed
-	srv.RegisterOnShutdown(u.close)
+	srv.RegisterOnShutdown(u.stop)
 }
 
 func (u *unusedConns) changed(c net.Conn, state http.ConnState) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if state == http.StateNew {
-		u.conns[c] = struct{}{}
-	} else {
+	switch {
+	case state != http.StateNew:
 		delete(u.conns, c)
+	case u.stopped: // accepted just before the listener closed
+		c.Close()
+	default:
+		u.conns[c] = struct{}{}
 	}
 }
 
-// close leaves the map to changed, which hears of each that is closed.
-func (u *unusedConns) close() {
+// stop leaves the map to changed, which hears of each that is closed.
+func (u *unusedConns) stop() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.stopped = true
 	for c := range u.conns {
 		c.Close()
 	}
