@@ -53,7 +53,6 @@ func TestAFileWhoseBranchesMeetAgainIsRefused(t *testing.T) {
 	}
 }
 
-
 func TestBehindIsTheNextNetwork(t *testing.T) {
 	for _, tt := range []struct{ addr, network, want string }{
 		{"0.0.0.0", "0.0.0.0/8", "1.0.0.0"},
