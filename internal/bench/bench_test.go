@@ -2,7 +2,10 @@ package bench_test
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -40,8 +43,8 @@ func TestFillAndMeasure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.Events != events {
-		t.Errorf("%d events are stored, want %d", report.Events, events)
+	if report.Rows != events {
+		t.Errorf("%d events are stored, want %d", report.Rows, events)
 	}
 	var printed bytes.Buffer
 	if err := report.Print(&printed); err != nil {
@@ -54,17 +57,38 @@ func TestFillAndMeasure(t *testing.T) {
 	}
 }
 
-func TestFillRefusesAnotherMonth(t *testing.T) {
+// TestFillThatWasBegunIsNoOtherMonth ends a fill in its first day: what lies
+// there is that month's, and nothing is measured on a part of it.
+func TestFillThatWasBegunIsNoOtherMonth(t *testing.T) {
+	clickhousetest.Library(t)
 	dir := t.TempDir()
-	if err := os.WriteFile(dir+"/bench.json", []byte(`{"seed":1,"events":10,"span":30}`), 0o600); err != nil {
-		t.Fatal(err)
+	fill := func(ctx context.Context, events int) error {
+		return bench.Fill(ctx, bench.FillConfig{Dir: dir, Events: events, Days: 3, Seed: 1, Batch: 1000, Memory: 1 << 30, FlushAge: 50 * time.Millisecond, Progress: io.Discard})
 	}
-	err := bench.Fill(t.Context(), bench.FillConfig{Dir: dir, Events: 20, Seed: 1})
-	if err == nil || !strings.Contains(err.Error(), "holds 10 events of 30 days and seed 1") {
+	if err := fill(endedIn(t, dir, "bench.json"), 6000); err == nil {
+		t.Fatal("a fill that was ended is whole")
+	}
+	if err := fill(t.Context(), 3000); err == nil || !strings.Contains(err.Error(), "holds 6000 events of 3 days and seed 1") {
 		t.Errorf("got %v", err)
 	}
-	_, err = bench.Measure(t.Context(), bench.StoreConfig{Dir: dir})
-	if err == nil || !strings.Contains(err.Error(), "not filled to its end") {
+	if _, err := bench.Measure(t.Context(), bench.StoreConfig{Dir: dir}); err == nil || !strings.Contains(err.Error(), "not filled to its end") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// endedIn is a context that ends when a file is there.
+func endedIn(t *testing.T, dir, name string) context.Context {
+	t.Helper()
+	ctx, end := context.WithCancel(t.Context())
+	tick := time.NewTicker(time.Millisecond)
+	go func() {
+		defer tick.Stop()
+		for range tick.C {
+			if _, err := os.Stat(filepath.Join(dir, name)); err == nil || ctx.Err() != nil {
+				end()
+				return
+			}
+		}
+	}()
+	return ctx
 }

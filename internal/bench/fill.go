@@ -55,6 +55,9 @@ func Fill(ctx context.Context, c FillConfig) error {
 		return err
 	}
 	defer s.close()
+	if err := p.write(c.Dir); err != nil { // before anything is stored: this month, or none, lies there
+		return err
+	}
 	f := &filling{config: c, progress: p, store: s}
 	for f.progress.Days < f.progress.Span {
 		if err := f.day(ctx); err != nil {

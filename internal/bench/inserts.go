@@ -26,7 +26,11 @@ const (
 func (m *measuring) inserts(ctx context.Context, r *Report) error {
 	c := m.store.app
 	c.Database = writerDatabase
-	defer func() { _ = m.raw.Exec(context.WithoutCancel(ctx), "DROP DATABASE IF EXISTS "+writerDatabase) }()
+	const drop = "DROP DATABASE IF EXISTS " + writerDatabase
+	if err := m.raw.Exec(ctx, drop); err != nil { // what a run that was killed has left
+		return err
+	}
+	defer func() { _ = m.raw.Exec(context.WithoutCancel(ctx), drop) }()
 	db, err := connect(ctx, c)
 	if err != nil {
 		return err

@@ -18,8 +18,9 @@ const ownTables = "database = currentDatabase() AND active"
 
 // sizes tells what lies on disk, per stored event.
 func (m *measuring) sizes(ctx context.Context, r *Report) error {
+	r.Events = m.progress.Events
 	var err error
-	if r.Events, err = scalar[uint64](ctx, m.raw, "SELECT count() FROM events"); err != nil {
+	if r.Rows, err = scalar[uint64](ctx, m.raw, "SELECT count() FROM events"); err != nil {
 		return err
 	}
 	total, err := scalar[uint64](ctx, m.raw, "SELECT sum(bytes_on_disk) FROM system.parts WHERE "+ownTables)
@@ -32,13 +33,13 @@ func (m *measuring) sizes(ctx context.Context, r *Report) error {
 	}
 	r.Lines = append(r.Lines,
 		Measurement{"a log, as Auth0 sends it", fmt.Sprintf("%.0f bytes", float64(m.progress.Bytes)/float64(m.progress.Events)), ""},
-		Measurement{"events stored, and the parts they lie in", fmt.Sprintf("%d in %d", r.Events, parts), ""},
+		Measurement{"rows of events, and the parts they lie in", fmt.Sprintf("%d in %d", r.Rows, parts), ""},
 		Measurement{"all of the store on disk, per event", fmt.Sprintf("%.1f bytes", float64(total)/float64(r.Events)), "80 bytes"})
-	tables, err := m.sizesOf(ctx, r.Events, "SELECT table, '', sum(bytes_on_disk) AS n FROM system.parts WHERE "+ownTables+" GROUP BY table ORDER BY n DESC")
+	tables, err := m.sizesOf(ctx, "SELECT table, '', sum(bytes_on_disk) AS n FROM system.parts WHERE "+ownTables+" GROUP BY table ORDER BY n DESC")
 	if err != nil {
 		return err
 	}
-	columns, err := m.sizesOf(ctx, r.Events, "SELECT table, column, sum(column_bytes_on_disk) AS n FROM system.parts_columns WHERE "+ownTables+" GROUP BY table, column ORDER BY n DESC")
+	columns, err := m.sizesOf(ctx, "SELECT table, column, sum(column_bytes_on_disk) AS n FROM system.parts_columns WHERE "+ownTables+" GROUP BY table, column ORDER BY n DESC")
 	if err != nil {
 		return err
 	}
@@ -53,11 +54,11 @@ func (m *measuring) sizes(ctx context.Context, r *Report) error {
 	return nil
 }
 
-func (m *measuring) sizesOf(ctx context.Context, events uint64, sql string) ([]Size, error) {
+func (m *measuring) sizesOf(ctx context.Context, sql string) ([]Size, error) {
 	return collect(ctx, m.raw, sql, func(scan func(...any) error) (s Size, err error) {
 		var n uint64
 		err = scan(&s.Table, &s.Column, &n)
-		s.PerEvent = float64(n) / float64(events)
+		s.PerEvent = float64(n) / float64(m.progress.Events)
 		return s, err
 	})
 }
