@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/m2mwatch/m2mwatch/internal/datadir"
@@ -43,9 +42,7 @@ func TestFullDiskOfTheEngineLosesNothing(t *testing.T) {
 			}
 			return nil
 		})
-		if err := syscall.Kill(i.engineChild(), syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
+		i.killEngine()
 		i.eventually("logs that are taken in all the same", func() error {
 			if now := l.acknowledged(); now < acked+20 {
 				return fmt.Errorf("%d batches acknowledged, %d before", now, acked)

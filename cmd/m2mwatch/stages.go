@@ -53,20 +53,26 @@ func (s *server) startProcessor(rules *detect.Set) error {
 	s.life.closes("source of logs", source)
 	cfg := processor.Config{
 		Source: source, Store: clickhouse.NewWriter(s.writeDB), Dead: s.publisher, Matcher: rules,
-		Catalogue: s.cfg.Catalogue(),
-		Logger:    s.log, Registerer: s.registry, At: s.at("processor."),
+		Catalogue: s.cfg.Catalogue(), Places: s.places(),
+		Logger: s.log, Registerer: s.registry, At: s.at("processor."),
 		Retention: retention(s.cfg).Of("events"),
 		AckWait:   s.ackWait(), ShutdownTimeout: time.Second,
 		FlushRows: s.cfg.Processor.FlushRows, FlushBytes: int(s.cfg.Processor.Memory) / 4,
-	}
-	if s.geo != nil { // a nil pointer in an interface is not nil
-		cfg.Places = s.geo
 	}
 	if s.processor, err = processor.New(cfg); err != nil {
 		return err
 	}
 	s.life.run("processor", s.processor.Run)
 	return nil
+}
+
+// places is what .mmdb files tell, or nil: a nil pointer in an interface would
+// be none.
+func (s *server) places() processor.Places {
+	if s.geo == nil {
+		return nil
+	}
+	return s.geo
 }
 
 // embeddedLease is short: where the broker is in this process there is no
@@ -122,10 +128,7 @@ func (s *server) startReprocessor(rules *detect.Set) error {
 	}
 	cfg := processor.ReprocessorConfig{
 		Store: clickhouse.NewReprocessStore(s.writeDB), Lease: s.lease("reprocessor"), Matcher: rules, Selectors: selectors,
-		Catalogue: s.cfg.Catalogue(), Logger: s.log, Registerer: s.registry, At: s.at("reprocessor."), Retention: retention(s.cfg).Of("events"),
-	}
-	if s.geo != nil { // a nil pointer in an interface is not nil
-		cfg.Places = s.geo
+		Catalogue: s.cfg.Catalogue(), Places: s.places(), Logger: s.log, Registerer: s.registry, At: s.at("reprocessor."), Retention: retention(s.cfg).Of("events"),
 	}
 	r, err := processor.NewReprocessor(cfg)
 	if err != nil {
