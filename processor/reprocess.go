@@ -148,7 +148,7 @@ func (r *Reprocessor) chunk(ctx context.Context, job *schemas.Reprocess, records
 	for i := range records {
 		r.renew(&c, &records[i])
 	}
-	if len(c.renewed) > 0 && !job.DryRun {
+	if len(c.was) > 0 && !job.DryRun {
 		if job.Begun == nil || job.Begun.Compare(end) < 0 {
 			job.Begun = &end
 		}
@@ -198,13 +198,17 @@ type renewal struct {
 	before uint64            // epoch of who may have
 	epoch  uint64
 
-	was     []schemas.Event // the changed ones, as they were
+	was     []schemas.Event // what is to be touched as it was, and where it would be
 	renewed []schemas.StoredRecord
 	matches []schemas.Match
 }
 
 // renew normalizes one stored record again. The mark of one that moved counts
 // only where the chunk is done again: the move may be half written.
+//
+// Where the chunk is done again, or the record is left, its hour is touched in
+// any case. The attempt before may have written it, or moved it here, by newer
+// files or a newer build than these: then nobody else touches what that did.
 func (r *Reprocessor) renew(c *renewal, stored *schemas.StoredRecord) {
 	if stored.Deleted && !c.again {
 		return
@@ -213,10 +217,16 @@ func (r *Reprocessor) renew(c *renewal, stored *schemas.StoredRecord) {
 	if !stored.Deleted || written {
 		c.job.Done++
 	}
+	if c.again {
+		c.was = append(c.was, stored.Event)
+	}
 	e, err := r.normalize(stored)
 	if err != nil {
 		c.leave(stored, err)
 		return
+	}
+	if c.again {
+		c.was = append(c.was, e)
 	}
 	e.Ver = schemas.VersionAgain(e.Ver, c.epoch)
 	before := len(c.matches)
@@ -239,7 +249,9 @@ func (r *Reprocessor) renew(c *renewal, stored *schemas.StoredRecord) {
 			c.job.Moved++
 		}
 	}
-	c.was = append(c.was, stored.Event)
+	if !c.again {
+		c.was = append(c.was, stored.Event)
+	}
 	if moved {
 		mark := schemas.StoredRecord{Event: stored.Event, Deleted: true}
 		mark.Ver = e.Ver
@@ -252,6 +264,9 @@ func (r *Reprocessor) renew(c *renewal, stored *schemas.StoredRecord) {
 func (c *renewal) leave(stored *schemas.StoredRecord, err error) {
 	if stored.Deleted {
 		return
+	}
+	if !c.again {
+		c.was = append(c.was, stored.Event)
 	}
 	c.job.Errors++
 	c.job.Error = clip(fmt.Sprintf("log_id %s: %v", stored.LogID, err), 400)
