@@ -88,8 +88,11 @@ fuzz: need-go engine ## each fuzz target for FUZZTIME (30s)
 
 N    ?= 10000
 SEED ?= 1
+# More of them in a store than with the other tests: a history then takes half
+# of the time (0.26 s of CPU instead of 0.54), and 50 schedules are enough.
+TOGETHER ?= 200
 histories: need-go engine ## the property test of the store over N histories (10000), from SEED on
-	@$(GO) test ./internal/exact -run TestHistories -histories $(N) -seed $(SEED) -timeout 24h -v
+	@$(GO) test ./internal/exact -run TestHistories -histories $(N) -seed $(SEED) -together $(TOGETHER) -timeout 24h -v
 
 bench: need-go engine ## benchmarks of every package
 	@$(GO) test -run '^$$' -bench . -benchmem $(ARGS) ./...

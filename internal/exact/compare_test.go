@@ -248,9 +248,9 @@ func (c *comparison) token() {
 // findings compares the findings and how they came about.
 func (c *comparison) findings() {
 	ctx := context.Background()
-	superseded := map[string]bool{}
+	unsettled := map[string]bool{}
 	for _, h := range c.histories {
-		maps.Copy(superseded, h.superseded())
+		maps.Copy(unsettled, h.unsettled())
 	}
 	want := c.ledger.of(c.tenant, c.edge())
 	got, err := c.reader.Findings(ctx, schemas.FindingFilter{Tenant: c.tenant, Limit: 1000})
@@ -258,13 +258,13 @@ func (c *comparison) findings() {
 	ignored := []gocmp.Option{
 		cmpopts.IgnoreFields(schemas.Finding{}, "Ver"), cmpopts.IgnoreFields(schemas.Evidence{}, "Summary", "NormalPerDay", "NextCommand"),
 	}
-	isSuperseded := func(f schemas.Finding) bool { return superseded[f.Key] }
-	c.equal("findings", slices.DeleteFunc(slices.Clone(want), isSuperseded), slices.DeleteFunc(slices.Clone(got), isSuperseded), err, ignored...)
-	isOther := func(f schemas.Finding) bool { return !superseded[f.Key] || f.State != schemas.StateOpen }
-	c.equal("open findings of superseded keys", slices.DeleteFunc(slices.Clone(want), isOther), slices.DeleteFunc(slices.Clone(got), isOther), err,
+	isUnsettled := func(f schemas.Finding) bool { return unsettled[f.Key] }
+	c.equal("findings", slices.DeleteFunc(slices.Clone(want), isUnsettled), slices.DeleteFunc(slices.Clone(got), isUnsettled), err, ignored...)
+	isOther := func(f schemas.Finding) bool { return !unsettled[f.Key] || f.State != schemas.StateOpen }
+	c.equal("open findings of unsettled keys", slices.DeleteFunc(slices.Clone(want), isOther), slices.DeleteFunc(slices.Clone(got), isOther), err,
 		append(ignored, cmpopts.IgnoreFields(schemas.Finding{}, "Changes", "Source"))...)
 	for _, f := range got {
-		if superseded[f.Key] || f.Changes == 1 && !chance(c.r, 8) {
+		if unsettled[f.Key] || f.Changes == 1 && !chance(c.r, 8) {
 			continue // most have no history to speak of
 		}
 		changes, err := c.reader.FindingHistory(ctx, f)
@@ -272,7 +272,7 @@ func (c *comparison) findings() {
 	}
 	ours := func(all map[string]string) map[string]string {
 		all = maps.Clone(all)
-		maps.DeleteFunc(all, func(name, key string) bool { return !strings.HasPrefix(name, c.tenant+" ") || superseded[key] })
+		maps.DeleteFunc(all, func(name, key string) bool { return !strings.HasPrefix(name, c.tenant+" ") || unsettled[key] })
 		return all
 	}
 	c.equal("alerts", ours(c.ledger.alerts), ours(c.alerts.all), nil)

@@ -155,11 +155,12 @@ func (l *ledger) alert(f schemas.Finding) {
 	l.alerts[fmt.Sprintf("%s %s/%s/%d", f.Tenant, f.ID, f.State, f.Changes)] = f.Key
 }
 
-// superseded are the keys of a history of which a copy was selected and another
-// one won, which was not: the correlator hears of that with the recount. When
-// that is depends on the hours that were due, and so does how often a finding
-// has changed on the way. What it is in the end does not.
-func (h *history) superseded() map[string]bool {
+// unsettled are the keys of a history of which it depends on more than was sent
+// how often a finding has changed on the way. What it is in the end does not.
+// They are those that a copy was selected for which lost to one that was not,
+// since the correlator hears of that with the recount, when the hour is due; and
+// those that a copy came for while a correlator had done a part of its work.
+func (h *history) unsettled() map[string]bool {
 	won := map[string]schemas.Event{}
 	for _, e := range h.survivors(time.Time{}) {
 		won[e.LogID] = e
@@ -169,7 +170,7 @@ func (h *history) superseded() map[string]bool {
 		a := &h.sent[i]
 		winner := won[a.event.LogID]
 		rule, key, _ := selected(&a.event)
-		if winnersRule, winnersKey, _ := selected(&winner); a.taken() && (rule != winnersRule || key != winnersKey) {
+		if winnersRule, winnersKey, _ := selected(&winner); a.taken() && (a.midway || rule != winnersRule || key != winnersKey) {
 			keys[key] = true
 		}
 	}

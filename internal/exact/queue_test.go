@@ -12,8 +12,6 @@ import (
 // queue is a work queue in memory: a message is in it until it is acked, and
 // comes again where whoever had it died. JetStream has tests of its own.
 type queue struct {
-	ackEarly bool // a wrong build: what is fetched is acked
-
 	mu       sync.Mutex
 	waiting  []*message
 	out      int
@@ -95,9 +93,6 @@ func (i *intake) take(most int) ([]schemas.Message, <-chan struct{}) {
 		i.had = append(i.had, m)
 		messages = append(messages, m)
 		q.out++
-		if q.ackEarly {
-			q.ack(m)
-		}
 	}
 	q.waiting = q.waiting[n:]
 	i.fresh = i.fresh || n > 0
@@ -117,6 +112,15 @@ func (i *intake) die() {
 	}
 	i.had = nil
 	q.signal()
+}
+
+// ack acks all that was given out, for builds that do so too early.
+func (i *intake) ack() {
+	i.queue.mu.Lock()
+	defer i.queue.mu.Unlock()
+	for _, m := range i.had {
+		i.queue.ack(m)
+	}
 }
 
 // ack must be called with mu held.

@@ -25,10 +25,10 @@ import (
 // build is in what a world's program differs from the one that is shipped; the
 // zero value in nothing.
 type build struct {
-	ackEarly bool
-	store    func(*world, processor.Store) processor.Store
-	counts   func(processor.CountStore) processor.CountStore
-	forget   string // a part of statements that is left out on their way to the server
+	ackAt  string // the point at which a flush acks
+	store  func(*world, processor.Store) processor.Store
+	counts func(processor.CountStore) processor.CountStore
+	forget string // a part of statements that is left out on their way to the server
 }
 
 // world is a store and a pipeline on a clock of their own, with the histories
@@ -47,11 +47,15 @@ type world struct {
 	alerts    *alertLog
 	dead      *deadLog
 	stalled   []func() // each wakes a process and waits for its end
+	meanwhile func()   // happens while the next one stalls, before another takes its place
+
+	mu      sync.Mutex    // guards all below
+	crashes map[crash]int // that have come to pass, with nth 0
 }
 
 func newWorld(t *testing.T, b build, histories []*history) *world {
 	t.Helper()
-	w := &world{t: t, build: b, histories: histories, alerts: &alertLog{}, dead: &deadLog{}}
+	w := &world{t: t, build: b, histories: histories, alerts: &alertLog{}, dead: &deadLog{}, crashes: map[crash]int{}}
 	var err error
 	if w.rules, err = detect.Parse(os.DirFS(".")); err != nil {
 		t.Fatal(err)
@@ -97,12 +101,18 @@ func (w *world) live(s *schedule, look func()) {
 	for i := range s.rounds {
 		x := &s.rounds[i]
 		w.set(x.at)
-		for slot := range x.slots {
-			w.deliver(i, slot, x.slots[slot])
+		last := slots - 1
+		for slot := range last {
+			w.deliver(i, slot, x.slots[slot], false)
 		}
 		w.wake()
+		w.meanwhile = func() { w.deliver(i, last, x.slots[last], true) }
 		if x.correlate {
 			w.correlate(x.correlateDie)
+		}
+		if w.meanwhile != nil {
+			w.meanwhile = nil
+			w.deliver(i, last, x.slots[last], false)
 		}
 		w.pass(x.quiet)
 		if x.recount {
@@ -124,20 +134,21 @@ func (w *world) live(s *schedule, look func()) {
 }
 
 // deliver brings a slot's groups in. Those for the former version of the
-// program come first in one slot and last in the other.
-func (w *world) deliver(round, slot int, d delivery) {
+// program come first in one slot and last in the other. midway tells whether a
+// correlator stalls meanwhile.
+func (w *world) deliver(round, slot int, d delivery, midway bool) {
 	w.t.Helper()
 	var queues [2]*queue
 	for i := range queues {
 		former := (i == 0) == (slot == 0)
 		q := newQueue()
-		q.ackEarly, q.loseAcks = w.build.ackEarly, d.loseAcks
+		q.loseAcks = d.loseAcks
 		for _, h := range w.histories {
 			for g := range h.groups {
 				x := &h.groups[g]
 				if x.round == round && x.slot == slot && x.former == former {
 					q.put(x.message(h.tenant, w.now()))
-					h.arrive(x, w.now())
+					h.arrive(x, w.now(), midway)
 				}
 			}
 		}
@@ -145,9 +156,9 @@ func (w *world) deliver(round, slot int, d delivery) {
 	}
 }
 
-func (h *history) arrive(x *group, at time.Time) {
+func (h *history) arrive(x *group, at time.Time, midway bool) {
 	for _, c := range x.logs {
-		h.sent = append(h.sent, arrival{c, at})
+		h.sent = append(h.sent, arrival{c, at, midway})
 	}
 }
 
@@ -183,8 +194,13 @@ func (w *world) pump(q *queue, former bool, d delivery) {
 func (w *world) process(ctx context.Context, q *queue, former bool, die crash) (died bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l := newLife(die, cancel)
 	in := &intake{queue: q}
+	l := w.newLife(die, cancel)
+	l.before = func(point string) {
+		if point == w.build.ackAt {
+			in.ack()
+		}
+	}
 	store := processor.Store(clickhouse.NewWriter(w.db))
 	if w.build.store != nil {
 		store = w.build.store(w, store)
@@ -216,27 +232,35 @@ func (w *world) logger() *slog.Logger {
 // life is that of a process that may die at a point: nothing behind it is done.
 type life struct {
 	crash
-	mu   sync.Mutex
-	seen int // guarded by mu
-	over atomic.Bool
-	end  context.CancelFunc
+	world  *world
+	before func(point string) // is called ahead of each point
+	mu     sync.Mutex
+	seen   int // guarded by mu
+	over   atomic.Bool
+	end    context.CancelFunc
 
 	stalls chan struct{} // closed when it has stalled
 	wakes  chan struct{} // closed when it may go on
 }
 
-func newLife(c crash, end context.CancelFunc) *life {
-	return &life{crash: c, end: end, stalls: make(chan struct{}), wakes: make(chan struct{})}
+func (w *world) newLife(c crash, end context.CancelFunc) *life {
+	return &life{crash: c, world: w, before: func(string) {}, end: end, stalls: make(chan struct{}), wakes: make(chan struct{})}
 }
 
 // at ends the goroutine that comes to the point at which the process dies.
 func (l *life) at(point string) {
+	l.before(point)
 	l.mu.Lock()
 	if point == l.point {
 		l.seen++
 	}
 	dies := point == l.point && l.seen == l.nth
 	l.mu.Unlock()
+	if dies {
+		l.world.mu.Lock()
+		l.world.crashes[crash{point: l.point, stall: l.stall}]++
+		l.world.mu.Unlock()
+	}
 	if dies && l.stall {
 		l.over.Store(true)
 		close(l.stalls)
@@ -335,7 +359,7 @@ func (w *world) lead(die crash, start func(*life) (runner, error)) {
 	w.t.Helper()
 	for again := true; again; die = (crash{}) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-		l := newLife(die, cancel)
+		l := w.newLife(die, cancel)
 		r, err := start(l)
 		if err != nil {
 			w.t.Fatal(err)
@@ -359,6 +383,10 @@ func (w *world) lead(die crash, start func(*life) (runner, error)) {
 				<-ended
 				cancel()
 			})
+			if meanwhile := w.meanwhile; meanwhile != nil {
+				w.meanwhile = nil
+				meanwhile()
+			}
 		}
 		again = l.over.Load()
 	}

@@ -15,25 +15,32 @@ import (
 // the pipeline is good for: without it something else is told than was sent.
 // The histories are small, and made for it.
 func TestWrongBuildsAreCaught(t *testing.T) {
+	beforeEvents := crash{point: "before_events", nth: 1}
+	midway := crash{point: "history_written", nth: 1, stall: true}
 	for _, c := range []struct {
-		name  string
-		build build
-		die   crash
-		wrong bool
+		name       string
+		build      build
+		flush      crash // of the first flush
+		correlator crash // of the first correlation
+		wrong      bool
 	}{
-		{"right", build{}, crash{point: "before_events", nth: 1}, false},
-		{"acks before it inserts", build{ackEarly: true}, crash{point: "before_events", nth: 1}, true},
-		{"drops the recount", build{counts: func(s processor.CountStore) processor.CountStore { return idle{s} }}, crash{}, true},
-		{"forgets FINAL", build{forget: " FINAL"}, crash{}, true},
-		{"touches before it inserts", build{store: touchesFirst}, crash{}, true},
+		{"right", build{}, beforeEvents, midway, false},
+		{"acks before it inserts", build{ackAt: "before_events"}, beforeEvents, crash{}, true},
+		{"acks before it touches", build{ackAt: "matches_inserted"}, crash{point: "matches_inserted", nth: 1}, crash{}, true},
+		{"writes without a fence", build{forget: fenced}, crash{}, midway, true},
+		{"drops the recount", build{counts: func(s processor.CountStore) processor.CountStore { return idle{s} }}, crash{}, crash{}, true},
+		{"forgets FINAL", build{forget: " FINAL"}, crash{}, crash{}, true},
+		{"touches before it inserts", build{store: touchesFirst}, crash{}, crash{}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := schedule{end: sentAt.Add(time.Hour)}
 			for i := range s.rounds {
 				s.rounds[i].at = sentAt.Add(time.Duration(i) * time.Minute)
-				s.rounds[i].slots = [slots]delivery{{processors: 1, die: c.die}, {processors: 1}}
+				s.rounds[i].slots = [slots]delivery{{processors: 1, die: c.flush}, {processors: 1}}
+				c.flush = crash{}
 			}
-			w := newWorld(t, c.build, []*history{small()})
+			s.rounds[0].correlate, s.rounds[0].correlateDie = true, c.correlator
+			w := newWorld(t, c.build, []*history{small(), brief()})
 			found := w.run(s)
 			if !c.wrong {
 				for _, d := range found {
@@ -68,6 +75,29 @@ func small() *history {
 	}
 	return h
 }
+
+// brief is a history of a finding that holds until, while a correlator is about
+// to write it, a log comes that takes it away. It is imported, so that nobody is
+// alerted and the finding itself is all that can tell.
+func brief() *history {
+	h := &history{seed: 2, tenant: tenantOf(2)}
+	r := rand.New(rand.NewPCG(2, 2))
+	log := func(n, slot int, kind string, before time.Duration) {
+		f := anyFacts(r, h.tenant, h.seed, n, kind, "c2-1", "", sentAt.Add(-before))
+		f.ip, f.network, f.words = "198.51.1.1", "198.51.1.0/24", [3]string{"Unauthorized", "Unauthorized", "Unauthorized"}
+		h.groups = append(h.groups, group{0, slot, schemas.SourceImport, false, []sent{f.copyOf(formManaged, schemas.SourceImport, false)}})
+	}
+	log(0, 0, "seccft", 3*time.Hour)
+	log(1, 0, "seccft", 2*time.Hour)
+	log(2, 0, "feccft", 8*time.Minute)
+	log(3, 0, "feccft", 2*time.Minute)
+	log(4, 1, "seccft", 5*time.Minute)
+	return h
+}
+
+// fenced is by what a fenced statement lets the last epoch alone write. Without
+// it what is left of the condition holds for every epoch.
+const fenced = " <= {epoch:UInt64}"
 
 // idle counts nothing, and says that it did.
 type idle struct{ processor.CountStore }
