@@ -1,12 +1,14 @@
 package nats
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -18,74 +20,109 @@ import (
 // there is room: what it has acked is on disk, and its clients connect again.
 
 const (
-	healEvery = time.Second      // between two looks at the server
-	healPause = 10 * time.Second // between two starts: what broke it may do so again
+	healEvery = time.Second // between two looks at the server
+	// healPause is the least time between two starts. Each that does not last
+	// doubles it, up to healPauseMost: what is not for want of room may stay
+	// wrong, and a start takes a working stream away for a moment.
+	healPause     = 10 * time.Second
+	healPauseMost = 10 * time.Minute
 	// healRoom is what must be writable before it is worth the while.
 	healRoom = 1 << 20
 )
 
-// Check returns nil while the server can store. Of what the server finds wrong
-// with itself it takes what another start would cure: a stream that could not
-// be written, which the server tells by these words alone, and JetStream that
-// has shut itself down.
+// Check returns nil while the server can store, on all of its streams.
 func (s *Server) Check() error {
-	for _, e := range s.current().Healthz(&server.HealthzOptions{Details: true}).Errors {
-		if e.Type == server.HealthzErrorJetStream || strings.Contains(e.Error, "write error") {
-			return fmt.Errorf("the embedded NATS server: %s", e.Error)
-		}
-	}
-	return nil
+	_, err := s.ails()
+	return err
 }
 
-// heal looks after the server until stop is closed.
-func (s *Server) heal(stop <-chan struct{}) {
-	defer close(s.healed)
-	log := orDiscard(s.cfg.Logger)
-	broken := false
-	for wait := healEvery; ; {
+// ails tells what the server finds wrong with itself, and whether another start
+// would cure it. It would where a stream could not be written, which the server
+// tells by these words alone, and where JetStream has shut itself down. A stream
+// that could not be recovered has been through a start already.
+func (s *Server) ails() (curable bool, err error) {
+	for _, e := range s.current().Healthz(&server.HealthzOptions{Details: true}).Errors {
+		curable = curable || e.Type == server.HealthzErrorJetStream || strings.Contains(e.Error, "write error")
+		err = errors.Join(err, fmt.Errorf("the embedded NATS server: %s", e.Error))
+	}
+	return curable, err
+}
+
+// healer looks after a server.
+type healer struct {
+	ails    func() (curable bool, err error)
+	room    func() bool // whether a start is worth the while
+	restart func(context.Context) error
+	log     *slog.Logger
+}
+
+// run looks after the server until ctx ends.
+func (h *healer) run(ctx context.Context) {
+	var (
+		told  bool
+		began time.Time     // when it was last started here
+		pause time.Duration // from then on
+	)
+	tick := time.NewTicker(healEvery)
+	defer tick.Stop()
+	for {
 		select {
-		case <-stop:
+		case <-ctx.Done():
 			return
-		case <-time.After(wait):
-			wait = healEvery
+		case <-tick.C:
 		}
-		err := s.Check()
-		if err == nil {
-			broken = false
+		curable, err := h.ails()
+		if err != nil && !told {
+			h.log.Error("the embedded NATS server cannot store everything; where another start helps it gets one, once there is room", "error", err)
+		}
+		told = err != nil
+		if !curable || time.Since(began) < pause || !h.room() {
 			continue
 		}
-		if !broken {
-			log.Error("the embedded NATS server stores nothing until it is started again, for which there must be room", "error", err)
-			broken = true
+		lasted := time.Since(began) > 2*pause // the last start, for as long again as nothing is done after it
+		if pause = min(2*pause, healPauseMost); lasted {
+			pause = healPause
 		}
-		if !roomIn(s.cfg.Dir) {
-			continue
+		err = h.restart(ctx)
+		began = time.Now()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			h.log.Error("start the embedded NATS server again", "error", err, "next_try", pause)
+		default:
+			h.log.Info("the embedded NATS server was started again")
 		}
-		wait = healPause
-		s.restart(log)
 	}
 }
 
 // restart puts another server on the same files. Where it does not start, the
 // old one stays, which answers nothing: the next look finds that out.
-func (s *Server) restart(log *slog.Logger) {
+func (s *Server) restart(ctx context.Context) error {
 	s.inner.Shutdown()
 	s.inner.WaitForShutdown()
-	inner, err := startInner(s.cfg)
+	inner, err := startInner(ctx, s.cfg)
 	if err != nil {
-		log.Error("start the embedded NATS server again", "error", err, "next_try", healPause)
-		return
+		return err
 	}
 	s.mu.Lock()
 	s.inner = inner
 	s.mu.Unlock()
-	log.Info("the embedded NATS server is back")
+	return nil
 }
 
+// roomFile is what roomIn writes, and what a process that dies then leaves.
+func roomFile(dir string) string { return filepath.Join(dir, "room") }
+
 // roomIn reports whether something can be written to dir, to the disk: a quota
-// tells of itself in no other way.
+// tells of itself in no other way. A disk that says that it is full is believed,
+// and not written to.
 func roomIn(dir string) bool {
-	path := filepath.Join(dir, "room")
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(dir, &disk); err != nil || disk.Bavail*uint64(disk.Bsize) < healRoom {
+		return false
+	}
+	path := roomFile(dir)
 	f, err := os.Create(path)
 	if err != nil {
 		return false

@@ -1,8 +1,10 @@
 package nats
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -18,6 +20,7 @@ const EmbeddedVersion = server.VERSION
 const (
 	defaultMaxPayload = 1 << 20
 	serverStartWait   = 30 * time.Second
+	serverReadyPoll   = 100 * time.Millisecond
 
 	// jetStreamMemory is little: every stream declared here lies on disk.
 	jetStreamMemory = 16 << 20
@@ -41,10 +44,10 @@ type ServerConfig struct {
 // Server is a JetStream server inside this process, without a network listener.
 type Server struct {
 	cfg    ServerConfig
-	stop   func()        // ends the healing; once
-	healed chan struct{} // closed when it has ended
+	stop   context.CancelFunc // ends the healing
+	healed chan struct{}      // closed when it has ended
 
-	mu    sync.Mutex // guards inner, which heal alone sets
+	mu    sync.Mutex // guards inner, which restart alone sets
 	inner *server.Server
 }
 
@@ -62,17 +65,27 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("start the embedded NATS server: %w", err)
 	}
-	inner, err := startInner(cfg)
+	if err := os.Remove(roomFile(cfg.Dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("start the embedded NATS server: %w", err)
+	}
+	inner, err := startInner(context.Background(), cfg)
 	if err != nil {
 		return nil, err
 	}
-	stop := make(chan struct{})
-	s := &Server{cfg: cfg, inner: inner, stop: sync.OnceFunc(func() { close(stop) }), healed: make(chan struct{})}
-	go s.heal(stop)
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Server{cfg: cfg, inner: inner, stop: stop, healed: make(chan struct{})}
+	h := healer{
+		ails: s.ails, room: func() bool { return roomIn(cfg.Dir) }, restart: s.restart, log: orDiscard(cfg.Logger),
+	}
+	go func() {
+		defer close(s.healed)
+		h.run(ctx)
+	}()
 	return s, nil
 }
 
-func startInner(cfg ServerConfig) (*server.Server, error) {
+// startInner returns when the server is ready, or ctx has ended.
+func startInner(ctx context.Context, cfg ServerConfig) (*server.Server, error) {
 	inner, err := server.NewServer(serverOptions(cfg))
 	if err != nil {
 		return nil, fmt.Errorf("configure the embedded NATS server: %w", err)
@@ -80,7 +93,7 @@ func startInner(cfg ServerConfig) (*server.Server, error) {
 	log := &serverLog{log: orDiscard(cfg.Logger)}
 	inner.SetLoggerV2(log, false, false, false)
 	inner.Start()
-	if err := waitReady(inner, log); err != nil {
+	if err := waitReady(ctx, inner, log); err != nil {
 		inner.Shutdown()
 		inner.WaitForShutdown()
 		return nil, err
@@ -109,14 +122,19 @@ func serverOptions(cfg ServerConfig) *server.Options {
 
 // waitReady waits for the server. Where JetStream cannot start, the server
 // says so by its logger alone and Start returns.
-func waitReady(inner *server.Server, log *serverLog) error {
+func waitReady(ctx context.Context, inner *server.Server, log *serverLog) error {
 	switch reason := log.reason(); {
 	case reason != "":
 		return fmt.Errorf("start the embedded NATS server: %s", reason)
 	case !inner.JetStreamEnabled():
 		return errors.New("start the embedded NATS server: JetStream is not enabled")
-	case !inner.ReadyForConnections(serverStartWait):
-		return fmt.Errorf("start the embedded NATS server: not ready after %s", serverStartWait)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, serverStartWait, fmt.Errorf("not ready after %s", serverStartWait))
+	defer cancel()
+	for !inner.ReadyForConnections(serverReadyPoll) {
+		if ctx.Err() != nil {
+			return fmt.Errorf("start the embedded NATS server: %w", context.Cause(ctx))
+		}
 	}
 	return nil
 }

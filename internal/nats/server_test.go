@@ -1,6 +1,8 @@
 package nats_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +43,43 @@ func TestEmbeddedServerDoesNotListen(t *testing.T) {
 	h := natstest.New(t)
 	if addr := h.Server.Inner().Addr(); addr != nil {
 		t.Errorf("the server listens on %s", addr)
+	}
+}
+
+// TestServerSaysThatAStreamIsNotRecovered takes the description of a stream
+// away, without which the server leaves its files alone.
+func TestServerSaysThatAStreamIsNotRecovered(t *testing.T) {
+	h := natstest.New(t)
+	if err := h.Server.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(h.Dir, "jetstream", "$G", "streams", "LOGS", "meta.inf")); err != nil {
+		t.Fatal(err)
+	}
+	s, err := nats.StartServer(nats.ServerConfig{Dir: h.Dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	if err := s.Check(); err == nil || !strings.Contains(err.Error(), "LOGS") {
+		t.Errorf("Check() = %v, want an error that names LOGS", err)
+	}
+}
+
+// TestStartTakesAwayWhatALookForRoomLeft has the file of a process that died
+// while it looked: a MiB of a disk that was short of it.
+func TestStartTakesAwayWhatALookForRoomLeft(t *testing.T) {
+	dir := t.TempDir()
+	room := filepath.Join(dir, "room")
+	if err := os.WriteFile(room, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	natstest.New(t, natstest.WithDir(dir))
+	if _, err := os.Stat(room); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after a start: %v, want no such file", err)
 	}
 }
 

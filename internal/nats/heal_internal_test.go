@@ -1,0 +1,102 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// patient is a server that is looked after, on the clock of a bubble.
+type patient struct {
+	curable, full bool
+	ill           error
+	refuses       error // a start fails by this
+	starts        []time.Duration
+}
+
+// lookAfter looks after p until the test ends.
+func lookAfter(t *testing.T, p *patient) {
+	t.Helper()
+	began := time.Now()
+	h := healer{
+		ails: func() (bool, error) { return p.curable, p.ill },
+		room: func() bool { return !p.full },
+		restart: func(context.Context) error {
+			p.starts = append(p.starts, time.Since(began))
+			return p.refuses
+		},
+		log: slog.New(slog.DiscardHandler),
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		h.run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+}
+
+// pass lets time go by, and what is due then be done.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func (p *patient) check(t *testing.T, when string, want ...time.Duration) {
+	t.Helper()
+	if diff := cmp.Diff(want, p.starts); diff != "" {
+		t.Errorf("%s, starts (-want +got):\n%s", when, diff)
+	}
+	p.starts = nil
+}
+
+var errIll = errors.New("a write error")
+
+// TestStartsThatDoNotLastGetRare claims that what no start cures costs one each
+// ten minutes in the end, and that a server that was well gets the next at once.
+func TestStartsThatDoNotLastGetRare(t *testing.T) {
+	for _, refuses := range []error{nil, errors.New("no")} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &patient{curable: true, ill: errIll, refuses: refuses}
+			lookAfter(t, p)
+			pass(45 * time.Minute)
+			const s = time.Second
+			p.check(t, "never well", 1*s, 11*s, 31*s, 71*s, 151*s, 311*s, 631*s, 1231*s, 1831*s, 2431*s)
+
+			p.curable, p.ill = false, nil
+			pass(20 * time.Minute)
+			p.check(t, "well")
+
+			p.curable, p.ill = true, errIll
+			pass(15 * s)
+			p.check(t, "ill again", 3901*s, 3911*s)
+		})
+	}
+}
+
+// TestStartWaitsForWhatItIsGoodFor claims that there is none on a full disk, nor
+// for what it does not cure.
+func TestStartWaitsForWhatItIsGoodFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &patient{curable: true, ill: errIll, full: true}
+		lookAfter(t, p)
+		pass(time.Hour)
+		p.check(t, "on a full disk")
+
+		p.full = false
+		pass(time.Second)
+		p.check(t, "with room", time.Hour+time.Second)
+
+		p.curable, p.ill = false, errors.New("a stream could not be recovered")
+		pass(time.Hour)
+		p.check(t, "with what no start cures")
+	})
+}
