@@ -133,7 +133,8 @@ func (c Config) secrets() []string {
 	add(c.Token)
 	servers, err := c.servers()
 	if err != nil {
-		return append(secrets, c.URL)
+		add(c.URL)
+		return secrets
 	}
 	for _, u := range servers {
 		if password, ok := u.User.Password(); ok {
