@@ -22,8 +22,9 @@ import (
 const (
 	healEvery = time.Second // between two looks at the server
 	// healPause is the least time between two starts. Each that does not last
-	// doubles it, up to healPauseMost: what is not for want of room may stay
-	// wrong, and a start takes a working stream away for a moment.
+	// doubles it, up to healPauseMost, but where it was for want of room: what
+	// else is wrong may stay so, and a start takes the other streams away for a
+	// moment.
 	healPause     = 10 * time.Second
 	healPauseMost = 10 * time.Minute
 	// healRoom is what must be writable before it is worth the while.
@@ -80,7 +81,7 @@ func (h *healer) run(ctx context.Context) {
 			continue
 		}
 		lasted := time.Since(began) > 2*pause // the last start, for as long again as nothing is done after it
-		if pause = min(2*pause, healPauseMost); lasted {
+		if pause = min(2*pause, healPauseMost); lasted || wantOfRoom(err) {
 			pause = healPause
 		}
 		err = h.restart(ctx)
@@ -94,6 +95,11 @@ func (h *healer) run(ctx context.Context) {
 			h.log.Info("the embedded NATS server was started again")
 		}
 	}
+}
+
+// wantOfRoom goes by words, as the server hands no error on.
+func wantOfRoom(err error) bool {
+	return strings.Contains(err.Error(), syscall.ENOSPC.Error()) || strings.Contains(err.Error(), syscall.EDQUOT.Error())
 }
 
 // restart puts another server on the same files. Where it does not start, the

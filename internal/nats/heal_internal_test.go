@@ -3,7 +3,9 @@ package nats
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,6 +96,10 @@ func TestStartWaitsForWhatItIsGoodFor(t *testing.T) {
 		p.full = false
 		pass(time.Second)
 		p.check(t, "with room", time.Hour+time.Second)
+
+		p.ill = fmt.Errorf("a write error: %w", syscall.ENOSPC)
+		pass(40 * time.Second)
+		p.check(t, "with room that is soon filled", time.Hour+11*time.Second, time.Hour+21*time.Second, time.Hour+31*time.Second, time.Hour+41*time.Second)
 
 		p.curable, p.ill = false, errors.New("a stream could not be recovered")
 		pass(time.Hour)
