@@ -38,10 +38,7 @@ func TestKillAtNamedPointsLosesNothing(t *testing.T) {
 	if len(l.acked) == 0 || len(l.unacked) == 0 {
 		t.Fatalf("%d batches acknowledged, %d not: the kills hit nothing", len(l.acked), len(l.unacked))
 	}
-	i := startUp(t, data, fastRecount)
-	l.finish(i)
-	l.check(i)
-	i.interrupt()
+	l.check(func(pace string) *instance { return startUp(t, data, pace) })
 }
 
 // kills is how often the tests below kill what they kill.
@@ -70,16 +67,14 @@ func TestKillProcessUnderLoadLosesNothing(t *testing.T) {
 	if interrupted == 0 {
 		t.Fatal("every batch was acknowledged: the kills hit nothing")
 	}
-	i := startUp(t, data, fastRecount)
-	l.finish(i)
-	l.check(i)
-	i.interrupt()
+	l.check(func(pace string) *instance { return startUp(t, data, pace) })
 }
 
 // TestKillEngineUnderLoadLosesNothing kills the ClickHouse child.
 func TestKillEngineUnderLoadLosesNothing(t *testing.T) {
-	i := startUp(t, filepath.Join(t.TempDir(), "data"), fastRecount)
-	newLoad().underLoad(i, *kills, func() {
+	data := filepath.Join(t.TempDir(), "data")
+	start := func(pace string) *instance { return startUp(t, data, pace) }
+	newLoad().underLoad(start, *kills, func(i *instance) {
 		child := i.killEngine()
 		i.eventually("another engine", func() error {
 			if next := i.engineChild(); next == 0 || next == child {
@@ -93,8 +88,11 @@ func TestKillEngineUnderLoadLosesNothing(t *testing.T) {
 // TestKillBrokerUnderLoadLosesNothing kills a NATS server outside the process.
 func TestKillBrokerUnderLoadLosesNothing(t *testing.T) {
 	broker := startBroker(t)
-	i := startUp(t, filepath.Join(t.TempDir(), "data"), fastRecount+",lease=2s,ack=2s", "NATS_URL="+broker.url())
-	newLoad().underLoad(i, *kills, func() {
+	data := filepath.Join(t.TempDir(), "data")
+	start := func(pace string) *instance {
+		return startUp(t, data, pace+",lease=2s,ack=2s", "NATS_URL="+broker.url())
+	}
+	newLoad().underLoad(start, *kills, func(*instance) {
 		broker.kill()
 		broker.start()
 	})

@@ -12,10 +12,11 @@ import (
 	"github.com/m2mwatch/m2mwatch/internal/smalldisk"
 )
 
-// diskUnder is a data directory, one folder of which lies on a small disk.
-func diskUnder(t *testing.T, folder string) (data string, disk *smalldisk.Disk) {
+// onSmallDisk starts instances on a data directory of which one folder lies on a
+// small disk.
+func onSmallDisk(t *testing.T, folder string) (starter, *smalldisk.Disk) {
 	t.Helper()
-	data = filepath.Join(t.TempDir(), "data")
+	data := filepath.Join(t.TempDir(), "data")
 	dir, err := datadir.Open(data, datadir.Live)
 	if err != nil {
 		t.Fatal(err)
@@ -23,17 +24,17 @@ func diskUnder(t *testing.T, folder string) (data string, disk *smalldisk.Disk) 
 	if err := dir.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return data, smalldisk.Mount(t, filepath.Join(data, folder), 128)
+	disk := smalldisk.Mount(t, filepath.Join(data, folder), 128)
+	return func(pace string) *instance { return startUp(t, data, pace) }, disk
 }
 
 // TestFullDiskOfTheEngineLosesNothing fills the disk of the engine under load
-// and kills the engine, which has to start on it. Logs are taken in all the
+// and kills the engine, which starts again on it. Logs are taken in all the
 // while, and stored when there is room.
 func TestFullDiskOfTheEngineLosesNothing(t *testing.T) {
-	data, disk := diskUnder(t, "clickhouse")
-	i := startUp(t, data, fastRecount)
+	start, disk := onSmallDisk(t, "clickhouse")
 	l := newLoad()
-	l.underLoad(i, 1, func() {
+	l.underLoad(start, 1, func(i *instance) {
 		acked := l.acknowledged()
 		i.eventually("a flush that finds no room", func() error {
 			disk.Fill() // merges make room
@@ -43,6 +44,13 @@ func TestFullDiskOfTheEngineLosesNothing(t *testing.T) {
 			return nil
 		})
 		i.killEngine()
+		i.eventually("an engine that is back on the full disk", func() error {
+			disk.Fill()
+			if !strings.Contains(i.log(), "the ClickHouse engine is back") {
+				return errors.New("it is not")
+			}
+			return nil
+		})
 		i.eventually("logs that are taken in all the same", func() error {
 			if now := l.acknowledged(); now < acked+20 {
 				return fmt.Errorf("%d batches acknowledged, %d before", now, acked)
@@ -57,10 +65,9 @@ func TestFullDiskOfTheEngineLosesNothing(t *testing.T) {
 // under load: the webhook refuses, the process says that it is not ready, and
 // goes on by itself when there is room.
 func TestFullDiskOfTheBrokerLosesNothing(t *testing.T) {
-	data, disk := diskUnder(t, "nats")
-	i := startUp(t, data, fastRecount)
+	start, disk := onSmallDisk(t, "nats")
 	l := newLoad()
-	l.underLoad(i, 1, func() {
+	l.underLoad(start, 1, func(i *instance) {
 		i.eventually("batches that are refused", func() error {
 			disk.Fill() // what is acked makes room
 			if n := l.refused(); n < 4 {

@@ -10,8 +10,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// fastRecount makes an instance recount an hour a second after its last touch.
-const fastRecount = "M2MWATCH_PACE=quiet=1s,look=500ms"
+const (
+	// fastRecount makes an instance recount an hour a second after its last touch.
+	fastRecount = "M2MWATCH_PACE=quiet=1s,look=500ms"
+	// noRecount makes it leave all hours dirty for as long as a test takes.
+	noRecount = "M2MWATCH_PACE=quiet=1h"
+)
 
 // load sends batches of records from several senders, as Auth0 does: a batch
 // that was not answered 2xx is sent again, to whatever instance is there, and
@@ -153,22 +157,26 @@ func (l *load) finish(i *instance) {
 	l.unacked = nil
 }
 
+// starter starts an instance on the data of those before it, at this pace.
+type starter func(pace string) *instance
+
 // underLoad breaks something again and again while logs come in, each time when
 // more has been taken in and stored than before, and compares in the end.
-func (l *load) underLoad(i *instance, times int, breakOnce func()) {
+func (l *load) underLoad(start starter, times int, breakOnce func(*instance)) {
+	i := start(fastRecount)
 	i.tb.Helper()
 	stop := make(chan struct{})
 	var running sync.WaitGroup
 	running.Go(func() { l.run(i, stop) })
 	for range times {
 		i.awaitProgress(l)
-		breakOnce()
+		breakOnce(i)
 	}
 	i.awaitProgress(l)
 	close(stop)
 	running.Wait()
-	l.check(i)
 	i.interrupt()
+	l.check(start)
 }
 
 // awaitProgress waits until more is acknowledged and stored than now.
@@ -183,17 +191,28 @@ func (i *instance) awaitProgress(l *load) {
 	})
 }
 
-// check waits until all is stored and compares it with what was sent: each
-// record listed once, each that cannot be read in DEAD once, and the counts of
-// each hour, first while hours are dirty and then when none is.
-func (l *load) check(i *instance) {
+// check sends what is left to send, waits until all is stored, and compares it
+// with what was sent: each record listed once, each that cannot be read in DEAD
+// once, and the counts of each hour, first while hours are dirty, since nothing
+// recounts what was sent last, and then when none is.
+func (l *load) check(start starter) {
+	i := start(noRecount)
 	i.tb.Helper()
+	l.finish(i)
 	i.settle()
 	i.checkOnce(l.sent)
 	l.checkDead(i)
-	l.checkCounts(i)
+	if dirty := l.checkCounts(i); dirty == 0 {
+		i.tb.Error("no hour is dirty at the first look")
+	}
+	i.interrupt()
+
+	i = start(fastRecount)
 	i.awaitClean()
-	l.checkCounts(i)
+	if dirty := l.checkCounts(i); dirty != 0 {
+		i.tb.Errorf("%d hours are dirty at the second look", dirty)
+	}
+	i.interrupt()
 }
 
 // awaitClean waits until every hour is recounted.
@@ -208,8 +227,9 @@ func (i *instance) awaitClean() {
 	})
 }
 
-// checkCounts compares the counts of each hour and of all together.
-func (l *load) checkCounts(i *instance) {
+// checkCounts compares the counts of each hour and of all together, and tells
+// how many hours were dirty then.
+func (l *load) checkCounts(i *instance) (dirty int) {
 	i.tb.Helper()
 	all := map[countedCell]int{}
 	for hour, want := range l.counts {
@@ -218,10 +238,10 @@ func (l *load) checkCounts(i *instance) {
 		}
 		l.checkCountsOf(i, url.Values{"from": {hour.Format(time.RFC3339)}, "to": {hour.Add(time.Hour).Format(time.RFC3339)}}.Encode(), want)
 	}
-	l.checkCountsOf(i, "", all)
+	return l.checkCountsOf(i, "", all)
 }
 
-func (l *load) checkCountsOf(i *instance, period string, want map[countedCell]int) {
+func (l *load) checkCountsOf(i *instance, period string, want map[countedCell]int) (dirty int) {
 	i.tb.Helper()
 	page, err := i.stats(period)
 	if err != nil {
@@ -234,6 +254,7 @@ func (l *load) checkCountsOf(i *instance, period string, want map[countedCell]in
 	if diff := cmp.Diff(want, got); diff != "" {
 		i.tb.Errorf("counts of %q, %d hours dirty (-sent +counted):\n%s", period, page.DirtyHours, diff)
 	}
+	return page.DirtyHours
 }
 
 // statsPage is an answer of /v1/stats by type and client.
