@@ -121,6 +121,83 @@ func TestHistoryIsAFunctionOfTheSeed(t *testing.T) {
 	}
 }
 
+// TestPartsOfAHistoryShareThePopulationAndNoChoice claims that a history can be
+// made day by day: the same machines, and nothing in it twice.
+func TestPartsOfAHistoryShareThePopulationAndNoChoice(t *testing.T) {
+	t.Parallel()
+	const events = 5_000
+	tenant := New(Config{})
+	parts := func() (parts [2][]byte) {
+		for part := range parts {
+			from, n := historyStart.AddDate(0, 0, part), 0
+			for raw := range tenant.HistoryPart(part, from, from.AddDate(0, 0, 1), events) {
+				parts[part] = append(append(parts[part], raw...), '\n')
+				n++
+			}
+			if n != events {
+				t.Errorf("part %d has %d events, want %d", part, n, events)
+			}
+		}
+		return parts
+	}
+	first := parts()
+	for part, again := range parts() {
+		if !bytes.Equal(first[part], again) {
+			t.Errorf("part %d is another one each time", part)
+		}
+	}
+
+	machines, ids := [2]map[string]bool{{}, {}}, map[string]int{}
+	tokens, token := 0, regexp.MustCompile(`"access_token_jti":"([^"]+)"`)
+	for part, text := range first {
+		for raw := range bytes.Lines(text) {
+			r := decode(t, raw)
+			if r.Date != "" && (r.at.Before(historyStart.AddDate(0, 0, part)) || !r.at.Before(historyStart.AddDate(0, 0, part+1))) {
+				t.Fatalf("part %d has an event of %s", part, r.at)
+			}
+			ids[r.LogID]++
+			if r.Type == "seccft" {
+				machines[part][*r.ClientID] = true
+			}
+			if jti := token.FindSubmatch(raw); jti != nil {
+				ids[string(jti[1])]++
+				tokens++
+			}
+		}
+	}
+	if tokens == 0 {
+		t.Error("no token has an id")
+	}
+	for id, n := range ids {
+		if n > 1 {
+			t.Errorf("%s is there %d times", id, n)
+		}
+	}
+	both := 0
+	for id := range machines[0] {
+		if machines[1][id] {
+			both++
+		}
+	}
+	if both < len(machines[0])/2 {
+		t.Errorf("of %d machines of the first part the second has %d", len(machines[0]), both)
+	}
+}
+
+func TestMachinesHaveNamesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{2, 12, 13, 500, 2000} {
+		names := machineNames(newRand(1, 1), n)
+		if len(names) != n || names[0] != storyName || names[1] != flakyName {
+			t.Errorf("of %d: %d, the first two %q", n, len(names), names[:2])
+		}
+		slices.Sort(names)
+		if distinct := len(slices.Compact(names)); distinct != n {
+			t.Errorf("of %d names %d are distinct", n, distinct)
+		}
+	}
+}
+
 func TestHistoryHasExactlyTheEventsAskedFor(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
