@@ -49,7 +49,12 @@ func TestEventsTellTheirAutonomousSystem(t *testing.T) {
 		}
 	}
 	told(1, "NL 64500 Example Cloud")
-	geotest.Write(t, file, geotest.Options{}, map[string]geotest.Record{"192.0.2.0/24": {"country_code": "BE", "asn": "AS64501", "as_name": "Example Transit"}})
+	before := i.metric("go_gc_gomemlimit_bytes")
+	larger := map[string]geotest.Record{"192.0.2.0/24": {"country_code": "BE", "asn": "AS64501", "as_name": "Example Transit"}}
+	for n := range 1000 {
+		larger[fmt.Sprintf("10.%d.%d.0/24", n/250, n%250)] = geotest.Record{"asn": fmt.Sprintf("AS%d", n+1), "as_name": fmt.Sprint("Example ", n)}
+	}
+	geotest.Write(t, file, geotest.Options{}, larger)
 	i.eventually("the new file is in use", func() error {
 		if !strings.Contains(i.log(), "a changed .mmdb file is in use") {
 			return fmt.Errorf("not logged")
@@ -57,5 +62,11 @@ func TestEventsTellTheirAutonomousSystem(t *testing.T) {
 		return nil
 	})
 	told(2, "BE 64501 Example Transit")
+	i.eventually("a memory limit with room for the larger file", func() error {
+		if now := i.metric("go_gc_gomemlimit_bytes"); now <= before {
+			return fmt.Errorf("%.0f, %.0f before", now, before)
+		}
+		return nil
+	})
 	i.interrupt()
 }

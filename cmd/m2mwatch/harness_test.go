@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -232,6 +233,32 @@ func (i *instance) mustGet(path string, into any) {
 	if err := i.get(path, into); err != nil {
 		i.tb.Fatal(err)
 	}
+}
+
+// metric is the value of a metric without labels.
+func (i *instance) metric(name string) float64 {
+	i.tb.Helper()
+	request, err := http.NewRequest(http.MethodGet, i.api+"/metrics", nil)
+	if err != nil {
+		i.tb.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+testToken)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		i.tb.Fatal(err)
+	}
+	defer response.Body.Close()
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			value, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				i.tb.Fatal(err)
+			}
+			return value
+		}
+	}
+	i.tb.Fatalf("no metric %s: %s", name, response.Status)
+	return 0
 }
 
 // settle waits until everything accepted is stored and judged.

@@ -125,7 +125,7 @@ func (s *server) openGeo(context.Context) error {
 		return nil
 	}
 	var err error
-	if s.geo, err = geo.Open(geo.Config{Paths: s.cfg.Enrich.MMDB, Logger: s.log}); err != nil {
+	if s.geo, err = geo.Open(geo.Config{Paths: s.cfg.Enrich.MMDB, Logger: s.log, Changed: s.limitMemory}); err != nil {
 		return err
 	}
 	s.limitMemory()

@@ -19,6 +19,9 @@ type Config struct {
 	// Logger hears of files that were replaced, or could not be. Default:
 	// nothing is logged.
 	Logger *slog.Logger
+	// Changed is called when other files are in memory than before, by the
+	// goroutine of Run. Default: nobody is.
+	Changed func()
 	// Every is how often Run looks whether a file was replaced. Default 10 s.
 	Every time.Duration
 }
@@ -28,6 +31,7 @@ type Config struct {
 type Files struct {
 	log     *slog.Logger
 	every   time.Duration
+	changed func()
 	watched []watched // of Run alone, once it runs
 	current atomic.Pointer[edition]
 }
@@ -48,9 +52,12 @@ type edition struct {
 // Open reads the files. Its error names each that is missing or cannot be
 // used.
 func Open(cfg Config) (*Files, error) {
-	f := &Files{log: cfg.Logger, every: cfg.Every}
+	f := &Files{log: cfg.Logger, every: cfg.Every, changed: cfg.Changed}
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
+	}
+	if f.changed == nil {
+		f.changed = func() {}
 	}
 	if f.every == 0 {
 		f.every = 10 * time.Second
@@ -125,6 +132,7 @@ func (f *Files) look() {
 	}
 	if changed {
 		f.publish()
+		f.changed()
 	}
 }
 
