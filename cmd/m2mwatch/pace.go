@@ -9,9 +9,8 @@ import (
 
 // paceNames are the waits that tests shorten: for how long nothing may have
 // touched an hour before it is recounted, and how often the recounter looks;
-// how long a lease stands; how long a statement may take; after how long what
-// a dead reader held comes again.
-var paceNames = []string{"quiet", "look", "lease", "statement", "ack"}
+// how long a lease stands; after how long what a dead reader held comes again.
+var paceNames = []string{"quiet", "look", "lease", "ack"}
 
 // pace is what M2MWATCH_PACE=name=duration,… says, for tests that break
 // something and wait until it goes on. A wait that is not named takes as long

@@ -178,7 +178,6 @@ func (s *server) openStore(ctx context.Context) error {
 func (s *server) storeConfigs(ctx context.Context) (writer, reader clickhouse.Config, err error) {
 	if s.cfg.ClickHouse.URL != "" {
 		c := outsideStore(s.cfg)
-		c.InsertTimeout, c.ReadTimeout = s.pace["statement"], s.pace["statement"]
 		return c, c, nil
 	}
 	library, err := clickhouse.FindLibrary(s.cfg.ClickHouse.Library)
@@ -196,7 +195,6 @@ func (s *server) storeConfigs(ctx context.Context) (writer, reader clickhouse.Co
 	writer, reader = s.engine.Options(clickhouse.RoleApp), s.engine.Options(clickhouse.RoleAPI)
 	for _, c := range []*clickhouse.Config{&writer, &reader} {
 		c.Database, c.Retention = s.cfg.ClickHouse.Database, retention(s.cfg)
-		c.InsertTimeout, c.ReadTimeout = s.pace["statement"], s.pace["statement"]
 	}
 	return writer, reader, nil
 }
