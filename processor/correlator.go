@@ -78,7 +78,7 @@ type Correlator struct {
 	rules   []detect.Correlation
 	metrics *correlatorMetrics
 	store   *outage
-	retry   backoff // of Run
+	dropped time.Time // when touches that are done were last dropped
 }
 
 // NewCorrelator makes a Correlator.
@@ -108,48 +108,22 @@ const (
 
 // Run correlates whenever it holds the lease, until ctx ends.
 func (c *Correlator) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
-		err := turn(ctx, c.cfg.Lease, c.cfg.Store, c.lead)
-		if err == nil || ctx.Err() != nil {
-			continue
-		}
-		c.failed(err)
-		wait(ctx.Done(), c.retry.next())
+	l := leader{
+		what: "correlates", lease: c.cfg.Lease, epochs: c.cfg.Store, step: c.stepAndDrop, interval: c.cfg.Interval,
+		logger: c.cfg.Logger, store: c.store, errors: c.metrics.errors, leads: c.metrics.leads,
 	}
+	l.run(ctx)
 	return nil
 }
 
-func (c *Correlator) failed(err error) {
-	c.metrics.errors.Inc()
-	c.store.begin(err)
-}
-
-// lead looks for touches until the lease is lost, or something fails.
-func (c *Correlator) lead(held context.Context, v *versions) error {
-	c.metrics.leads.Set(1)
-	defer c.metrics.leads.Set(0)
-	c.cfg.Logger.Info("this process correlates", "epoch", v.epoch)
-	var dropped time.Time
-	for held.Err() == nil {
-		flushes, err := c.step(held, v)
-		if err == nil && c.cfg.Now().Sub(dropped) >= dropEvery {
-			if err = c.drop(held); err == nil {
-				dropped = c.cfg.Now()
-			}
-		}
-		if held.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		c.store.end()
-		c.retry = 0
-		if flushes < maxFlushes {
-			wait(held.Done(), c.cfg.Interval)
+func (c *Correlator) stepAndDrop(ctx context.Context, v *versions) (more bool, err error) {
+	flushes, err := c.step(ctx, v)
+	if err == nil && c.cfg.Now().Sub(c.dropped) >= dropEvery {
+		if err = c.drop(ctx); err == nil {
+			c.dropped = c.cfg.Now()
 		}
 	}
-	return nil
+	return flushes == maxFlushes, err
 }
 
 func (c *Correlator) drop(ctx context.Context) error {

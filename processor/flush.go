@@ -85,7 +85,7 @@ func (f *flush) run(ctx context.Context) error {
 func (f *flush) insertEvents(ctx context.Context) error {
 	f.match()
 	refused := map[*schemas.Event]bool{}
-	err := insertAll(ctx, f, f.b.events, f.p.cfg.Store.InsertEvents, func(e *schemas.Event, err error) {
+	err := insertAll(ctx, f.b.events, trying(f, f.p.cfg.Store.InsertEvents), func(e *schemas.Event, err error) {
 		refused[e] = true
 		f.giveUp(e, "the store refuses it", err)
 	})
@@ -121,7 +121,7 @@ func selectors(matches []schemas.Match) []string {
 
 func (f *flush) insertMatches(ctx context.Context) error {
 	refused := map[*schemas.Match]bool{}
-	err := insertAll(ctx, f, f.b.matches, f.p.cfg.Store.InsertMatches, func(m *schemas.Match, err error) {
+	err := insertAll(ctx, f.b.matches, trying(f, f.p.cfg.Store.InsertMatches), func(m *schemas.Match, err error) {
 		refused[m] = true
 		f.giveUpMatch(m, "the store refuses its match of "+m.Selector, err)
 	})
@@ -129,21 +129,9 @@ func (f *flush) insertMatches(ctx context.Context) error {
 	return err
 }
 
-// insertTouches stores the touches of a flush in one insert. Where the store
-// refuses one of them there are several, each with an id of its own: a reader
-// that saw a part of a flush's touches would mark the whole of it done.
 func (f *flush) insertTouches(ctx context.Context) error {
 	all := append(schemas.Touches(f.id, f.b.matches), schemas.CountTouches(f.id, f.b.events)...)
-	insert := func(ctx context.Context, touches []schemas.Touch) error {
-		if len(touches) < len(all) {
-			id := newFlushID(f.p.cfg.Now())
-			for i := range touches {
-				touches[i].Flush = id
-			}
-		}
-		return f.p.cfg.Store.InsertTouches(ctx, touches)
-	}
-	return insertAll(ctx, f, all, insert, func(t *schemas.Touch, err error) {
+	return insertTouches(ctx, all, f.p.cfg.Now, trying(f, f.p.cfg.Store.InsertTouches), func(t *schemas.Touch, err error) {
 		if t.Selector == schemas.SelectorCounts {
 			f.giveUpUncounted(t, err)
 			return
@@ -157,14 +145,29 @@ func (f *flush) insertTouches(ctx context.Context) error {
 	})
 }
 
+// insertTouches stores the touches of a flush in one insert. Where the store
+// refuses one of them there are several, each with an id of its own: a reader
+// that saw a part of a flush's touches would mark the whole of it done.
+func insertTouches(ctx context.Context, all []schemas.Touch, now func() time.Time, insert func(context.Context, []schemas.Touch) error, refused func(*schemas.Touch, error)) error {
+	return insertAll(ctx, all, func(ctx context.Context, touches []schemas.Touch) error {
+		if len(touches) < len(all) {
+			id := newFlushID(now())
+			for i := range touches {
+				touches[i].Flush = id
+			}
+		}
+		return insert(ctx, touches)
+	}, refused)
+}
+
 // insertAll inserts rows. Where the store refuses them it halves them until
 // the refused row is alone, and gives that to refused: one bad row among n
 // costs 2 log n inserts, and the others are stored.
-func insertAll[R any](ctx context.Context, f *flush, rows []R, insert func(context.Context, []R) error, refused func(*R, error)) error {
+func insertAll[R any](ctx context.Context, rows []R, insert func(context.Context, []R) error, refused func(*R, error)) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	err := f.try(f.p.store, func() error { return insert(ctx, rows) })
+	err := insert(ctx, rows)
 	if !errors.Is(err, schemas.ErrRefused) {
 		return err
 	}
@@ -173,10 +176,18 @@ func insertAll[R any](ctx context.Context, f *flush, rows []R, insert func(conte
 		return nil
 	}
 	half := len(rows) / 2
-	if err := insertAll(ctx, f, rows[:half:half], insert, refused); err != nil {
+	if err := insertAll(ctx, rows[:half:half], insert, refused); err != nil {
 		return err
 	}
-	return insertAll(ctx, f, rows[half:], insert, refused)
+	return insertAll(ctx, rows[half:], insert, refused)
+}
+
+// trying is an insert that is tried until it succeeds, is refused, or the
+// processor is to stop.
+func trying[R any](f *flush, insert func(context.Context, []R) error) func(context.Context, []R) error {
+	return func(ctx context.Context, rows []R) error {
+		return f.try(f.p.store, func() error { return insert(ctx, rows) })
+	}
 }
 
 // try calls until it succeeds, is refused, or the processor is to stop.

@@ -3,31 +3,86 @@ package processor
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-// turn waits for the lease and lets lead work until it is lost. lead must use
-// no other context than the one it is given, so that what is on its way ends
-// with the lease. What was sent all the same is dropped by the store once a
-// later epoch has begun.
-//
-// lead ends with its first error, unless a repeat writes the same rows. A
+// leader is what one of many does, the one that holds the lease.
+type leader struct {
+	what   string // it does: "correlates"
+	lease  Lease
+	epochs Epochs
+	// step does some of the work and tells whether more of it is there. It must
+	// use no other context than the one it is given, so that what is on its way
+	// ends with the lease. What was sent all the same is dropped by the store
+	// once a later epoch has begun.
+	step     func(held context.Context, v *versions) (more bool, err error)
+	interval time.Duration // between two looks for work
+	logger   *slog.Logger
+	store    *outage
+	errors   prometheus.Counter
+	leads    prometheus.Gauge
+	retry    backoff
+	last     uint64 // epoch that it held
+}
+
+// run works whenever it holds the lease, until ctx ends.
+func (l *leader) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := l.turn(ctx)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		l.errors.Inc()
+		l.store.begin(err)
+		wait(ctx.Done(), l.retry.next())
+	}
+}
+
+// turn waits for the lease and works until it is lost, or to the first error. A
 // statement that was not answered may still be run, by a store that was stopped
 // and goes on, after what was computed anew in its place; only a later epoch
 // keeps it from writing.
-func turn(ctx context.Context, lease Lease, epochs Epochs, lead func(held context.Context, v *versions) error) error {
-	atLeast, err := epochs.LastEpoch(ctx)
+func (l *leader) turn(ctx context.Context) error {
+	atLeast, err := l.epochs.LastEpoch(ctx)
 	if err != nil {
 		return fmt.Errorf("read the last epoch: %w", err)
 	}
-	held, epoch, release, err := lease.Acquire(ctx, atLeast)
+	held, epoch, release, err := l.lease.Acquire(ctx, atLeast)
 	if err != nil {
 		return fmt.Errorf("acquire the lease: %w", err)
 	}
 	defer release()
-	if err := epochs.BeginEpoch(held, epoch); err != nil {
+	if err := l.epochs.BeginEpoch(held, epoch); err != nil {
 		return fmt.Errorf("begin epoch %d: %w", epoch, err)
 	}
-	return lead(held, &versions{epoch: epoch})
+	return l.lead(held, &versions{epoch: epoch})
+}
+
+func (l *leader) lead(held context.Context, v *versions) error {
+	l.leads.Set(1)
+	defer l.leads.Set(0)
+	if l.last == 0 || v.epoch != l.last+1 { // else it goes on after an error
+		l.logger.Info("this process "+l.what, "epoch", v.epoch)
+	}
+	l.last = v.epoch
+	for held.Err() == nil {
+		more, err := l.step(held, v)
+		if held.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		l.store.end()
+		l.retry = 0
+		if !more {
+			wait(held.Done(), l.interval)
+		}
+	}
+	return nil
 }
 
 // versions hands out the versions of what one holder of the lease writes.

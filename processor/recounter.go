@@ -92,7 +92,6 @@ type Recounter struct {
 	cfg     RecounterConfig
 	metrics *recounterMetrics
 	store   *outage
-	retry   backoff // of Run
 }
 
 // NewRecounter makes a Recounter.
@@ -111,41 +110,11 @@ func NewRecounter(cfg RecounterConfig) (*Recounter, error) {
 
 // Run recounts whenever it holds the lease, until ctx ends.
 func (r *Recounter) Run(ctx context.Context) error {
-	for ctx.Err() == nil {
-		err := turn(ctx, r.cfg.Lease, r.cfg.Store, r.lead)
-		if err == nil || ctx.Err() != nil {
-			continue
-		}
-		r.failed(err)
-		wait(ctx.Done(), r.retry.next())
+	l := leader{
+		what: "recounts", lease: r.cfg.Lease, epochs: r.cfg.Store, step: r.step, interval: r.cfg.Interval,
+		logger: r.cfg.Logger, store: r.store, errors: r.metrics.errors, leads: r.metrics.leads,
 	}
-	return nil
-}
-
-func (r *Recounter) failed(err error) {
-	r.metrics.errors.Inc()
-	r.store.begin(err)
-}
-
-// lead looks for touches until the lease is lost, or something fails.
-func (r *Recounter) lead(held context.Context, v *versions) error {
-	r.metrics.leads.Set(1)
-	defer r.metrics.leads.Set(0)
-	r.cfg.Logger.Info("this process recounts", "epoch", v.epoch)
-	for held.Err() == nil {
-		more, err := r.step(held, v)
-		if held.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		r.store.end()
-		r.retry = 0
-		if !more {
-			wait(held.Done(), r.cfg.Interval)
-		}
-	}
+	l.run(ctx)
 	return nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -14,64 +13,77 @@ import (
 // minChunkRows is where chunks stop to get smaller.
 const minChunkRows = 64
 
-// run takes a job from where it stands to its end, or to an error. A job that
-// the store refuses to carry out has failed.
+// errGenerationsUsedUp is why a record is left that would be written anew.
+var errGenerationsUsedUp = fmt.Errorf("build, event types, rules or files have changed between reprocesses %d times, and ver has room for no more", schemas.MaxGeneration)
+
+// task is a job that is run.
+type task struct {
+	*schemas.Reprocess
+	v          *versions
+	generation uint64 // of what it writes
+	isNew      bool   // nothing is written by that generation yet
+}
+
+// run takes a job from where it stands to its end, or to an error.
 func (r *Reprocessor) run(ctx context.Context, job *schemas.Reprocess, v *versions) error {
-	before := job.Ver >> 32
-	err := r.runDays(ctx, job, before, v)
-	switch {
-	case err == nil:
-		job.State, job.Total = schemas.ReprocessDone, job.Done
-	case errors.Is(err, schemas.ErrRefused):
-		job.State, job.Error = schemas.ReprocessFailed, clip(err.Error(), 400)
-	case errors.Is(err, schemas.ErrQueryTooLarge):
+	t := task{Reprocess: job, v: v}
+	err := r.runDays(ctx, &t)
+	if errors.Is(err, schemas.ErrQueryTooLarge) {
 		r.rows = max(r.rows/2, minChunkRows)
-		return err
-	default:
+	}
+	if err != nil {
+		return fmt.Errorf("reprocess %s: %w", job.ID, err)
+	}
+	job.State, job.Total = schemas.ReprocessDone, job.Done
+	if err := r.save(ctx, &t); err != nil {
 		return err
 	}
-	if err := r.save(ctx, job, v); err != nil {
-		return err
-	}
-	r.cfg.Logger.Info("reprocess is over", "job", job.ID, "tenant", job.Tenant, "state", string(job.State), "dry_run", job.DryRun,
+	r.cfg.Logger.Info("job is over", "job", job.ID, "tenant", job.Tenant, "state", string(job.State), "dry_run", job.DryRun,
 		"done", job.Done, "changed", job.Changed, "moved", job.Moved, "errors", job.Errors, "error", job.Error)
 	return nil
 }
 
-func (r *Reprocessor) save(ctx context.Context, job *schemas.Reprocess, v *versions) error {
-	job.Ver, job.UpdatedAt = v.next(), r.cfg.Now().UTC().Truncate(time.Millisecond)
-	if err := r.cfg.Store.SaveReprocess(ctx, *job); err != nil {
-		return fmt.Errorf("save how far reprocess %s is: %w", job.ID, err)
+func (r *Reprocessor) save(ctx context.Context, t *task) error {
+	t.Ver, t.UpdatedAt = t.v.next(), r.cfg.Now().UTC().Truncate(time.Millisecond)
+	if err := r.cfg.Store.SaveReprocess(ctx, *t.Reprocess); err != nil {
+		return fmt.Errorf("save how far it is: %w", err)
 	}
 	return nil
 }
 
-// runDays goes from day to day. before is the epoch of who had the job last.
-func (r *Reprocessor) runDays(ctx context.Context, job *schemas.Reprocess, before uint64, v *versions) error {
-	if v.epoch > schemas.MaxEpoch {
-		return fmt.Errorf("%w: %d epochs of reprocesses are used up", schemas.ErrRefused, schemas.MaxEpoch)
-	}
-	r.rebase(job)
-	days, err := r.cfg.Store.RecordDays(ctx, job.Tenant, job.From, job.To)
+// runDays goes from day to day.
+func (r *Reprocessor) runDays(ctx context.Context, t *task) error {
+	r.rebase(t.Reprocess)
+	last, basis, err := r.cfg.Store.LastGeneration(ctx)
 	if err != nil {
-		return fmt.Errorf("look for the days of reprocess %s: %w", job.ID, err)
+		return fmt.Errorf("look for its generation: %w", err)
 	}
-	job.Total = 0
+	if t.generation = last; basis != t.Basis {
+		t.generation, t.isNew = last+1, true
+	}
+	days, err := r.cfg.Store.RecordDays(ctx, t.Tenant, t.From, t.To)
+	if err != nil {
+		return fmt.Errorf("look for its days: %w", err)
+	}
+	t.Total = 0
 	for _, d := range days {
-		job.Total += d.Count
+		t.Total += d.Count
 	}
-	job.Total = max(job.Total, job.Done)
-	job.State = schemas.ReprocessRunning
-	if err := r.save(ctx, job, v); err != nil {
+	t.Total = max(t.Total, t.Done)
+	if t.State == schemas.ReprocessPending {
+		r.cfg.Logger.Info("job begins", "job", t.ID, "tenant", t.Tenant, "records", t.Total, "dry_run", t.DryRun)
+	}
+	t.State = schemas.ReprocessRunning
+	if err := r.save(ctx, t); err != nil {
 		return err
 	}
-	r.cfg.Logger.Info("this process reprocesses", "job", job.ID, "tenant", job.Tenant, "records", job.Total, "done", job.Done, "epoch", v.epoch)
+	r.cfg.At("running_saved")
 	for _, d := range days {
-		if job.Position != nil && d.Day.Before(job.Position.Day()) {
+		if t.Position != nil && d.Day.Before(t.Position.Day()) {
 			continue
 		}
-		if err := r.runDay(ctx, job, d.Day, before, v); err != nil {
-			return fmt.Errorf("reprocess %s of %s: %w", d.Day.Format(time.DateOnly), job.Tenant, err)
+		if err := r.runDay(ctx, t, d.Day); err != nil {
+			return fmt.Errorf("%s of %s: %w", d.Day.Format(time.DateOnly), t.Tenant, err)
 		}
 	}
 	return nil
@@ -79,7 +91,8 @@ func (r *Reprocessor) runDays(ctx context.Context, job *schemas.Reprocess, befor
 
 // rebase lets a job begin anew that was begun on another basis: behind its
 // position lies what that made of the records. All of it counts as begun, as
-// any of it may be.
+// any of it may be, and as read, as it is; but what is left and why depends on
+// the basis.
 func (r *Reprocessor) rebase(job *schemas.Reprocess) {
 	basis := r.basis()
 	if job.Basis != basis && job.Position != nil {
@@ -87,25 +100,25 @@ func (r *Reprocessor) rebase(job *schemas.Reprocess) {
 			job.Begun = job.Position
 		}
 		if job.DryRun {
-			job.Begun = nil
+			job.Begun, job.Done, job.Changed, job.Moved = nil, 0, 0, 0
 		}
-		job.Position, job.Done, job.Changed, job.Moved, job.Errors, job.Error = nil, 0, 0, 0, 0, ""
+		job.Position, job.Errors, job.Error = nil, 0, ""
 	}
 	job.Basis = basis
 }
 
-func (r *Reprocessor) runDay(ctx context.Context, job *schemas.Reprocess, day time.Time, before uint64, v *versions) error {
-	next := schemas.RecordRange{Tenant: job.Tenant, From: day, To: day.Add(24 * time.Hour), Bytes: r.cfg.ChunkBytes}
-	if job.From.After(next.From) {
-		next.From = job.From
+func (r *Reprocessor) runDay(ctx context.Context, t *task, day time.Time) error {
+	next := schemas.RecordRange{Tenant: t.Tenant, From: day, To: day.Add(24 * time.Hour), Bytes: r.cfg.ChunkBytes}
+	if t.From.After(next.From) {
+		next.From = t.From
 	}
-	if job.To.Before(next.To) {
-		next.To = job.To
+	if t.To.Before(next.To) {
+		next.To = t.To
 	}
 	for all := false; !all; {
 		next.After, next.Rows = nil, r.rows
-		if job.Position != nil && job.Position.Day().Equal(day) {
-			next.After = job.Position
+		if t.Position != nil && t.Position.Day().Equal(day) {
+			next.After = t.Position
 		}
 		var records []schemas.StoredRecord
 		var err error
@@ -115,7 +128,7 @@ func (r *Reprocessor) runDay(ctx context.Context, job *schemas.Reprocess, day ti
 		if len(records) == 0 {
 			break
 		}
-		if err := r.chunk(ctx, job, records, before, v); err != nil {
+		if err := r.chunk(ctx, t, records); err != nil {
 			return err
 		}
 	}
@@ -127,64 +140,84 @@ func (r *Reprocessor) runDay(ctx context.Context, job *schemas.Reprocess, day ti
 //
 //  1. That they are begun is saved. A crash behind it, here or further below:
 //     whoever goes on sees it and does the whole of it again, what is changed
-//     already included, with a higher version. Without it he would find records
-//     that are as they should be, and their hours not touched.
+//     already included. Without it he would find records that are as they
+//     should be, and their hours not touched.
 //  2. Matches. They are believed only beside events of their version, which
 //     are not there yet; those of before are, until their events are replaced.
 //     The other way round findings would lose their ground in between.
-//  3. Events, and marks of those that moved. Now what is read is the new event.
-//  4. Touches of what was there before and what is there now. They come last,
+//  3. Events. Now what is read is the new event.
+//  4. Marks of those that moved. A crash before it leaves a record in two places
+//     until the chunk is done again; the other way round it might be in none.
+//  5. Touches of what was there before and what is there now. They come last,
 //     as in a flush: who acts on them finds all that they need.
-//  5. The position is saved.
+//  6. The position is saved.
 //
-// What is written is a function of the record, the normalizer, the catalogue
-// and the rules, of which a holder of the lease never changes the last three: see
-// schemas.VersionAgain. A holder that stalled is kept from writing by the
-// store; what it may still write, index rows and touches, are hints.
-func (r *Reprocessor) chunk(ctx context.Context, job *schemas.Reprocess, records []schemas.StoredRecord, before uint64, v *versions) error {
+// What is written is a function of the record and the basis, of which each has
+// a generation of its own: see schemas.VersionAgain. A holder that stalled is
+// kept from writing by the store; what it may still write, index rows and
+// touches, are hints.
+func (r *Reprocessor) chunk(ctx context.Context, t *task, records []schemas.StoredRecord) error {
 	end := schemas.PlaceOf(&records[len(records)-1].Event)
-	again := job.Begun != nil && (job.Position == nil || job.Position.Compare(*job.Begun) < 0)
-	c := renewal{job: *job, again: again, before: before, epoch: v.epoch}
+	before := *t.Reprocess
+	c := renewal{task: t, counted: t.Begun, again: t.Begun != nil && (t.Position == nil || t.Position.Compare(*t.Begun) < 0)}
 	for i := range records {
 		r.renew(&c, &records[i])
 	}
-	if len(c.was) > 0 && !job.DryRun {
-		if job.Begun == nil || job.Begun.Compare(end) < 0 {
-			job.Begun = &end
-		}
-		if err := r.replace(ctx, job, &c, records, v); err != nil {
+	if len(c.touched) > 0 && !t.DryRun {
+		if err := r.replace(ctx, &c, end); err != nil {
 			return err
 		}
 	}
-	c.job.Begun, c.job.Position = job.Begun, &end
-	r.metrics.records.Add(float64(c.job.Done - job.Done))
-	r.metrics.changed.Add(float64(c.job.Changed - job.Changed))
-	*job = c.job
-	if err := r.save(ctx, job, v); err != nil {
+	t.Position, t.Errors = &end, t.Errors+c.errors
+	if c.errors > 0 {
+		t.Error = c.err
+	}
+	r.metrics.records.Add(float64(t.Done - before.Done))
+	r.metrics.changed.Add(float64(t.Changed - before.Changed))
+	if err := r.save(ctx, t); err != nil {
 		return err
 	}
 	r.cfg.At("position_saved")
 	return nil
 }
 
-func (r *Reprocessor) replace(ctx context.Context, job *schemas.Reprocess, c *renewal, records []schemas.StoredRecord, v *versions) error {
-	if err := r.save(ctx, job, v); err != nil {
+func (r *Reprocessor) replace(ctx context.Context, c *renewal, end schemas.RecordPlace) error {
+	t, store := c.task, r.cfg.Store
+	if len(c.renewed) > 0 && t.isNew {
+		if err := store.BeginGeneration(ctx, t.v.epoch, t.generation, t.Basis); err != nil {
+			return err
+		}
+		t.isNew = false
+	}
+	if t.Begun == nil || t.Begun.Compare(end) < 0 {
+		t.Begun = &end
+	}
+	if err := r.save(ctx, t); err != nil {
 		return err
 	}
 	r.cfg.At("begun")
-	touches, err := r.touches(ctx, c, records)
-	if err != nil {
-		return err
+	flush := newFlushID(r.cfg.Now())
+	touches := append(schemas.Touches(flush, c.matches()), schemas.CountTouches(flush, c.touched)...)
+	replaceMatches := func(ctx context.Context, matches []schemas.Match) error {
+		return store.ReplaceMatches(ctx, t.v.epoch, matches)
 	}
-	if err := r.cfg.Store.ReplaceMatches(ctx, v.epoch, c.matches); err != nil {
+	if err := insertAll(ctx, c.matches(), replaceMatches, func(m *schemas.Match, err error) { c.refuse(m.LogID, err) }); err != nil {
 		return err
 	}
 	r.cfg.At("matches_replaced")
-	if err := r.cfg.Store.ReplaceRecords(ctx, v.epoch, c.renewed); err != nil {
+	replaceRecords := func(ctx context.Context, records []schemas.StoredRecord) error {
+		return store.ReplaceRecords(ctx, t.v.epoch, records)
+	}
+	refused := func(s *schemas.StoredRecord, err error) { c.refuse(s.LogID, err) }
+	if err := insertAll(ctx, c.events(), replaceRecords, refused); err != nil {
 		return err
 	}
 	r.cfg.At("records_replaced")
-	if err := r.cfg.Store.InsertTouches(ctx, touches); err != nil {
+	if err := insertAll(ctx, c.marks(), replaceRecords, refused); err != nil {
+		return err
+	}
+	r.cfg.At("marks_inserted")
+	if err := insertTouches(ctx, touches, r.cfg.Now, store.InsertTouches, func(_ *schemas.Touch, err error) { c.fail("a touch", err) }); err != nil {
 		return err
 	}
 	r.cfg.At("touches_inserted")
@@ -193,14 +226,48 @@ func (r *Reprocessor) replace(ctx context.Context, job *schemas.Reprocess, c *re
 
 // renewal is what becomes of a chunk.
 type renewal struct {
-	job    schemas.Reprocess // with what the chunk adds to its numbers
-	again  bool              // a part of it may be written already
-	before uint64            // epoch of who may have
-	epoch  uint64
+	task    *task
+	counted *schemas.RecordPlace // up to there records are in the job's numbers
+	again   bool                 // a part of the chunk may be written already
 
-	was     []schemas.Event // what is to be touched as it was, and where it would be
-	renewed []schemas.StoredRecord
+	touched []schemas.Event // what was and what is there, the hours to be counted
+	renewed []renewed
+	errors  uint64
+	err     string // the last of them
+}
+
+// renewed is a record that is to be written anew.
+type renewed struct {
+	was, is schemas.Event
 	matches []schemas.Match
+	counts  bool // in the job's numbers
+	moved   bool
+}
+
+func (c *renewal) matches() (all []schemas.Match) {
+	for i := range c.renewed {
+		all = append(all, c.renewed[i].matches...)
+	}
+	return all
+}
+
+func (c *renewal) events() (all []schemas.StoredRecord) {
+	for i := range c.renewed {
+		all = append(all, schemas.StoredRecord{Event: c.renewed[i].is})
+	}
+	return all
+}
+
+// marks are in place of what moved.
+func (c *renewal) marks() (all []schemas.StoredRecord) {
+	for i := range c.renewed {
+		if n := &c.renewed[i]; n.moved {
+			mark := schemas.StoredRecord{Event: n.was, Deleted: true}
+			mark.Ver = n.is.Ver
+			all = append(all, mark)
+		}
+	}
+	return all
 }
 
 // renew normalizes one stored record again. The mark of one that moved counts
@@ -213,63 +280,79 @@ func (r *Reprocessor) renew(c *renewal, stored *schemas.StoredRecord) {
 	if stored.Deleted && !c.again {
 		return
 	}
-	written := c.again && stored.Ver&schemas.MaxEpoch >= max(c.before, 1) // by the attempt before
-	if !stored.Deleted || written {
-		c.job.Done++
-	}
-	if c.again {
-		c.was = append(c.was, stored.Event)
+	counts := !stored.Deleted && (c.counted == nil || schemas.PlaceOf(&stored.Event).Compare(*c.counted) > 0)
+	if counts {
+		c.task.Done++
 	}
 	e, err := r.normalize(stored)
 	if err != nil {
 		c.leave(stored, err)
 		return
 	}
-	if c.again {
-		c.was = append(c.was, e)
-	}
-	e.Ver = schemas.VersionAgain(e.Ver, c.epoch)
-	before := len(c.matches)
-	c.matches = r.cfg.Matcher.Match(c.matches, &e)
-	e.Selectors = selectors(c.matches[before:])
+	e.Ver = schemas.VersionAgain(e.Ver, c.task.generation)
+	matches := r.cfg.Matcher.Match(nil, &e)
+	e.Selectors = selectors(matches)
 	moved := !sameKey(&stored.Event, &e)
 	changed := moved || !sameEvent(&stored.Event, &e)
 	if !changed && !c.again {
-		c.matches = c.matches[:before]
 		return
 	}
-	if e.Ver < stored.Ver { // it would lose
-		c.matches = c.matches[:before]
-		c.leave(stored, errors.New("a newer build, or newer .mmdb files, made what is stored"))
+	c.touched = append(c.touched, e)
+	switch {
+	case e.Ver < stored.Ver:
+		err = errors.New("a newer build, or newer .mmdb files, made what is stored")
+	case c.task.generation > schemas.MaxGeneration:
+		err = errGenerationsUsedUp
+	}
+	if err != nil && changed {
+		c.leave(stored, err)
 		return
 	}
-	if changed && !stored.Deleted || written {
-		c.job.Changed++
-		if moved {
-			c.job.Moved++
-		}
+	c.touched = append(c.touched, stored.Event)
+	if err != nil {
+		return
 	}
-	if !c.again {
-		c.was = append(c.was, stored.Event)
+	n := renewed{stored.Event, e, matches, counts && changed, moved}
+	c.count(&n, 1)
+	c.renewed = append(c.renewed, n)
+}
+
+// count adds n, or takes it away, where it is not counted yet.
+func (c *renewal) count(n *renewed, by uint64) {
+	if n.counts {
+		c.task.Changed += by
 	}
-	if moved {
-		mark := schemas.StoredRecord{Event: stored.Event, Deleted: true}
-		mark.Ver = e.Ver
-		c.renewed = append(c.renewed, mark)
+	if n.counts && n.moved {
+		c.task.Moved += by
 	}
-	c.renewed = append(c.renewed, schemas.StoredRecord{Event: e})
 }
 
 // leave tells why a record stays as it is.
 func (c *renewal) leave(stored *schemas.StoredRecord, err error) {
-	if stored.Deleted {
-		return
+	c.touched = append(c.touched, stored.Event)
+	if !stored.Deleted {
+		c.fail("log_id "+stored.LogID, err)
 	}
-	if !c.again {
-		c.was = append(c.was, stored.Event)
+}
+
+// refuse leaves a record of which the store refuses something. What is written
+// of it already, its matches, is not believed without it.
+func (c *renewal) refuse(logID string, err error) {
+	kept := c.renewed[:0]
+	for _, n := range c.renewed {
+		if n.is.LogID != logID {
+			kept = append(kept, n)
+			continue
+		}
+		c.count(&n, ^uint64(0))
 	}
-	c.job.Errors++
-	c.job.Error = clip(fmt.Sprintf("log_id %s: %v", stored.LogID, err), 400)
+	c.renewed = kept
+	c.fail("log_id "+logID, err)
+}
+
+func (c *renewal) fail(what string, err error) {
+	c.errors++
+	c.err = clip(what+": "+err.Error(), 400)
 }
 
 func (r *Reprocessor) normalize(stored *schemas.StoredRecord) (schemas.Event, error) {
@@ -297,42 +380,4 @@ func sameEvent(stored, now *schemas.Event) bool {
 		}
 	}
 	return reflect.DeepEqual(a, b)
-}
-
-// touches are all that depends on what is changed. The keys of matches that go
-// were made by rules that may be gone too, so the store is asked for them. It
-// knows those of all events between the first and the last client; too many
-// cost a look and change nothing.
-func (r *Reprocessor) touches(ctx context.Context, c *renewal, records []schemas.StoredRecord) ([]schemas.Touch, error) {
-	flush := newFlushID(r.cfg.Now())
-	events := slices.Clone(c.was)
-	for i := range c.renewed {
-		events = append(events, c.renewed[i].Event)
-	}
-	touches := append(schemas.Touches(flush, c.matches), schemas.CountTouches(flush, events)...)
-	type place struct {
-		selector string
-		hour     int64
-	}
-	selected := map[place]bool{}
-	for i := range c.was {
-		for _, s := range c.was[i].Selectors {
-			selected[place{s, c.was[i].Time.Truncate(time.Hour).Unix()}] = true
-		}
-	}
-	if len(selected) == 0 && !c.again {
-		return touches, nil
-	}
-	first, last := &records[0], &records[len(records)-1]
-	matched, err := r.cfg.Store.Matched(ctx, c.job.Tenant, first.Time, first.ClientID, last.ClientID)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range matched {
-		if c.again || selected[place{t.Selector, t.Bucket.Unix()}] {
-			t.Flush = flush
-			touches = append(touches, t)
-		}
-	}
-	return touches, nil
 }

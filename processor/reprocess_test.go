@@ -2,16 +2,20 @@ package processor_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -122,8 +126,13 @@ func (b *again) judge() {
 // ask adds a job of all that is stored.
 func (b *again) ask(id string, dryRun bool) {
 	b.t.Helper()
+	b.askSince(id, dryRun, time.Unix(0, 0))
+}
+
+func (b *again) askSince(id string, dryRun bool, from time.Time) {
+	b.t.Helper()
 	job := schemas.Reprocess{
-		ID: id, Tenant: "acme", From: time.Unix(0, 0), To: moment.AddDate(1, 0, 0), DryRun: dryRun, State: schemas.ReprocessPending,
+		ID: id, Tenant: "acme", From: from, To: moment.AddDate(1, 0, 0), DryRun: dryRun, State: schemas.ReprocessPending,
 		CreatedAt: moment, UpdatedAt: moment,
 	}
 	if err := clickhouse.NewReprocessJobs(b.db).AddReprocess(b.t.Context(), job); err != nil {
@@ -357,7 +366,7 @@ func TestReprocessMakesTheStoreAsIfItHadNeverBeenOtherwise(t *testing.T) {
 	if len(want.Findings) != 1 || want.Findings[0].Key != "works" || len(want.Events) == 0 || want.Tokens["jti-works-3"].Issue == nil {
 		t.Fatalf("the oracle has findings %+v, tokens %+v", want.Findings, want.Tokens)
 	}
-	for _, point := range []string{"", "begun", "matches_replaced", "records_replaced", "touches_inserted", "position_saved"} {
+	for _, point := range []string{"", "running_saved", "begun", "matches_replaced", "records_replaced", "touches_inserted", "position_saved"} {
 		t.Run("crash behind "+point, func(t *testing.T) {
 			b := newAgain(t)
 			wrong, changed, moved := distort(rand.New(rand.NewPCG(seed, 2)), slices.Clone(right))
@@ -368,7 +377,11 @@ func TestReprocessMakesTheStoreAsIfItHadNeverBeenOtherwise(t *testing.T) {
 			}
 			b.ask("job", false)
 			if point != "" {
-				b.reprocess("job", allFailures{}, point, 2)
+				n := int64(2)
+				if point == "running_saved" {
+					n = 1
+				}
+				b.reprocess("job", allFailures{}, point, n)
 			}
 			job := b.reprocess("job", b.rules, "", 0)
 			b.judge()
@@ -411,7 +424,7 @@ func TestAReprocessorThatStalledHarmsNothing(t *testing.T) {
 	oracle.storeAll(right, oracle.rules)
 	oracle.judge()
 	want := oracle.view(right)
-	for _, at := range []string{"begun", "matches_replaced"} {
+	for _, at := range []string{"begun", "matches_replaced", "records_replaced", "touches_inserted"} {
 		b := newAgain(t)
 		wrong, _, _ := distort(rand.New(rand.NewPCG(seed, 2)), slices.Clone(right))
 		b.storeAll(wrong, b.rules)
@@ -536,4 +549,278 @@ func TestReprocessTouchesWhatItFindsBegunAndMayNotReplace(t *testing.T) {
 	}
 	b.judge()
 	b.sameAsEvents()
+}
+
+// toldStore tells of the epochs and generations that begin.
+type toldStore struct {
+	processor.ReprocessStore
+	at func(string)
+}
+
+func (s toldStore) BeginEpoch(ctx context.Context, epoch uint64) error {
+	defer s.at("epoch_begun")
+	return s.ReprocessStore.BeginEpoch(ctx, epoch)
+}
+
+func (s toldStore) BeginGeneration(ctx context.Context, epoch, generation uint64, basis string) error {
+	defer s.at("generation_begun")
+	return s.ReprocessStore.BeginGeneration(ctx, epoch, generation, basis)
+}
+
+// wronged is a store that was filled by a normalizer that is wrong, and judged.
+func wronged(t *testing.T, seed uint64) (b *again, right []schemas.Event, changed, moved int) {
+	t.Helper()
+	right = normalized(t, rawLogs(rand.New(rand.NewPCG(seed, 1))))
+	b = newAgain(t)
+	wrong, changed, moved := distort(rand.New(rand.NewPCG(seed, 2)), slices.Clone(right))
+	b.storeAll(wrong, b.rules)
+	b.judge()
+	return b, right, changed, moved
+}
+
+func (b *again) generation() uint64 {
+	b.t.Helper()
+	last, _, err := clickhouse.NewReprocessStore(b.db).LastGeneration(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return last
+}
+
+// TestReprocessOfOneBasisIsOneGeneration crashes at point after point, each
+// time to go on by the same rules: the numbers are those of a job that was never
+// broken off, and what was written has one generation. Other rules make one more,
+// and a dry run makes none.
+func TestReprocessOfOneBasisIsOneGeneration(t *testing.T) {
+	t.Parallel()
+	b, right, changed, moved := wronged(t, 8)
+	b.ask("dry", true)
+	if job := b.reprocess("dry", allFailures{}, "", 0); job.Changed < uint64(changed) || b.generation() != 0 {
+		t.Errorf("job %+v of generation %d, want changes and none", job, b.generation())
+	}
+	b.ask("job", false)
+	for _, point := range []string{"epoch_begun", "running_saved", "generation_begun", "begun", "matches_replaced", "position_saved", "records_replaced", "records_replaced", "marks_inserted", "touches_inserted"} {
+		var reach func(string)
+		crash := func(c *processor.ReprocessorConfig) {
+			reach = c.At
+			c.Store = toldStore{c.Store, func(at string) { reach(at) }}
+		}
+		b.reprocess("job", b.rules, point, 1, crash)
+	}
+	job := b.reprocess("job", b.rules, "", 0)
+	if job.State != schemas.ReprocessDone || job.Changed != uint64(changed) || job.Moved != uint64(moved) || job.Errors != 0 {
+		t.Errorf("job %+v, want %d changed and %d moved", job, changed, moved)
+	}
+	if got := b.generation(); got != 1 {
+		t.Errorf("generation %d, want 1", got)
+	}
+	b.judge()
+	b.sameAsEvents()
+	b.ask("other", false)
+	if b.reprocess("other", allFailures{}, "", 0); b.generation() != 2 {
+		t.Errorf("generation %d by other rules, want 2", b.generation())
+	}
+	b.ask("nothing", false)
+	if job := b.reprocess("nothing", allFailures{}, "", 0); job.Changed != 0 || job.Done != uint64(len(right)) || b.generation() != 2 {
+		t.Errorf("job %+v of generation %d, want no change and 2", job, b.generation())
+	}
+}
+
+func TestReprocessLeavesRecordsOnceGenerationsAreUsedUp(t *testing.T) {
+	t.Parallel()
+	b, _, changed, _ := wronged(t, 9)
+	store := clickhouse.NewReprocessStore(b.db)
+	begin := func(epoch, generation uint64) {
+		t.Helper()
+		if err := errors.Join(store.BeginEpoch(t.Context(), epoch), store.BeginGeneration(t.Context(), epoch, generation, "another")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.ask("job", false)
+	b.reprocess("job", allFailures{}, "records_replaced", 2)
+	last, err := store.LastEpoch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin(last+1, schemas.MaxGeneration)
+	job := b.reprocess("job", b.rules, "", 0)
+	if job.State != schemas.ReprocessDone || job.Errors == 0 || job.Errors > uint64(changed)+100 || !strings.Contains(job.Error, "ver has room for no more") {
+		t.Errorf("job %+v, want records left for want of a generation", job)
+	}
+	if b.generation() != schemas.MaxGeneration {
+		t.Errorf("generation %d", b.generation())
+	}
+	b.judge()
+	b.sameAsEvents()
+}
+
+// conn is a connection for what no part of the program does.
+func (b *again) conn() driver.Conn {
+	b.t.Helper()
+	options, err := ch.ParseDSN(clickhousetest.Engine(b.t).Options(clickhouse.RoleApp).URL)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	options.Auth.Database = b.db.Database()
+	conn, err := ch.Open(options)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func (b *again) exec(sql string) {
+	b.t.Helper()
+	if err := b.conn().Exec(b.t.Context(), sql); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// rulesAndAllFailures select what either does.
+type rulesAndAllFailures struct{ processor.Matcher }
+
+func (m rulesAndAllFailures) Match(dst []schemas.Match, e *schemas.Event) []schemas.Match {
+	return allFailures{}.Match(m.Matcher.Match(dst, e), e)
+}
+
+// TestReprocessLeavesWhatTheStoreRefuses has the store refuse events of one
+// client and matches of another: they stay what they were, with what was found
+// of them, and all else is normalized again.
+func TestReprocessLeavesWhatTheStoreRefuses(t *testing.T) {
+	t.Parallel()
+	b, right, _, _ := wronged(t, 10)
+	before := b.findings("acme")
+	b.exec("ALTER TABLE events ADD CONSTRAINT no_web CHECK client_id != 'web'")
+	b.exec("ALTER TABLE matches ADD CONSTRAINT no_quota CHECK client_id != 'quota'")
+	b.ask("job", false)
+	job := b.reprocess("job", rulesAndAllFailures{b.rules}, "", 0)
+	if job.State != schemas.ReprocessDone || job.Errors == 0 || job.Changed == 0 || !strings.Contains(job.Error, "refused") {
+		t.Errorf("job %+v, want it done, and records left", job)
+	}
+	b.judge()
+	b.sameAsEvents()
+	got, err := b.reader.Events(t.Context(), schemas.EventFilter{Tenant: "acme", Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]schemas.Event{}
+	for _, e := range right {
+		want[e.LogID] = e
+	}
+	left := 0
+	for _, e := range got {
+		w, once := want[e.LogID]
+		isRight := e.ClientID == w.ClientID && e.Time.Equal(w.Time) && e.Type == w.Type && e.Network == w.Network
+		switch mayStay := w.ClientID == "web" || w.ClientID == "quota"; {
+		case !once || !isRight && !mayStay:
+			t.Errorf("log_id %s of %s is there once %t, right %t", e.LogID, w.ClientID, once, isRight)
+		case w.ClientID == "quota" && w.Type == "feccft" && (e.Description != "Unauthorized" || e.Ver&schemas.MaxGeneration != 0):
+			t.Errorf("log_id %s is written, though its match was refused", e.LogID)
+		case !isRight:
+			left++
+		}
+		delete(want, e.LogID)
+	}
+	if len(want) != 0 || left == 0 || uint64(left) > job.Errors {
+		t.Errorf("%d records are gone, %d wrong, of %d errors", len(want), left, job.Errors)
+	}
+	after := slices.DeleteFunc(b.findings("acme"), func(f schemas.Finding) bool { return f.Key != "quota" })
+	if diff := cmp.Diff(before, after, sameView); diff != "" || len(before) != 1 {
+		t.Errorf("findings of what is left (-before +after):\n%s", diff)
+	}
+}
+
+// TestAChunkIsWrittenInItsOrder looks at the store behind each step of the first
+// chunk. Behind the matches of each it has them merged and everything judged
+// anew: what was found of the old ones stands until the events follow.
+func TestAChunkIsWrittenInItsOrder(t *testing.T) {
+	t.Parallel()
+	const seed = 11
+	right := normalized(t, rawLogs(rand.New(rand.NewPCG(seed, 1))))
+	b := newAgain(t)
+	wrong, _, _ := distort(rand.New(rand.NewPCG(seed, 2)), slices.Clone(right))
+	for i := range right {
+		if right[i].ClientID == "works" { // its failures will be selected by one selector more
+			wrong[i] = right[i]
+		}
+	}
+	b.storeAll(wrong, b.rules)
+	b.judge()
+	conn := b.conn()
+	written := func(from string) bool {
+		t.Helper()
+		var n uint64
+		if err := conn.QueryRow(t.Context(), "SELECT count() FROM "+from).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n > 0
+	}
+	steps := func() string {
+		t.Helper()
+		const again = "bitAnd(ver, 4095) > 0"
+		done := []string{}
+		for _, step := range []struct{ name, from string }{
+			{"begun", "reprocess_jobs FINAL WHERE begun != ''"},
+			{"matches", "matches WHERE " + again},
+			{"events", "events WHERE deleted = 0 AND " + again},
+			{"marks", "events WHERE deleted = 1 AND " + again},
+			{"touches", "touches WHERE flush NOT IN (SELECT flush FROM touches_done)"},
+			{"position", "reprocess_jobs FINAL WHERE position != ''"},
+		} {
+			if written(step.from) {
+				done = append(done, step.name)
+			}
+		}
+		return strings.Join(done, " ")
+	}
+	var got []string
+	var found []schemas.Finding
+	open := func() []schemas.Finding {
+		t.Helper()
+		var matches []schemas.Match
+		for i := range right {
+			matches = b.rules.Match(matches, &right[i])
+		}
+		b.flush++
+		touches := schemas.Touches(fmt.Sprintf("01900000-0000-7000-8000-%012x", b.flush), matches)
+		if err := b.writer.InsertTouches(t.Context(), touches); err != nil {
+			t.Fatal(err)
+		}
+		b.judge()
+		return slices.DeleteFunc(b.findings("acme"), func(f schemas.Finding) bool { return f.State != schemas.StateOpen })
+	}
+	first, most := true, 0
+	look := func(c *processor.ReprocessorConfig) {
+		c.ChunkRows = 4000
+		c.At = func(point string) {
+			if point == "running_saved" {
+				return
+			}
+			if first {
+				got = append(got, steps())
+			}
+			switch point {
+			case "begun":
+				found = open()
+				most = max(most, len(found))
+			case "matches_replaced":
+				b.exec("OPTIMIZE TABLE matches FINAL")
+				if diff := cmp.Diff(found, open(), sameView); diff != "" {
+					t.Errorf("found before the matches were replaced, and after (-before +after):\n%s", diff)
+				}
+			case "position_saved":
+				first = false
+			}
+		}
+	}
+	b.askSince("job", false, moment.Add(-12*time.Hour)) // a day whose chunk has all of it
+	b.reprocess("job", rulesAndAllFailures{b.rules}, "", 0, look)
+	want := []string{
+		"begun", "begun matches", "begun matches events", "begun matches events marks", "begun matches events marks touches",
+		"begun matches events marks touches position",
+	}
+	if diff := cmp.Diff(want, got); diff != "" || most == 0 {
+		t.Errorf("%d findings at most; steps (-want +got):\n%s", most, diff)
+	}
 }

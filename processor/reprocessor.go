@@ -18,7 +18,7 @@ import (
 
 // ReprocessorConfig is what a Reprocessor needs. Store and Lease must be set;
 // every other field has a default. What decides how a log is normalized
-// (Matcher, Catalogue) must not change while it runs: see schemas.VersionAgain.
+// (Matcher, Catalogue) must not change while it runs: see Reprocessor.basis.
 type ReprocessorConfig struct {
 	Store ReprocessStore
 	Lease Lease
@@ -48,8 +48,9 @@ type ReprocessorConfig struct {
 	// Now is the clock of the jobs. Default time.Now.
 	Now func() time.Time
 
-	// At is called behind each step of a chunk, for tests that crash there:
-	// begun, matches_replaced, records_replaced, touches_inserted, position_saved.
+	// At is called behind each step, for tests that crash there: running_saved,
+	// and of a chunk begun, matches_replaced, records_replaced, marks_inserted,
+	// touches_inserted, position_saved.
 	At func(point string)
 }
 
@@ -104,7 +105,8 @@ type Reprocessor struct {
 	metrics    *reprocessorMetrics
 	store      *outage
 	normalizer *Normalizer
-	rows       int // of the next chunk; fewer where the store lacks the memory
+	rows       int    // of the next chunk; fewer where the store lacks the memory
+	last       string // id of the job that was run last
 }
 
 // NewReprocessor makes a Reprocessor.
@@ -122,7 +124,8 @@ func NewReprocessor(cfg ReprocessorConfig) (*Reprocessor, error) {
 	return r, nil
 }
 
-// basis names what decides how a record is normalized.
+// basis names what decides how a record is normalized. Selectors are named by
+// hashes of what they select.
 func (r *Reprocessor) basis() string {
 	var edition uint16
 	if r.cfg.Places != nil {
@@ -134,64 +137,25 @@ func (r *Reprocessor) basis() string {
 }
 
 // Run runs jobs whenever there are some and it holds the lease, until ctx ends.
-// The lease is taken for jobs alone: a version has room for 4,095 epochs.
 func (r *Reprocessor) Run(ctx context.Context) error {
-	var retry backoff
-	for ctx.Err() == nil {
-		jobs, err := r.cfg.Store.OpenReprocess(ctx)
-		if err == nil {
-			r.store.end()
-			if len(jobs) == 0 {
-				wait(ctx.Done(), r.cfg.Interval)
-				continue
-			}
-			err = turn(ctx, r.cfg.Lease, r.cfg.Store, r.lead)
-		}
-		if err == nil {
-			retry = 0
-			continue
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		r.failed(err)
-		wait(ctx.Done(), retry.next())
+	l := leader{
+		what: "reprocesses", lease: r.cfg.Lease, epochs: r.cfg.Store, step: r.step, interval: r.cfg.Interval,
+		logger: r.cfg.Logger, store: r.store, errors: r.metrics.errors, leads: r.metrics.leads,
 	}
+	l.run(ctx)
 	return nil
 }
 
-func (r *Reprocessor) failed(err error) {
-	r.metrics.errors.Inc()
-	r.store.begin(err)
-}
-
-// lead runs jobs, the oldest first, until there are none or the lease is lost.
-// After an error a job is taken up where the store has it, in the same turn:
-// what was not answered is written again as the same rows, and epochs are few.
-func (r *Reprocessor) lead(held context.Context, v *versions) error {
-	r.metrics.leads.Set(1)
-	defer r.metrics.leads.Set(0)
-	var retry backoff
-	for held.Err() == nil {
-		jobs, err := r.cfg.Store.OpenReprocess(held)
-		if err == nil && len(jobs) == 0 {
-			return nil
-		}
-		if err == nil {
-			err = r.run(held, &jobs[0], v)
-		}
-		switch {
-		case held.Err() != nil:
-			return nil
-		case err != nil:
-			r.failed(err)
-			wait(held.Done(), retry.next())
-			continue
-		}
-		r.store.end()
-		retry = 0
+// step runs a job, the oldest one, or the one behind that which was run last
+// and is not over: an error that lasts keeps no other job waiting.
+func (r *Reprocessor) step(ctx context.Context, v *versions) (more bool, err error) {
+	jobs, err := r.cfg.Store.OpenReprocess(ctx)
+	if err != nil || len(jobs) == 0 {
+		return false, err
 	}
-	return nil
+	job := &jobs[(slices.IndexFunc(jobs, func(j schemas.Reprocess) bool { return j.ID == r.last })+1)%len(jobs)]
+	r.last = job.ID
+	return true, r.run(ctx, job, v)
 }
 
 // reprocessorMetrics are the metrics of the reprocessor.

@@ -110,9 +110,8 @@ type CountStore interface {
 
 // ReprocessStore is what a reprocess needs of the store. Reads see every insert
 // that has returned, whoever made it. Methods with an epoch, and SaveReprocess
-// (Ver >> 32), are those of a holder. An error that wraps schemas.ErrRefused
-// means that the store will refuse the same for ever, schemas.ErrQueryTooLarge
-// that fewer records may do.
+// (Ver >> 32), are those of a holder. schemas.ErrRefused means what it does to a
+// Store, an error that wraps schemas.ErrQueryTooLarge that fewer records may do.
 type ReprocessStore interface {
 	Epochs
 
@@ -125,9 +124,11 @@ type ReprocessStore interface {
 	// StoredRecords are the records of r in their order, and whether those are
 	// all.
 	StoredRecords(ctx context.Context, r schemas.RecordRange) (records []schemas.StoredRecord, all bool, err error)
-	// Matched are the touches, without a flush, of all matches of a day that
-	// were made of events of clients from first to last.
-	Matched(ctx context.Context, tenant string, day time.Time, first, last string) ([]schemas.Touch, error)
+	// LastGeneration is the highest generation that began and its basis, 0 where
+	// none has.
+	LastGeneration(ctx context.Context) (generation uint64, basis string, err error)
+	// BeginGeneration records a generation, before anything is written by it.
+	BeginGeneration(ctx context.Context, epoch, generation uint64, basis string) error
 
 	// ReplaceMatches stores matches, ReplaceRecords events and the marks of
 	// events that moved, in place of what they were.
@@ -136,8 +137,9 @@ type ReprocessStore interface {
 	InsertTouches(ctx context.Context, touches []schemas.Touch) error
 }
 
-// Lease says who correlates, who recounts and who reprocesses. It does not fence: a holder that
-// stalled may find out late that it is none. The store's epochs do.
+// Lease says who correlates, who recounts and who reprocesses. It does not
+// fence: a holder that stalled may find out late that it is none. The store's
+// epochs do.
 type Lease interface {
 	// Acquire blocks until the lease is held or ctx ends. The epoch is greater
 	// than every one handed out before, and greater than atLeast. The returned

@@ -8,7 +8,7 @@ import (
 // NormalizerVersion is raised by every change that makes the normalizer give
 // another Event for the same log, so that what is normalized anew replaces
 // its former self in the store.
-const NormalizerVersion = 2
+const NormalizerVersion = 3
 
 const _ uint8 = NormalizerVersion // what Version has room for
 
@@ -141,22 +141,27 @@ func (e *Event) Address() string {
 // Version ranks the copies of one log: first by source, then by the
 // normalizer's version, then by the raw bytes, so that any two copies that
 // differ have a first and a second whatever the order of their arrival.
-// Place.Version adds what is known beside the log, and VersionAgain who
-// normalized it again. What was stored before places had the normalizer's
+// Place.Version adds what is known beside the log, and VersionAgain by what it
+// was normalized again. What was stored before places had the normalizer's
 // version where the edition is, and ranks below.
+//
+// Copies tie where they are of the same bytes, by the same means: they are the
+// same. Others tie where 20 bits of a checksum do, of a million pairs of one.
 //
 //	bits 56–63 source rank · 48–55 normalizer version · 32–47 edition of the
 //	places · 12–31 of the CRC-32 of the raw bytes, and a hash of the place ·
-//	0–11 epoch
+//	0–11 generation
 func Version(source Source, normalizer uint32, raw []byte) uint64 {
-	return source.rank()<<56 | uint64(normalizer&0xff)<<48 | uint64(crc32.ChecksumIEEE(raw)&^MaxEpoch)
+	return source.rank()<<56 | uint64(normalizer&0xff)<<48 | uint64(crc32.ChecksumIEEE(raw)&^MaxGeneration)
 }
 
-// MaxEpoch is the last epoch that VersionAgain can hold.
-const MaxEpoch = 1<<12 - 1
+// MaxGeneration is the last generation that VersionAgain can hold.
+const MaxGeneration = 1<<12 - 1
 
-// VersionAgain is the version of a copy that was normalized again by the holder
-// of an epoch, which is above every epoch before, of that which it has where it
-// comes by a flush. A holder does not change its normalizer, catalogue or rules,
-// so that what has the same version has the same content.
-func VersionAgain(ver, epoch uint64) uint64 { return ver&^MaxEpoch | epoch&MaxEpoch }
+// VersionAgain is the version of a copy that was normalized again, of that which
+// it has where it comes by a flush. The generation numbers what decides how a
+// record is normalized (build, event types, rules, files), and rises with each
+// change of it: copies of one version have the same content, whoever made them.
+func VersionAgain(ver, generation uint64) uint64 {
+	return ver&^MaxGeneration | generation&MaxGeneration
+}

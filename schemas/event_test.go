@@ -94,12 +94,12 @@ func TestNormalizedAgainWinsOverItselfAlone(t *testing.T) {
 	if schemas.Version(stream, 1, a) < schemas.Version(stream, 1, b) {
 		a, b = b, a
 	}
-	again := func(s schemas.Source, normalizer uint32, raw []byte, epoch uint64) uint64 {
-		return schemas.VersionAgain(schemas.Version(s, normalizer, raw), epoch)
+	again := func(s schemas.Source, normalizer uint32, raw []byte, generation uint64) uint64 {
+		return schemas.VersionAgain(schemas.Version(s, normalizer, raw), generation)
 	}
 	rising := []uint64{
-		again(pull, 1<<8-1, a, schemas.MaxEpoch),
-		schemas.Version(stream, 1, b), again(stream, 1, b, 1), again(stream, 1, b, schemas.MaxEpoch),
+		again(pull, 1<<8-1, a, schemas.MaxGeneration),
+		schemas.Version(stream, 1, b), again(stream, 1, b, 1), again(stream, 1, b, schemas.MaxGeneration),
 		schemas.Version(stream, 1, a), again(stream, 1, a, 1),
 		schemas.Place{Edition: 1}.Version(schemas.Version(stream, 1, b)),
 		schemas.Version(stream, 2, b),

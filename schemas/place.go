@@ -17,7 +17,7 @@ func (p Place) Version(ver uint64) uint64 {
 	if p == (Place{}) {
 		return ver
 	}
-	return ver&^(0xffff<<32) | uint64(p.Edition)<<32 ^ uint64(p.hash()&^MaxEpoch)
+	return ver&^(0xffff<<32) | uint64(p.Edition)<<32 ^ uint64(p.hash()&^MaxGeneration)
 }
 
 // hash is FNV-1a, which unlike hash/fnv and hash/crc32 allocates nothing.

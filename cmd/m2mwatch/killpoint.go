@@ -15,7 +15,7 @@ var killPoints = []string{
 	"ingest.before_publish", "ingest.published", "ingest.before_answer",
 	"processor.events_inserted", "processor.matches_inserted", "processor.touches_inserted", "processor.acked",
 	"correlator.alert_published", "correlator.history_written", "correlator.findings_written", "correlator.touches_marked",
-	"reprocessor.begun", "reprocessor.matches_replaced", "reprocessor.records_replaced", "reprocessor.touches_inserted", "reprocessor.position_saved",
+	"reprocessor.running_saved", "reprocessor.begun", "reprocessor.matches_replaced", "reprocessor.records_replaced", "reprocessor.marks_inserted", "reprocessor.touches_inserted", "reprocessor.position_saved",
 	"notify.alert_sent", "notify.delivery_recorded", "notify.alert_acked",
 }
 

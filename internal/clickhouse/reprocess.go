@@ -129,27 +129,31 @@ func (s *ReprocessStore) recordsQuery(r schemas.RecordRange) schemas.Query {
 		"ORDER BY tenant, client_id, time, log_id, ver DESC\nLIMIT 1 BY tenant, client_id, time, log_id\nLIMIT {limit:UInt32}")
 }
 
-// Matched are the (selector, key, hour) of all matches of a day that were made
-// of events of clients from first to last, those that are not believed any more
-// too. What changes such events changes what rests on those.
-func (s *ReprocessStore) Matched(ctx context.Context, tenant string, day time.Time, first, last string) ([]schemas.Touch, error) {
-	w := where{}
-	w.and("tenant = {tenant:String}", "tenant", tenant)
-	w.and("bucket = {day:Date}", "day", day.UTC().Format(time.DateOnly))
-	w.and("client_id >= {first:String}", "first", first)
-	w.and("client_id <= {last:String}", "last", last)
-	q := w.query("SELECT DISTINCT selector, key, toInt64(intDiv(t, 3600000) * 3600)\nFROM matches\n", "")
-	return collect(ctx, s.db.conn, "look for matches", q, func(scan scanner) (t schemas.Touch, err error) {
-		var hour int64
-		err = scan(&t.Selector, &t.Key, &hour)
-		t.Tenant, t.Bucket = tenant, time.Unix(hour, 0).UTC()
-		return t, err
+// LastGeneration is the highest generation that began and its basis, 0 where
+// none has.
+func (s *ReprocessStore) LastGeneration(ctx context.Context) (generation uint64, basis string, err error) {
+	q := schemas.Query{SQL: "SELECT generation, basis FROM generations ORDER BY generation DESC LIMIT 1"}
+	_, err = collect(ctx, s.db.conn, "read the last generation", q, func(scan scanner) (struct{}, error) {
+		return struct{}{}, scan(&generation, &basis)
 	})
+	return generation, basis, err
+}
+
+// BeginGeneration records a generation, before anything is written by it.
+func (s *ReprocessStore) BeginGeneration(ctx context.Context, epoch, generation uint64, basis string) error {
+	columns := []column[uint64]{
+		{"generation", func(n *uint64) any { return *n }},
+		{"basis", func(*uint64) any { return basis }},
+	}
+	return insertFenced(ctx, s.fence, epoch, "generations", columns, func(*uint64) int64 { return 0 }, []uint64{generation})
 }
 
 // ReplaceMatches stores matches of events that are about to be replaced.
 func (s *ReprocessStore) ReplaceMatches(ctx context.Context, epoch uint64, matches []schemas.Match) error {
-	return insertFenced(ctx, s.fence, epoch, "matches", matchColumns(), func(m *schemas.Match) int64 { return monthOf(m.Time) }, matches)
+	if err := checkMatches(matches); err != nil {
+		return err
+	}
+	return insertFenced(ctx, s.fence, epoch, "matches", matchColumns(), matchPartition, matches)
 }
 
 // ReplaceRecords stores records in place of what they were, and before them

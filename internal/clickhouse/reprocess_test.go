@@ -155,6 +155,7 @@ func TestAReprocessOfAnEarlierEpochWritesNothing(t *testing.T) {
 		s.ReplaceRecords(t.Context(), 1, []schemas.StoredRecord{{Event: late}}),
 		s.ReplaceMatches(t.Context(), 1, []schemas.Match{{Selector: "s", Tenant: "acme", Key: "k", Time: e.Time, LogID: e.LogID, ClientID: e.ClientID, Ver: late.Ver, Source: e.Source}}),
 		s.SaveReprocess(t.Context(), job),
+		s.BeginGeneration(t.Context(), 1, 1, "late"),
 	} {
 		if err != nil {
 			t.Error(err)
@@ -163,8 +164,11 @@ func TestAReprocessOfAnEarlierEpochWritesNothing(t *testing.T) {
 	if got := listEvents(t, db, schemas.EventFilter{Limit: 10}); len(got) != 1 || got[0].Type != e.Type {
 		t.Errorf("events %+v, want the first as it was", got)
 	}
-	if matched, err := s.Matched(t.Context(), "acme", e.Time, "", "~"); len(matched) != 0 || err != nil {
-		t.Errorf("matches %+v, %v", matched, err)
+	if n := matchCount(t, db); n != 0 {
+		t.Errorf("%d matches, want none", n)
+	}
+	if last, basis, err := s.LastGeneration(t.Context()); last != 0 || basis != "" || err != nil {
+		t.Errorf("generation %d, %q, %v, want none", last, basis, err)
 	}
 	if open, err := s.OpenReprocess(t.Context()); len(open) != 1 || err != nil {
 		t.Errorf("open %+v, %v", open, err)
@@ -172,9 +176,23 @@ func TestAReprocessOfAnEarlierEpochWritesNothing(t *testing.T) {
 	if err := s.ReplaceMatches(t.Context(), 2, []schemas.Match{{Selector: "s", Tenant: "acme", Key: "k", Time: e.Time, LogID: e.LogID, ClientID: e.ClientID, Ver: late.Ver, Source: e.Source}}); err != nil {
 		t.Fatal(err)
 	}
-	want := []schemas.Touch{{Selector: "s", Tenant: "acme", Key: "k", Bucket: e.Time.Truncate(time.Hour)}}
-	matched, err := s.Matched(t.Context(), "acme", e.Time, e.ClientID, e.ClientID)
-	if diff := cmp.Diff(want, matched); diff != "" || err != nil {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
+	if n := matchCount(t, db); n != 1 {
+		t.Errorf("%d matches, want 1", n)
 	}
+	for generation, basis := range []string{1: "one", 2: "other"} {
+		if generation == 0 {
+			continue
+		}
+		if err := s.BeginGeneration(t.Context(), 2, uint64(generation), basis); err != nil {
+			t.Fatal(err)
+		}
+		if last, of, err := s.LastGeneration(t.Context()); last != uint64(generation) || of != basis || err != nil {
+			t.Errorf("generation %d, %q, %v, want %d, %q", last, of, err, generation, basis)
+		}
+	}
+}
+
+func matchCount(t *testing.T, db *clickhouse.DB) uint64 {
+	t.Helper()
+	return count(t, plain(t, db), "SELECT count() FROM matches")
 }

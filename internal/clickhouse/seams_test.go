@@ -7,8 +7,9 @@ import (
 )
 
 var (
-	_ processor.Store        = (*clickhouse.Writer)(nil)
-	_ processor.FindingStore = (*clickhouse.FindingStore)(nil)
-	_ processor.CountStore   = (*clickhouse.CountStore)(nil)
-	_ query.Store            = (*clickhouse.Reader)(nil)
+	_ processor.Store          = (*clickhouse.Writer)(nil)
+	_ processor.FindingStore   = (*clickhouse.FindingStore)(nil)
+	_ processor.CountStore     = (*clickhouse.CountStore)(nil)
+	_ processor.ReprocessStore = (*clickhouse.ReprocessStore)(nil)
+	_ query.Store              = (*clickhouse.Reader)(nil)
 )

@@ -43,14 +43,23 @@ func checkEvent(e *schemas.Event) error {
 
 // InsertMatches stores matches.
 func (w *Writer) InsertMatches(ctx context.Context, matches []schemas.Match) error {
+	if err := checkMatches(matches); err != nil {
+		return err
+	}
+	return insert(ctx, w.db, "matches", matchColumns(), matchPartition, matches)
+}
+
+func checkMatches(matches []schemas.Match) error {
 	for i := range matches {
 		m := &matches[i]
 		if err := errors.Join(checkTime("time", m.Time), checkSource(m.Source)); err != nil {
 			return fmt.Errorf("insert %d matches: %w", len(matches), err)
 		}
 	}
-	return insert(ctx, w.db, "matches", matchColumns(), func(m *schemas.Match) int64 { return monthOf(m.Time) }, matches)
+	return nil
 }
+
+func matchPartition(m *schemas.Match) int64 { return monthOf(m.Time) }
 
 func matchColumns() []column[schemas.Match] {
 	type match = schemas.Match
@@ -64,6 +73,7 @@ func matchColumns() []column[schemas.Match] {
 		{"value", func(m *match) any { return m.Value }},
 		{"client_id", func(m *match) any { return m.ClientID }},
 		{"ver", func(m *match) any { return m.Ver }},
+		{"generation", func(m *match) any { return uint16(m.Ver & schemas.MaxGeneration) }},
 		{"source", func(m *match) any { return int8(m.Source) }},
 	}
 }

@@ -131,7 +131,7 @@ func (f facts) copyOf(as form, source schemas.Source, former bool) sent {
 		spoil(&e)
 		normalizer--
 	}
-	e.Ver = rank(source)<<56 | uint64(normalizer)<<48 | uint64(crc32.ChecksumIEEE(e.Raw)&^schemas.MaxEpoch)
+	e.Ver = rank(source)<<56 | uint64(normalizer)<<48 | uint64(crc32.ChecksumIEEE(e.Raw)&^schemas.MaxGeneration)
 	return sent{event: e, former: former}
 }
 

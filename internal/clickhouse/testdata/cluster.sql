@@ -414,3 +414,23 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_
 
 CREATE TABLE IF NOT EXISTS reprocess_jobs ON CLUSTER 'main\'s' AS m2mwatch.reprocess_jobs_local
 ENGINE = Distributed('main\'s', 'm2mwatch', 'reprocess_jobs_local', sipHash64(id));
+
+CREATE TABLE IF NOT EXISTS generations_local ON CLUSTER 'main\'s'
+(
+    generation UInt64,
+    basis      String,
+    began      DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ORDER BY generation
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS generations ON CLUSTER 'main\'s' AS m2mwatch.generations_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'generations_local', sipHash64(generation));
+
+ALTER TABLE matches_local ON CLUSTER 'main\'s'
+    ADD COLUMN IF NOT EXISTS generation UInt16 CODEC(ZSTD(1)),
+    MODIFY ORDER BY (selector, tenant, bucket, key, t, log_id, generation);
+
+ALTER TABLE matches ON CLUSTER 'main\'s'
+    ADD COLUMN IF NOT EXISTS generation UInt16 CODEC(ZSTD(1));

@@ -358,3 +358,17 @@ PARTITION BY toYYYYMM(created_at)
 ORDER BY (created_at, id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS generations 
+(
+    generation UInt64,
+    basis      String,
+    began      DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = MergeTree
+ORDER BY generation
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+ALTER TABLE matches 
+    ADD COLUMN IF NOT EXISTS generation UInt16 CODEC(ZSTD(1)),
+    MODIFY ORDER BY (selector, tenant, bucket, key, t, log_id, generation);
