@@ -205,7 +205,7 @@ func (r *Recounter) recount(ctx context.Context, due []schemas.TouchedHour, flus
 	for _, p := range places {
 		began := time.Now()
 		err := r.cfg.Store.Recount(ctx, schemas.Recount{
-			Tenant: p.tenant, Hours: byPlace[p], Flushes: flushes, Flush: newFlushID(r.cfg.Now()), Ver: v.next(),
+			Tenant: p.tenant, Hours: byPlace[p], Flushes: flushes, NewFlush: func() string { return newFlushID(r.cfg.Now()) }, Ver: v.next(),
 		})
 		if err != nil {
 			return fmt.Errorf("recount %d hours of %s, tenant %s: %w", len(byPlace[p]), p.day.Format(time.DateOnly), p.tenant, err)

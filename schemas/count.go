@@ -18,9 +18,9 @@ type Recount struct {
 	Tenant  string
 	Hours   []time.Time
 	Flushes []string
-	// Flush is the id of the flush that touches what is correlated anew; see
-	// processor.CountStore.
-	Flush string
+	// NewFlush makes the ids of the flushes that touch what is correlated anew;
+	// see processor.CountStore.
+	NewFlush func() string
 	// Ver is (epoch, sequence) of the rows that are written, fixed before the
 	// read that they rest on.
 	Ver uint64

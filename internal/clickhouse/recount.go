@@ -112,7 +112,7 @@ func (s *CountStore) Recount(ctx context.Context, r schemas.Recount) error {
 			return err
 		}
 	}
-	return s.touchStale(ctx, r)
+	return s.touchStale(ctx, r, 0, 1)
 }
 
 func (s *CountStore) recount(ctx context.Context, r schemas.Recount, statement string, shard, shards uint64) error {

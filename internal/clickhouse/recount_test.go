@@ -173,7 +173,7 @@ func recountAll(t *testing.T, s *clickhouse.CountStore, ver uint64, take func(sc
 		}
 		done = append(done, h)
 		day := days[h.Tenant+h.Hour.Format(time.DateOnly)]
-		day = schemas.Recount{Tenant: h.Tenant, Hours: append(day.Hours, h.Hour), Flushes: ids, Flush: newFlush(t, time.Now()), Ver: ver}
+		day = schemas.Recount{Tenant: h.Tenant, Hours: append(day.Hours, h.Hour), Flushes: ids, NewFlush: func() string { return newFlush(t, time.Now()) }, Ver: ver}
 		days[h.Tenant+h.Hour.Format(time.DateOnly)] = day
 	}
 	for _, day := range days {
@@ -314,5 +314,67 @@ func TestARecountTouchesWhatACopyThatLostHadMatched(t *testing.T) {
 	want := []schemas.Touch{{Selector: "refused", Tenant: winner.Tenant, Key: "user-1", Bucket: noon().Truncate(time.Hour)}}
 	if diff := cmp.Diff(want, touches); diff != "" || len(flushes) != 1 {
 		t.Errorf("touches of %d flushes, %v (-want +got):\n%s", len(flushes), err, diff)
+	}
+}
+
+// TestTouchesOfMatchesThatLostAreFencedAndWholeByFlush has matches of many
+// clients lose. A holder of an earlier epoch touches nothing. Another does so
+// before anything is marked done, and by shares with a flush each, as a reader
+// that saw a part of a flush would mark the whole of it done.
+func TestTouchesOfMatchesThatLostAreFencedAndWholeByFlush(t *testing.T) {
+	db := clickhousetest.New(t)
+	counts, findings, writer := clickhouse.NewCountStore(db), clickhouse.NewFindingStore(db), clickhouse.NewWriter(db)
+	begin(t, counts, 2)
+	begin(t, findings, 1)
+	losers := events(30, noon())
+	var matches []schemas.Match
+	want := map[string]bool{}
+	for i := range losers {
+		e := &losers[i]
+		e.ClientID = "client-" + strconv.Itoa(i)
+		matches = append(matches, schemas.Match{Selector: "s", Tenant: e.Tenant, Key: e.ClientID, Time: e.Time, LogID: e.LogID, ClientID: e.ClientID, Ver: e.Ver, Source: e.Source})
+		want[e.ClientID] = true
+	}
+	winners := slices.Clone(losers)
+	for i := range winners {
+		winners[i].Ver++
+	}
+	insertEvents(t, db, losers)
+	insertEvents(t, db, winners)
+	if err := writer.InsertMatches(t.Context(), matches); err != nil {
+		t.Fatal(err)
+	}
+	undone, err := counts.TouchedFlushes(t.Context(), 10)
+	if err != nil || len(undone) == 0 {
+		t.Fatal(err)
+	}
+	r := schemas.Recount{Tenant: losers[0].Tenant, Hours: []time.Time{noon().Truncate(time.Hour)}, NewFlush: func() string { return newFlush(t, time.Now()) }, Ver: 1<<32 | 1}
+	for _, f := range undone {
+		r.Flushes = append(r.Flushes, f.ID)
+	}
+	if err := counts.Recount(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if touches, _, err := findings.Touched(t.Context(), 10); len(touches) != 0 || err != nil {
+		t.Errorf("an earlier epoch touches %+v, %v", touches, err)
+	}
+	r.Ver = 2<<32 | 1
+	for shard := range uint64(2) {
+		if err := clickhouse.TouchStale(t.Context(), counts, r, shard, 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	touches, flushes, err := findings.Touched(t.Context(), 10)
+	for _, touch := range touches {
+		delete(want, touch.Key)
+	}
+	if err != nil || len(flushes) != 2 || len(touches) != len(losers) || len(want) != 0 {
+		t.Errorf("%d touches of %d flushes, without %v, %v, want %d of 2", len(touches), len(flushes), want, err, len(losers))
+	}
+	if err := counts.Recount(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if _, flushes, err := findings.Touched(t.Context(), 10); len(flushes) != 3 || err != nil {
+		t.Errorf("%d flushes behind a recount that is not marked done yet, %v, want one more", len(flushes), err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -11,39 +13,47 @@ import (
 // touchStale touches, for the correlator, the keys and hours of matches that
 // are believed no more. The flush of the copy that survived touched the keys
 // that this copy matches by, and none where no selector selects it: what rests
-// on the copy that lost would stay. All go in one insert, as those of a flush.
-func (s *CountStore) touchStale(ctx context.Context, r schemas.Recount) error {
-	touches, err := s.staleMatches(ctx, r, 0, 1)
-	if err != nil || len(touches) == 0 {
+// on the copy that lost would stay.
+//
+// Where all are too much for one query they go by a share of the clients, each
+// with a flush of its own, as what one insert has of a flush must be all of it.
+func (s *CountStore) touchStale(ctx context.Context, r schemas.Recount, shard, shards uint64) error {
+	touches, err := s.staleMatches(ctx, r, shard, shards)
+	switch {
+	case errors.Is(err, schemas.ErrQueryTooLarge) && shards < maxShards:
+		if err := s.touchStale(ctx, r, shard, shards*2); err != nil {
+			return err
+		}
+		return s.touchStale(ctx, r, shard+shards, shards*2)
+	case err != nil:
 		return err
 	}
-	flushes, err := flushTimes(touches, func(t *schemas.Touch) string { return t.Flush })
-	if err != nil {
-		return fmt.Errorf("touch %d keys of matches that lost: %w", len(touches), err)
+	for some := range slices.Chunk(touches, maxTouches) {
+		flush := r.NewFlush()
+		at, err := flushTime(flush)
+		if err != nil {
+			return fmt.Errorf("touch %d keys of matches that lost: %w", len(some), err)
+		}
+		for i := range some {
+			some[i].Flush = flush
+		}
+		oneDay := func(*schemas.Touch) int64 { return 0 }
+		if err := insertFenced(ctx, s.fence, r.Ver>>32, "touches", touchColumns(map[string]time.Time{flush: at}), oneDay, some); err != nil {
+			return err
+		}
 	}
-	oneDay := func(*schemas.Touch) int64 { return 0 }
-	return insertFenced(ctx, s.fence, r.Ver>>32, "touches", touchColumns(flushes), oneDay, touches)
+	return nil
 }
 
-// staleMatches are the touches; those of a share of the clients where all are
-// too much for one query.
+// staleMatches are the touches, without a flush.
 func (s *CountStore) staleMatches(ctx context.Context, r schemas.Recount, shard, shards uint64) ([]schemas.Touch, error) {
 	q := recountQuery(r, staleMatchesQuery, shard, shards)
-	touches, err := collect(ctx, s.db.conn, "look for matches that lost", q, func(scan scanner) (schemas.Touch, error) {
-		t := schemas.Touch{Flush: r.Flush, Tenant: r.Tenant}
+	return collect(ctx, s.db.conn, "look for matches that lost", q, func(scan scanner) (schemas.Touch, error) {
+		t := schemas.Touch{Tenant: r.Tenant}
 		err := scan(&t.Selector, &t.Key, &t.Bucket)
 		t.Bucket = t.Bucket.UTC()
 		return t, err
 	})
-	if !errors.Is(err, schemas.ErrQueryTooLarge) || shards >= maxShards {
-		return touches, err
-	}
-	touches, err = s.staleMatches(ctx, r, shard, shards*2)
-	if err != nil {
-		return nil, err
-	}
-	more, err := s.staleMatches(ctx, r, shard+shards, shards*2)
-	return append(touches, more...), err
 }
 
 // A match is stale where its event is not there in the version that it is of;
