@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,11 +84,19 @@ func dimension(by string, e *schemas.Event) string {
 	case "country":
 		return e.Country
 	case "asn":
-		return "" // nobody has a table of them here
+		return asnOf(e)
 	case "source":
 		return e.Source.String()
 	}
 	panic("no dimension " + by)
+}
+
+// asnOf is an autonomous system as it is told.
+func asnOf(e *schemas.Event) string {
+	if e.ASN == 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(e.ASN), 10)
 }
 
 // count counts the events of [from, to), zero times being no bound.
@@ -120,7 +129,7 @@ func present(events []schemas.Event, identity string) []schemas.Presence {
 			continue
 		}
 		for attribute, value := range map[string]string{
-			"": "", "network": e.Network, "country": e.Country, "user_agent_class": e.UserAgentClass,
+			"": "", "network": e.Network, "country": e.Country, "asn": asnOf(e), "user_agent_class": e.UserAgentClass,
 			"ja4": e.JA4, "audience": e.Audience, "organization_id": e.OrganizationID,
 		} {
 			if attribute != "" && value == "" {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/internal/geo"
 	"github.com/m2mwatch/m2mwatch/processor"
 	"github.com/m2mwatch/m2mwatch/processor/detect"
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -40,6 +41,8 @@ type world struct {
 	conn      driver.Conn
 	rules     *detect.Set
 	reader    *clickhouse.Reader
+	places    [rounds]*geo.Files
+	round     int
 	clock     atomic.Int64 // Unix milliseconds
 	epoch     atomic.Uint64
 	histories []*history
@@ -61,6 +64,9 @@ func newWorld(t *testing.T, b build, histories []*history) *world {
 		t.Fatal(err)
 	}
 	w.ledger = newLedger(w.rules)
+	for round := range w.places {
+		w.places[round] = filesOf(t, round)
+	}
 	c := clickhousetest.Config(t)
 	w.conn = plain(t, c)
 	c.Retention, c.Now = clickhouse.Retention{Days: int(kept / day)}, w.now
@@ -101,6 +107,7 @@ func (w *world) live(s *schedule, look func()) {
 	for i := range s.rounds {
 		x := &s.rounds[i]
 		w.set(x.at)
+		w.round = i
 		last := slots - 1
 		for slot := range last {
 			w.deliver(i, slot, x.slots[slot], false)
@@ -148,7 +155,7 @@ func (w *world) deliver(round, slot int, d delivery, midway bool) {
 				x := &h.groups[g]
 				if x.round == round && x.slot == slot && x.former == former {
 					q.put(x.message(h.tenant, w.now()))
-					h.arrive(x, w.now(), midway)
+					h.arrive(x, round, w.now(), midway)
 				}
 			}
 		}
@@ -156,9 +163,9 @@ func (w *world) deliver(round, slot int, d delivery, midway bool) {
 	}
 }
 
-func (h *history) arrive(x *group, at time.Time, midway bool) {
+func (h *history) arrive(x *group, round int, at time.Time, midway bool) {
 	for _, c := range x.logs {
-		h.sent = append(h.sent, arrival{c, at, midway})
+		h.sent = append(h.sent, arrival{c.in(round), at, midway})
 	}
 }
 
@@ -206,11 +213,12 @@ func (w *world) process(ctx context.Context, q *queue, former bool, die crash) (
 		store = w.build.store(w, store)
 	}
 	var matcher processor.Matcher = w.rules
+	var places processor.Places = w.places[w.round]
 	if former {
-		matcher = formerly{w.rules}
+		matcher, places = formerly{w.rules}, nil
 	}
 	p, err := processor.New(processor.Config{
-		Source: in, Store: &tearing{store, l}, Dead: w.dead, Matcher: matcher,
+		Source: in, Store: &tearing{store, l}, Dead: w.dead, Matcher: matcher, Places: places,
 		Now: w.now, Retention: kept, At: l.at, Logger: w.logger(),
 	})
 	if err != nil {
