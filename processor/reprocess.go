@@ -24,6 +24,26 @@ type task struct {
 	isNew      bool   // nothing is written by that generation yet
 }
 
+// isBegun tells whether something behind the position may be half written.
+func (t *task) isBegun() bool {
+	return t.Begun != nil && (t.Position == nil || t.Position.Compare(*t.Begun) < 0)
+}
+
+// errCanceled ends a job that somebody has canceled.
+var errCanceled = errors.New("canceled")
+
+// canceled looks for that where nothing is begun: hours would stay untouched.
+func (r *Reprocessor) canceled(ctx context.Context, t *task) error {
+	if t.isBegun() {
+		return nil
+	}
+	canceled, err := r.cfg.Store.ReprocessCanceled(ctx, t.ID)
+	if err == nil && canceled {
+		return errCanceled
+	}
+	return err
+}
+
 // run takes a job from where it stands to its end, or to an error.
 func (r *Reprocessor) run(ctx context.Context, job *schemas.Reprocess, v *versions) error {
 	t := task{Reprocess: job, v: v}
@@ -31,10 +51,14 @@ func (r *Reprocessor) run(ctx context.Context, job *schemas.Reprocess, v *versio
 	if errors.Is(err, schemas.ErrQueryTooLarge) {
 		r.rows = max(r.rows/2, minChunkRows)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		job.State, job.Total = schemas.ReprocessDone, job.Done
+	case errors.Is(err, errCanceled):
+		job.State = schemas.ReprocessCanceled
+	default:
 		return fmt.Errorf("reprocess %s: %w", job.ID, err)
 	}
-	job.State, job.Total = schemas.ReprocessDone, job.Done
 	if err := r.save(ctx, &t); err != nil {
 		return err
 	}
@@ -53,6 +77,9 @@ func (r *Reprocessor) save(ctx context.Context, t *task) error {
 
 // runDays goes from day to day.
 func (r *Reprocessor) runDays(ctx context.Context, t *task) error {
+	if err := r.canceled(ctx, t); err != nil {
+		return err
+	}
 	r.rebase(t.Reprocess)
 	last, basis, err := r.cfg.Store.LastGeneration(ctx)
 	if err != nil {
@@ -116,6 +143,9 @@ func (r *Reprocessor) runDay(ctx context.Context, t *task, day time.Time) error 
 		next.To = t.To
 	}
 	for all := false; !all; {
+		if err := r.canceled(ctx, t); err != nil {
+			return err
+		}
 		next.After, next.Rows = nil, r.rows
 		if t.Position != nil && t.Position.Day().Equal(day) {
 			next.After = t.Position
@@ -159,7 +189,7 @@ func (r *Reprocessor) runDay(ctx context.Context, t *task, day time.Time) error 
 func (r *Reprocessor) chunk(ctx context.Context, t *task, records []schemas.StoredRecord) error {
 	end := schemas.PlaceOf(&records[len(records)-1].Event)
 	before := *t.Reprocess
-	c := renewal{task: t, counted: t.Begun, again: t.Begun != nil && (t.Position == nil || t.Position.Compare(*t.Begun) < 0)}
+	c := renewal{task: t, counted: t.Begun, again: t.isBegun()}
 	for i := range records {
 		r.renew(&c, &records[i])
 	}

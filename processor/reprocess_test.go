@@ -731,6 +731,67 @@ func TestReprocessLeavesWhatTheStoreRefuses(t *testing.T) {
 	}
 }
 
+// unreadable is a store that cannot read one tenant's records, for ever.
+type unreadable struct {
+	processor.ReprocessStore
+	tenant string
+}
+
+func (s unreadable) RecordDays(ctx context.Context, tenant string, from, to time.Time) ([]schemas.RecordDay, error) {
+	if tenant == s.tenant {
+		return nil, errFlaky
+	}
+	return s.ReprocessStore.RecordDays(ctx, tenant, from, to)
+}
+
+// TestAJobThatCannotGoOnKeepsNoOtherWaiting has the oldest job meet an error
+// that lasts, until somebody cancels it.
+func TestAJobThatCannotGoOnKeepsNoOtherWaiting(t *testing.T) {
+	t.Parallel()
+	b := newAgain(t)
+	b.storeAll(normalized(t, rawLogs(rand.New(rand.NewPCG(12, 1)))), b.rules)
+	jobs := clickhouse.NewReprocessJobs(b.db)
+	stuck := schemas.Reprocess{
+		ID: "stuck", Tenant: "globex", From: time.Unix(0, 0), To: moment, State: schemas.ReprocessPending,
+		CreatedAt: moment.Add(-time.Hour), UpdatedAt: moment,
+	}
+	if err := jobs.AddReprocess(t.Context(), stuck); err != nil {
+		t.Fatal(err)
+	}
+	b.ask("job", false)
+	cannotRead := func(c *processor.ReprocessorConfig) { c.Store = unreadable{c.Store, "globex"} }
+	if job := b.reprocess("job", allFailures{}, "", 0, cannotRead); job.State != schemas.ReprocessDone {
+		t.Errorf("job %+v, want it done", job)
+	}
+	if job, err := jobs.Reprocess(t.Context(), "stuck"); job.Over() || err != nil {
+		t.Errorf("job %+v, %v, want it to be tried again", job, err)
+	}
+	if err := jobs.CancelReprocess(t.Context(), "stuck"); err != nil {
+		t.Fatal(err)
+	}
+	if job := b.reprocess("stuck", allFailures{}, "", 0, cannotRead); job.State != schemas.ReprocessCanceled {
+		t.Errorf("job %+v, want it canceled", job)
+	}
+}
+
+// TestACanceledJobLeavesNothingBegun cancels a job of which a chunk is half
+// written: that is done first, and nothing behind it.
+func TestACanceledJobLeavesNothingBegun(t *testing.T) {
+	t.Parallel()
+	b, _, changed, _ := wronged(t, 13)
+	b.ask("job", false)
+	b.reprocess("job", b.rules, "records_replaced", 2)
+	if err := clickhouse.NewReprocessJobs(b.db).CancelReprocess(t.Context(), "job"); err != nil {
+		t.Fatal(err)
+	}
+	job := b.reprocess("job", b.rules, "", 0)
+	if job.State != schemas.ReprocessCanceled || job.Changed == 0 || job.Changed >= uint64(changed) || job.Position == nil || *job.Position != *job.Begun {
+		t.Errorf("job %+v, want it canceled behind what was begun", job)
+	}
+	b.judge()
+	b.sameAsEvents()
+}
+
 // TestAChunkIsWrittenInItsOrder looks at the store behind each step of the first
 // chunk. Behind the matches of each it has them merged and everything judged
 // anew: what was found of the old ones stands until the events follow.

@@ -118,6 +118,8 @@ type ReprocessStore interface {
 	// OpenReprocess are the jobs that are not over, the oldest first.
 	OpenReprocess(ctx context.Context) ([]schemas.Reprocess, error)
 	SaveReprocess(ctx context.Context, job schemas.Reprocess) error
+	// ReprocessCanceled tells whether somebody asked to cancel a job.
+	ReprocessCanceled(ctx context.Context, id string) (bool, error)
 
 	// RecordDays are the days that have records in [from, to), the first first.
 	RecordDays(ctx context.Context, tenant string, from, to time.Time) ([]schemas.RecordDay, error)

@@ -191,6 +191,11 @@ func TestTokenGuardsTheAPIWhereItIsAsked(t *testing.T) {
 	if w.Code != 401 {
 		t.Errorf("a job is taken without a token: %d", w.Code)
 	}
+	w = httptest.NewRecorder()
+	tcp.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodDelete, "/v1/reprocess/1", nil))
+	if w.Code != 401 {
+		t.Errorf("a job is canceled without a token: %d", w.Code)
+	}
 	if tcp, socket := ask(tcp, "/v1/events", "secret"), ask(socket, "/v1/events", ""); tcp != 200 || socket != 200 {
 		t.Errorf("with the token %d, on the socket %d", tcp, socket)
 	}
@@ -215,7 +220,7 @@ func TestDocumentDescribesTheErrorsThatAreWritten(t *testing.T) {
 			t.Errorf("%s cannot be asked", path)
 		}
 		for method, operation := range item {
-			answer := map[string]string{"get": "200", "post": "202"}[method]
+			answer := map[string]string{"get": "200", "post": "202", "delete": "202"}[method]
 			for _, status := range []string{answer, "401", "422", "503", "504"} {
 				if operation.Responses[status] == nil {
 					t.Errorf("%s %s does not describe %s", method, path, status)

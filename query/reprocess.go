@@ -19,6 +19,8 @@ import (
 // the named job is not there.
 type Jobs interface {
 	AddReprocess(ctx context.Context, job schemas.Reprocess) error
+	// CancelReprocess asks to cancel a job; asked once more it changes nothing.
+	CancelReprocess(ctx context.Context, id string) error
 	Reprocess(ctx context.Context, id string) (schemas.Reprocess, error)
 	// ReprocessList is the newest jobs of a tenant, or of all, the newest first.
 	ReprocessList(ctx context.Context, tenant string, limit int) ([]schemas.Reprocess, error)
@@ -55,6 +57,10 @@ func (a *API) registerReprocess(api huma.API) {
 	huma.Register(api, operation("list-reprocess", "/reprocess", "List jobs of reprocessing", "The newest first."), a.reprocesses)
 	huma.Register(api, operation("get-reprocess", "/reprocess/{id}", "Show one job of reprocessing",
 		"How far it is.", http.StatusNotFound), a.reprocess)
+	cancel := operation("cancel-reprocess", "/reprocess/{id}", "Cancel a job of reprocessing",
+		"Asks the processor to end a job before its next records. What it has done stays. The answer is the job as it is now; one that is over stays so.", http.StatusNotFound)
+	cancel.Method, cancel.DefaultStatus = http.MethodDelete, http.StatusAccepted
+	huma.Register(api, cancel, a.cancelReprocess)
 }
 
 func (a *API) startReprocess(ctx context.Context, in *startReprocessInput) (*reprocessOutput, error) {
@@ -95,7 +101,11 @@ func (a *API) newReprocess(in *schemas.ReprocessRequest) (schemas.Reprocess, err
 	if latest := now.Add(24 * time.Hour); to.IsZero() || to.After(latest) { // no record is later
 		to = latest
 	}
-	if !from.Before(to) {
+	switch {
+	case from.Before(to):
+	case in.From == "":
+		return schemas.Reprocess{}, invalid(fmt.Sprintf("to: no record is before %s", to.Format(timeFormat)))
+	default:
 		return schemas.Reprocess{}, invalid(fmt.Sprintf("from: %s is in the future", from.Format(timeFormat)))
 	}
 	return schemas.Reprocess{
@@ -122,4 +132,15 @@ func (a *API) reprocess(ctx context.Context, in *reprocessInput) (*reprocessOutp
 		return nil, named(err, fmt.Sprintf("No job has the id %s.", in.ID))
 	}
 	return &reprocessOutput{Body: job}, nil
+}
+
+func (a *API) cancelReprocess(ctx context.Context, in *reprocessInput) (*reprocessOutput, error) {
+	job, err := a.reprocess(ctx, in)
+	if err != nil || job.Body.Over() {
+		return job, err
+	}
+	_, err = ask(ctx, a, "store", func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, a.cfg.Jobs.CancelReprocess(ctx, in.ID)
+	})
+	return job, err
 }

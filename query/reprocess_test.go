@@ -109,6 +109,42 @@ func TestReprocessIsHandedOverByTheTable(t *testing.T) {
 	}
 }
 
+func TestReprocessIsCanceledByTheTable(t *testing.T) {
+	srv, store := jobsAPI(t)
+	cancel := func(id string) answer {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, srv.URL+"/v1/reprocess/"+id, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := srv.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer{status: resp.StatusCode, header: resp.Header, body: string(b)}
+	}
+	if a := cancel("none"); a.status != http.StatusNotFound || !strings.Contains(a.body, "No job has the id none.") {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	job := decode[schemas.Reprocess](t, post(t, srv, "/v1/reprocess", `{"tenant":"acme"}`).body)
+	if canceled, err := store.ReprocessCanceled(t.Context(), job.ID); canceled || err != nil {
+		t.Errorf("canceled %t, %v, before somebody asked", canceled, err)
+	}
+	for range 2 {
+		if a := cancel(job.ID); a.status != http.StatusAccepted || decode[schemas.Reprocess](t, a.body).ID != job.ID {
+			t.Errorf("got %d %s", a.status, a.body)
+		}
+	}
+	if canceled, err := store.ReprocessCanceled(t.Context(), job.ID); !canceled || err != nil {
+		t.Errorf("canceled %t, %v", canceled, err)
+	}
+}
+
 func TestReprocessRefusesWhatItCannotRead(t *testing.T) {
 	srv, store := jobsAPI(t)
 	for body, want := range map[string]string{
@@ -122,6 +158,7 @@ func TestReprocessRefusesWhatItCannotRead(t *testing.T) {
 		``:                                            "body: ",
 		`{"tenant":"acme","dry_run":"yes"}`:           "dry_run: expected boolean",
 		`{"tenant":"acme","from":"1960-01-01"}`:       "from 1970",
+		`{"tenant":"acme","to":"1970-01-01"}`:         "to: no record is before 1970",
 		`{"tenant":"acme","from":"` + long(65) + `"}`: "from: expected length <= 64",
 	} {
 		a := post(t, srv, "/v1/reprocess", body)

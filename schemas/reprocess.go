@@ -11,10 +11,10 @@ type ReprocessState string
 
 // The states of a reprocess.
 const (
-	ReprocessPending ReprocessState = "pending" // no processor has begun it
-	ReprocessRunning ReprocessState = "running"
-	ReprocessDone    ReprocessState = "done"
-	ReprocessFailed  ReprocessState = "failed" // it was given up; Error says why
+	ReprocessPending  ReprocessState = "pending" // no processor has begun it
+	ReprocessRunning  ReprocessState = "running"
+	ReprocessDone     ReprocessState = "done"
+	ReprocessCanceled ReprocessState = "canceled" // what it had done until then stays
 )
 
 // Reprocess is a job: normalize the stored records of a tenant and a range of
@@ -26,14 +26,14 @@ type Reprocess struct {
 	From      time.Time      `json:"from" doc:"The first moment."`
 	To        time.Time      `json:"to" doc:"The moment after the last."`
 	DryRun    bool           `json:"dry_run" doc:"Nothing is written: changed tells what would change."`
-	State     ReprocessState `json:"state" enum:"pending,running,done,failed" doc:"pending until a processor begins it."`
+	State     ReprocessState `json:"state" enum:"pending,running,done,canceled" doc:"pending until a processor begins it."`
 	Total     uint64         `json:"total" doc:"Records to read. An estimate until it is done: copies that are not merged yet count."`
 	Done      uint64         `json:"done" doc:"Records that were read."`
 	Changed   uint64         `json:"changed" doc:"Records that are another event now."`
 	Moved     uint64         `json:"moved" doc:"Changed records whose client_id or time is another now."`
 	Errors    uint64         `json:"errors" doc:"Records that could not be normalized again and are left as they were."`
 	Position  *RecordPlace   `json:"position" doc:"The last record that was read; null before the first. Records go by day, client_id, time and log_id."`
-	Error     string         `json:"error" doc:"Why it failed, or why the last of the errors was one."`
+	Error     string         `json:"error" doc:"Why the last of the errors was one."`
 	CreatedAt time.Time      `json:"created_at"`
 	UpdatedAt time.Time      `json:"updated_at"`
 
@@ -48,7 +48,7 @@ type Reprocess struct {
 }
 
 // Over reports whether nothing will happen to the job any more.
-func (r *Reprocess) Over() bool { return r.State == ReprocessDone || r.State == ReprocessFailed }
+func (r *Reprocess) Over() bool { return r.State == ReprocessDone || r.State == ReprocessCanceled }
 
 // ReprocessRequest asks for a Reprocess.
 type ReprocessRequest struct {

@@ -50,8 +50,8 @@ with the same words while that is so, it watches the same job.`,
 			} else {
 				fmt.Fprintln(inv.stdout, reprocessText(&job))
 			}
-			if err == nil && job.State == schemas.ReprocessFailed {
-				return fmt.Errorf("job %s failed: %s", job.ID, job.Error)
+			if err == nil && job.State == schemas.ReprocessCanceled {
+				return fmt.Errorf("job %s was canceled", job.ID)
 			}
 			return err
 		},
@@ -63,7 +63,33 @@ with the same words while that is so, it watches the same job.`,
 	f.BoolVar(&ask.DryRun, "dry-run", false, "write nothing: tell how many records would be read and how many would change")
 	f.BoolVar(&noWait, "no-wait", false, "start the job, or look at it, and return at once")
 	f.BoolVar(&asJSON, "json", false, "JSON as the API answers it")
+	cmd.AddCommand(newReprocessCancel(inv))
 	return cmd
+}
+
+func newReprocessCancel(inv *invocation) *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel ID",
+		Short: "End a job before its next records; what it has done stays",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("%w: reprocess cancel takes one id (`m2mwatch reprocess --no-wait` and GET /v1/reprocess tell it)", errUsage)
+			}
+			client, err := inv.client()
+			if err != nil {
+				return err
+			}
+			job, err := client.CancelReprocess(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if job.Over() {
+				return fmt.Errorf("job %s is %s already", job.ID, job.State)
+			}
+			fmt.Fprintf(inv.stdout, "job %s ends before its next records\n", job.ID)
+			return nil
+		},
+	}
 }
 
 // watchReprocess shows how far a job is until it is over.

@@ -33,7 +33,7 @@ func jobAnswers(t *testing.T, states ...string) *apiclient.Client {
 func TestReprocessIsWatchedUntilItIsOver(t *testing.T) {
 	t.Parallel()
 	inv := &invocation{stderr: &bytes.Buffer{}}
-	for _, last := range []schemas.ReprocessState{schemas.ReprocessDone, schemas.ReprocessFailed} {
+	for _, last := range []schemas.ReprocessState{schemas.ReprocessDone, schemas.ReprocessCanceled} {
 		client := jobAnswers(t, "pending", "running", "running", string(last))
 		job, err := watchReprocess(t.Context(), inv, client, schemas.Reprocess{ID: "abc", State: schemas.ReprocessPending})
 		if err != nil || job.State != last || job.Done != 3 {

@@ -230,6 +230,16 @@ func (c *Client) Reprocess(ctx context.Context, id string) (schemas.Reprocess, e
 	return job, err
 }
 
+// CancelReprocess asks to cancel a job, and is how far it is.
+func (c *Client) CancelReprocess(ctx context.Context, id string) (schemas.Reprocess, error) {
+	var job schemas.Reprocess
+	b, err := c.do(ctx, http.MethodDelete, "/v1/reprocess/"+url.PathEscape(id), "", nil)
+	if err != nil {
+		return job, err
+	}
+	return job, decode(b, &job)
+}
+
 // Import sends logs of a tenant's history in any form that ingest reads, gzip
 // or not, and reads r as fast as they are taken. After an error none, some or
 // all of them may be stored; sending them again is harmless.

@@ -28,6 +28,19 @@ func (s *ReprocessJobs) AddReprocess(ctx context.Context, job schemas.Reprocess)
 	return insert(ctx, s.db, "reprocess_jobs", reprocessColumns(), reprocessPartition, []schemas.Reprocess{job})
 }
 
+// CancelReprocess asks to cancel a job.
+func (s *ReprocessJobs) CancelReprocess(ctx context.Context, id string) error {
+	columns := []column[string]{{"id", func(id *string) any { return *id }}}
+	return insert(ctx, s.db, "reprocess_cancels", columns, func(*string) int64 { return 0 }, []string{id})
+}
+
+// ReprocessCanceled tells whether somebody asked to cancel a job.
+func (s *ReprocessJobs) ReprocessCanceled(ctx context.Context, id string) (bool, error) {
+	q := schemas.Query{SQL: "SELECT count() FROM reprocess_cancels WHERE id = {id:String}", Params: map[string]any{"id": id}}
+	counts, err := collect(ctx, s.db.conn, "look for a cancel", q, scanOne[uint64])
+	return len(counts) > 0 && counts[0] > 0, err
+}
+
 func checkReprocess(job *schemas.Reprocess) error {
 	for what, t := range map[string]time.Time{"from": job.From, "to": job.To, "created_at": job.CreatedAt, "updated_at": job.UpdatedAt} {
 		if err := checkTime(what, t); err != nil {

@@ -434,3 +434,15 @@ ALTER TABLE matches_local ON CLUSTER 'main\'s'
 
 ALTER TABLE matches ON CLUSTER 'main\'s'
     ADD COLUMN IF NOT EXISTS generation UInt16 CODEC(ZSTD(1));
+
+CREATE TABLE IF NOT EXISTS reprocess_cancels_local ON CLUSTER 'main\'s'
+(
+    id         String,
+    created_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+ORDER BY id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS reprocess_cancels ON CLUSTER 'main\'s' AS m2mwatch.reprocess_cancels_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'reprocess_cancels_local', sipHash64(id));

@@ -372,3 +372,12 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_
 ALTER TABLE matches 
     ADD COLUMN IF NOT EXISTS generation UInt16 CODEC(ZSTD(1)),
     MODIFY ORDER BY (selector, tenant, bucket, key, t, log_id, generation);
+
+CREATE TABLE IF NOT EXISTS reprocess_cancels 
+(
+    id         String,
+    created_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = MergeTree
+ORDER BY id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
