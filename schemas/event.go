@@ -139,14 +139,15 @@ func (e *Event) Address() string {
 }
 
 // Version ranks the copies of one log: first by source, then by the
-// normalizer's version, then by the raw bytes, so that any two copies that
-// differ have a first and a second whatever the order of their arrival.
+// normalizer's version, then by the raw bytes, so that two copies that differ
+// have a first and a second whatever the order of their arrival.
 // Place.Version adds what is known beside the log, and VersionAgain by what it
 // was normalized again. What was stored before places had the normalizer's
 // version where the edition is, and ranks below.
 //
-// Copies tie where they are of the same bytes, by the same means: they are the
-// same. Others tie where 20 bits of a checksum do, of a million pairs of one.
+// Copies of the same bytes tie where they were normalized by the same means, and
+// are the same. Of those that differ, and have all above the checksum alike, one
+// pair in a million ties; which of such two survives, merges decide.
 //
 //	bits 56–63 source rank · 48–55 normalizer version · 32–47 edition of the
 //	places · 12–31 of the CRC-32 of the raw bytes, and a hash of the place ·

@@ -12,7 +12,8 @@ type Place struct {
 
 // Version is the version of a copy that p was added to, of that which it would
 // have without. Of two copies that differ only by their places that of the
-// newer files wins, and no two that differ tie.
+// newer files wins; those of one edition, which files that were put back make,
+// tie where 20 bits of a hash do.
 func (p Place) Version(ver uint64) uint64 {
 	if p == (Place{}) {
 		return ver
