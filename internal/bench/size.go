@@ -64,17 +64,21 @@ func (m *measuring) sizesOf(ctx context.Context, sql string) ([]Size, error) {
 }
 
 // mergeDays brings every day of every table to the parts that it comes to in
-// the end by itself.
+// the end by itself. One partition at a time: an answer is not waited for
+// without end.
 func (m *measuring) mergeDays(ctx context.Context) error {
-	tables, err := collect(ctx, m.raw, "SELECT DISTINCT table FROM system.parts WHERE "+ownTables, func(scan func(...any) error) (t string, err error) {
-		return t, scan(&t)
-	})
+	type partition struct{ table, id string }
+	partitions, err := collect(ctx, m.raw, "SELECT DISTINCT table, partition_id FROM system.parts WHERE "+ownTables+" ORDER BY ALL",
+		func(scan func(...any) error) (p partition, err error) { return p, scan(&p.table, &p.id) })
 	if err != nil {
 		return err
 	}
-	for _, t := range tables {
-		m.say("merging %s", t)
-		if err := m.raw.Exec(ctx, "OPTIMIZE TABLE "+t+" FINAL SETTINGS optimize_skip_merged_partitions = 1"); err != nil {
+	for i, p := range partitions {
+		if i == 0 || p.table != partitions[i-1].table {
+			m.say("merging %s", p.table)
+		}
+		err := m.raw.Exec(ctx, "OPTIMIZE TABLE "+p.table+" PARTITION ID '"+p.id+"' FINAL SETTINGS optimize_skip_merged_partitions = 1")
+		if err != nil {
 			return err
 		}
 	}
