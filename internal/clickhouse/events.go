@@ -21,7 +21,7 @@ func (r *Reader) Events(ctx context.Context, f schemas.EventFilter) ([]schemas.E
 	f.From = r.within(f.From, "events")
 	from, to := eventBounds(f, span)
 	limit := listingLimit(f.Limit)
-	l := listing{r: r, filter: f, places: placesOf(f), limit: limit, batch: max(minCandidates, 2*limit)}
+	l := listing{r: r, filter: f, places: placesOf(f), limit: limit, batch: max(minCandidates, limit+limit/8)}
 	for lo, hi := range windows(from, to) {
 		if err := l.window(ctx, lo, hi); err != nil {
 			return nil, err
@@ -132,7 +132,7 @@ const (
 // read for the rows that are shown.
 func eventsQuery(f schemas.EventFilter, p places, from, to int64, limit int) schemas.Query {
 	w := within(from, to)
-	period := w.clause()
+	period := w.prewhere()
 	candidates := p.union(&w, f, "tenant, client_id, time", "")
 	w.equal("tenant", f.Tenant)
 	w.equal("client_id", f.ClientID)
@@ -210,7 +210,7 @@ func eventQuery(tenant, logID string, from, to time.Time) schemas.Query {
 	w.and("tenant = {tenant:String}", "tenant", tenant)
 	w.and("log_id = {log_id:String}", "log_id", logID)
 	return schemas.Query{
-		SQL: "SELECT " + eventFields() + ", raw\nFROM events FINAL\n" + w.clause() +
+		SQL: "SELECT " + eventFields() + ", raw\nFROM events FINAL\n" + w.prewhere() +
 			"  AND " + eventKey + " IN (\nSELECT tenant, client_id, time, log_id FROM events\n" + w.clause() + ")\n" +
 			"ORDER BY ver DESC\nLIMIT 1" + withinPartitions,
 		Params: w.params,

@@ -35,7 +35,7 @@ func TestIndexesHaveOneRowPerKey(t *testing.T) {
 	again.LogID = "another"
 	insertEvents(t, db, []schemas.Event{app, again, app, user})
 	conn := plain(t, db)
-	for table, want := range map[string]uint64{"events_by_time": 2, "events_by_identity": 1, "tokens": 2} {
+	for table, want := range map[string]uint64{"events_by_time": 2, "events_by_identity": 1, "events_by_token": 2} {
 		if n := count(t, conn, "SELECT count() FROM "+table); n != want {
 			t.Errorf("%s has %d rows, want %d", table, n, want)
 		}
@@ -45,7 +45,7 @@ func TestIndexesHaveOneRowPerKey(t *testing.T) {
 // TestEventWithoutItsIndexIsNotStored claims that nothing is stored which no
 // listing would find.
 func TestEventWithoutItsIndexIsNotStored(t *testing.T) {
-	for _, table := range []string{"events_by_time", "events_by_identity", "tokens"} {
+	for _, table := range []string{"events_by_time", "events_by_identity", "events_by_token"} {
 		db := clickhousetest.New(t)
 		execute(t, db, "DROP TABLE "+table+" SYNC")
 		e := event(1, noon())

@@ -3,17 +3,21 @@ package clickhouse_test
 import (
 	"errors"
 	"flag"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/schemas"
 	migrations "github.com/m2mwatch/m2mwatch/schemas/clickhouse"
 )
 
@@ -207,4 +211,47 @@ func FuzzStatementsLoseNothing(f *testing.F) {
 			rest = rest[at+len(statement):]
 		}
 	})
+}
+
+// TestAStoreOfAnEarlierBuildIsCarriedOver claims that what 009_smaller.sql
+// moves to tables of another form is told as before.
+func TestAStoreOfAnEarlierBuildIsCarriedOver(t *testing.T) {
+	db := connect(t, clickhousetest.Config(t))
+	names, err := fs.Glob(migrations.Migrations, "*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	earlier := map[string]string{}
+	for _, name := range names {
+		text, err := fs.ReadFile(migrations.Migrations, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name < "009" {
+			earlier[name] = string(text)
+		}
+	}
+	if _, err := migrate(t, db, earlier); err != nil {
+		t.Fatal(err)
+	}
+	at := noon().UnixMilli()
+	execute(t, db, fmt.Sprintf(`INSERT INTO events (tenant, client_id, time, log_id, ver, token_id, used_token_id, ip, source) VALUES
+		('acme', 'c', fromUnixTimestamp64Milli(%d), 'issue', 1, 'jti', '', '203.0.113.7', 'stream'),
+		('acme', 'd', fromUnixTimestamp64Milli(%d), 'use', 1, '', 'jti', '198.51.100.7', 'stream')`, at, at+1))
+	execute(t, db, fmt.Sprintf(`INSERT INTO counts_daily (tenant, day, client_id, identity, type, audience, network, count, first, last, ver) VALUES
+		('acme', '%[1]s', 'c', 'user:1', 's', 'a', 'n', 3, fromUnixTimestamp64Milli(%[2]d), fromUnixTimestamp64Milli(%[2]d), 7),
+		('acme', '%[1]s', 'c', 'user:2', 's', 'a', 'n', 4, fromUnixTimestamp64Milli(%[2]d), fromUnixTimestamp64Milli(%[2]d), 8),
+		('acme', '%[1]s', 'c', 'user:3', 's', 'gone', 'n', 0, 0, 0, 8)`, noon().UTC().Format(time.DateOnly), at))
+	if _, err := clickhouse.Migrate(t.Context(), db, migrations.Migrations, clickhouse.MigrateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r := clickhouse.NewReader(db)
+	token, err := r.Token(t.Context(), "acme", "jti")
+	if err != nil || token.Issue == nil || token.Issue.IP != "203.0.113.7" || len(token.Uses) != 1 || token.Uses[0].ClientID != "d" {
+		t.Errorf("the token is %+v, %v; want its issue to c and its use by d", token, err)
+	}
+	counts, err := r.Stats(t.Context(), schemas.StatsFilter{By: []string{"client_id", "audience"}, From: noon().AddDate(0, 0, -2), To: noon().Truncate(24*time.Hour).AddDate(0, 0, 1)})
+	if diff := cmp.Diff([]schemas.StatsRow{{Values: []string{"c", "a"}, Count: 7}}, counts); diff != "" || err != nil {
+		t.Errorf("%v, counts (-want +got):\n%s", err, diff)
+	}
 }

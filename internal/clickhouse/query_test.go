@@ -21,11 +21,11 @@ var (
 	hostile  = "') OR 1=1 --"
 )
 
-// conditions are the lines of a query that begin with WHERE or AND.
+// conditions are the lines of a query that begin with PREWHERE, WHERE or AND.
 func conditions(q schemas.Query) []string {
 	var lines []string
 	for line := range strings.Lines(q.SQL) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, "WHERE ") || strings.HasPrefix(line, "AND ") {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "PREWHERE ") || strings.HasPrefix(line, "WHERE ") || strings.HasPrefix(line, "AND ") {
 			lines = append(lines, line)
 		}
 	}
@@ -49,13 +49,13 @@ func TestQueriesNarrowByWhatTheFilterNames(t *testing.T) {
 	}{
 		"events": {
 			eventsQuery(schemas.EventFilter{}, nil, 1, 2, 3),
-			[]string{"WHERE " + from, "AND " + to, key, "WHERE " + from, "AND " + to},
+			[]string{"PREWHERE " + from, "AND " + to, key, "WHERE " + from, "AND " + to},
 			map[string]any{"from": int64(1), "to": int64(2), "limit": 3},
 		},
 		"events by everything": {
 			eventsQuery(schemas.EventFilter{Tenant: hostile, ClientID: "c", UserID: "u", Type: "t", After: &schemas.EventCursor{Time: someTime, LogID: "l", Tenant: "a"}}, nil, 1, 2, 3),
 			[]string{
-				"WHERE " + from, "AND " + to, key, "WHERE " + from, "AND " + to,
+				"PREWHERE " + from, "AND " + to, key, "WHERE " + from, "AND " + to,
 				"AND tenant = {tenant:String}", "AND client_id = {client_id:String}", "AND user_id = {user_id:String}", "AND type = {type:String}",
 				"AND (time, log_id, tenant) < (fromUnixTimestamp64Milli({after_time:Int64}, 'UTC'), {after_log_id:String}, {after_tenant:String})",
 			},
@@ -68,7 +68,7 @@ func TestQueriesNarrowByWhatTheFilterNames(t *testing.T) {
 		"events of an application": {
 			eventsQuery(schemas.EventFilter{Tenant: "a", Identity: "app:" + hostile}, placesOf(schemas.EventFilter{Identity: "app:" + hostile}), 1, 2, 3),
 			[]string{
-				"WHERE " + from, "AND " + to, key, "WHERE " + from, "AND " + to,
+				"PREWHERE " + from, "AND " + to, key, "WHERE " + from, "AND " + to,
 				"AND tenant = {tenant:String}", "AND identity = {identity:String}", "AND (tenant, client_id, time) IN (",
 				"WHERE " + from, "AND " + to, "AND tenant = {tenant:String}", "AND client_id = {place_0:String}",
 				"WHERE " + from, "AND " + to, "AND tenant = {tenant:String}", "AND identity = {place_1:String}",

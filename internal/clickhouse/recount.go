@@ -97,7 +97,7 @@ GROUP BY tenant, key, bucket`
 const maxShards = 1 << 10
 
 // Recount counts anew what r names. The hours come first, since the day is
-// their sum. A crash or an error in between leaves rows of both kinds; the
+// their sum, as usage is the day's. A crash or an error in between leaves rows of both kinds; the
 // touches are not marked done then, so that nobody reads them. A recount that
 // is too much for one query is cut by clients.
 //
@@ -107,7 +107,7 @@ func (s *CountStore) Recount(ctx context.Context, r schemas.Recount) error {
 	if len(r.Hours) == 0 {
 		return nil
 	}
-	for _, statement := range []string{recountHours, recountDay, recountPresence} {
+	for _, statement := range []string{recountHours, recountDay, recountUsage, recountPresence} {
 		if err := s.recount(ctx, r, statement, 0, 1); err != nil {
 			return err
 		}
@@ -152,8 +152,12 @@ func recountSettings() ch.Settings {
 	}
 }
 
-// countKey are the columns that counts are kept by, behind the time.
-const countKey = "client_id, identity, identity_kind, type, outcome, audience, organization_id, network, cause"
+// countKey are the columns that counts are kept by, behind the time, and
+// usageKey those of usage_daily.
+const (
+	countKey = "client_id, identity, identity_kind, type, outcome, audience, organization_id, network, cause"
+	usageKey = "client_id, type, outcome, audience, organization_id, cause"
+)
 
 // touchedUnits are the clients, and touchedClients those with their hours, that
 // are to be recounted.
@@ -186,6 +190,12 @@ var (
     FROM counts_hourly FINAL
     WHERE tenant = {tenant:String} AND hour >= {day:Date} AND hour < {day:Date} + 1 AND count > 0
       AND client_id IN (`+touchedClients+`)`,
+		`day = {day:Date} AND client_id IN (`+touchedClients+`)`)
+
+	recountUsage = recountStatement("usage_daily", "day, "+usageKey,
+		`    SELECT tenant, day, `+usageKey+`, count AS n, first, last
+    FROM counts_daily FINAL
+    WHERE tenant = {tenant:String} AND day = {day:Date} AND count > 0 AND client_id IN (`+touchedClients+`)`,
 		`day = {day:Date} AND client_id IN (`+touchedClients+`)`)
 
 	recountPresence = recountStatement("presence", "identity, attribute, value, day, client_id",

@@ -268,7 +268,7 @@ func TestARecountLeavesNothingOfACopyThatLost(t *testing.T) {
 	insertEvents(t, db, []schemas.Event{winner})
 	recountAll(t, counts, 1<<32|2, all)
 	for table, trace := range map[string]string{
-		"counts_hourly": "type = 'fp'", "counts_daily": "type = 'fp'", "presence": "identity = 'user:wrong'",
+		"counts_hourly": "type = 'fp'", "counts_daily": "type = 'fp'", "usage_daily": "type = 'fp'", "presence": "identity = 'user:wrong'",
 	} {
 		var zeros, rest, winners uint64
 		err := plain(t, db).QueryRow(t.Context(), "SELECT countIf("+trace+" AND count = 0), countIf("+trace+" AND count > 0), countIf(NOT "+trace+" AND count = 1) FROM "+table+" FINAL").

@@ -31,13 +31,14 @@ func retained() map[string]string {
 		"events":             "toDateTime(time)",
 		"events_by_time":     "toDateTime(time)",
 		"events_by_identity": "toDateTime(time)",
-		"tokens":             "toDateTime(time)",
+		"events_by_token":    "toDateTime(time)",
 		"matches":            "bucket",
 		"findings":           "toDateTime(period)",
 		"finding_changes":    "toDateTime(period)",
 		"deliveries":         "toDateTime(time)",
 		"counts_hourly":      "hour",
 		"counts_daily":       "day",
+		"usage_daily":        "day",
 		"presence":           "day",
 		"reprocess_jobs":     "toDateTime(created_at)",
 	}
@@ -46,7 +47,7 @@ func retained() map[string]string {
 // ofEvents tells whether a table only says where to look in events, and so is
 // kept for as long as those.
 func ofEvents(table string) bool {
-	return table == "events_by_time" || table == "events_by_identity" || table == "tokens"
+	return table == "events_by_time" || table == "events_by_identity" || table == "events_by_token"
 }
 
 // Of is for how long the rows of a table are kept; 0 is for ever.

@@ -32,9 +32,18 @@ var statsColumns = map[string]string{
 	"source":           "toString(source)",
 }
 
-// isCounted tells whether counts_hourly and counts_daily have a dimension.
-func isCounted(by string) bool {
-	return by == "tenant" || slices.Contains(strings.Split(countKey, ", "), by)
+// haveAll tells whether counts by a key (a list of columns) have all dimensions.
+func haveAll(key string, by []string) bool {
+	have := append(strings.Split(key, ", "), "tenant")
+	return !slices.ContainsFunc(by, func(one string) bool { return !slices.Contains(have, one) })
+}
+
+// dailyCounts is the smallest table that has the counts of days by dimensions.
+func dailyCounts(by []string) string {
+	if haveAll(usageKey, by) {
+		return "usage_daily"
+	}
+	return "counts_daily"
 }
 
 // Stats counts events by dimensions, the highest count first, then by values.
@@ -42,9 +51,9 @@ func isCounted(by string) bool {
 // any moment: what is not counted yet, or by dimensions that counts do not
 // have, is counted from events.
 func (r *Reader) Stats(ctx context.Context, f schemas.StatsFilter) ([]schemas.StatsRow, error) {
-	f.From = r.within(f.From, "events", "counts_hourly", "counts_daily")
+	f.From = r.within(f.From, "events", "counts_hourly", dailyCounts(f.By))
 	var c *counted
-	if !slices.ContainsFunc(f.By, func(by string) bool { return !isCounted(by) }) {
+	if haveAll(countKey, f.By) {
 		var err error
 		if c, err = r.counted(ctx, f.Tenant, f.From, f.To); err != nil {
 			return nil, err
@@ -99,7 +108,7 @@ func countStats(f schemas.StatsFilter, columns []string, c *counted) schemas.Que
 	w.param("limit", statsLimit(f.Limit))
 	c.params(w.params)
 	parts := []string{
-		statsPart(columns, "sum(count)", "counts_daily", tenant+fromDays+" AND count > 0"),
+		statsPart(columns, "sum(count)", dailyCounts(f.By), tenant+fromDays+" AND count > 0"),
 		statsPart(columns, "sum(count)", "counts_hourly", tenant+fromHours+" AND count > 0"),
 	}
 	if c.readsEvents() {

@@ -28,9 +28,13 @@ func (r *Reader) Token(ctx context.Context, tenant, jti string) (schemas.Token, 
 	return token, nil
 }
 
-const fromTokens = `FROM tokens
+// tokenHash is what tokens has of a jti. That two may share one does not
+// matter to a candidate.
+func tokenHash(jti string) uint32 { return uint32(sipHash64(jti)) }
+
+const fromTokens = `FROM events_by_token
 WHERE tenant = {tenant:String}
-  AND hash = {hash:UInt64}
+  AND hash = {hash:UInt32}
 `
 
 // tokenTimes are the times of the first and the last candidate. They bound the
@@ -38,7 +42,7 @@ WHERE tenant = {tenant:String}
 func (r *Reader) tokenTimes(ctx context.Context, tenant, jti string) (first, last time.Time, err error) {
 	q := schemas.Query{
 		SQL:    "SELECT min(time), max(time)\n" + fromTokens,
-		Params: map[string]any{"tenant": tenant, "hash": sipHash64(jti)},
+		Params: map[string]any{"tenant": tenant, "hash": tokenHash(jti)},
 	}
 	_, err = collect(ctx, r.conn, "look for a token", q, func(scan scanner) (struct{}, error) {
 		return struct{}{}, scan(&first, &last)
@@ -67,7 +71,7 @@ func tokenQuery(tenant, jti string, first, last time.Time) schemas.Query {
 	w := within(first.UnixMilli(), last.UnixMilli()+1)
 	w.and("tenant = {tenant:String}", "tenant", tenant)
 	w.conditions = append(w.conditions, "(tenant, client_id, time) IN (\nSELECT tenant, client_id, time "+fromTokens+")")
-	w.param("hash", sipHash64(jti))
+	w.param("hash", tokenHash(jti))
 	w.and("(token_id = {jti:String} OR used_token_id = {jti:String})", "jti", jti)
 	w.param("limit", maxTokenUses+1)
 	return w.query("SELECT "+eventFields()+", countIf(used_token_id = {jti:String}) OVER ()\nFROM events FINAL\n",

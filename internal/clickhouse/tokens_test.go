@@ -56,7 +56,7 @@ func TestTokenTellsItsIssueAndItsUses(t *testing.T) {
 	}
 }
 
-// TestTokenOfACopyThatLostIsNotTold claims that the table of tokens is believed
+// TestTokenOfACopyThatLostIsNotTold claims that the index of tokens is believed
 // only where an event that survived agrees.
 func TestTokenOfACopyThatLostIsNotTold(t *testing.T) {
 	db := clickhousetest.New(t)

@@ -42,11 +42,18 @@ func (w *where) param(name string, value any) {
 }
 
 // clause is the WHERE clause with its line end, or nothing.
-func (w *where) clause() string {
+func (w *where) clause() string { return w.after("WHERE") }
+
+// prewhere is clause for conditions on the key of events alone. Rows are
+// dropped by it before FINAL sees them, and of those that are dropped no other
+// column is read. Copies share their key, so that all or none of them stay.
+func (w *where) prewhere() string { return w.after("PREWHERE") }
+
+func (w *where) after(keyword string) string {
 	if len(w.conditions) == 0 {
 		return ""
 	}
-	return "WHERE " + strings.Join(w.conditions, "\n  AND ") + "\n"
+	return keyword + " " + strings.Join(w.conditions, "\n  AND ") + "\n"
 }
 
 // query puts the clause between the two halves of a statement.

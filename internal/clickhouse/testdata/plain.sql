@@ -359,6 +359,84 @@ ORDER BY (created_at, id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          ttl_only_drop_parts = 1;
 
+
+
+ALTER TABLE events 
+    MODIFY COLUMN identity    LowCardinality(String) CODEC(ZSTD(1)),
+    MODIFY COLUMN client_name LowCardinality(String) CODEC(ZSTD(1)),
+    MODIFY COLUMN ip          LowCardinality(String) CODEC(ZSTD(1)),
+    MODIFY COLUMN client_ip   LowCardinality(String) CODEC(ZSTD(1)),
+    MODIFY COLUMN network     LowCardinality(String) CODEC(ZSTD(1)),
+    MODIFY COLUMN user_agent  LowCardinality(String) CODEC(ZSTD(1)),
+    MODIFY COLUMN ja3         LowCardinality(String) CODEC(ZSTD(1)),
+    MODIFY COLUMN ja4         LowCardinality(String) CODEC(ZSTD(1))
+    SETTINGS alter_sync = 0;
+
+ALTER TABLE events  MODIFY COLUMN raw MODIFY SETTING max_compress_block_size = 1048576;
+
+ALTER TABLE events 
+    MODIFY SETTING min_age_to_force_merge_seconds = 21600, min_age_to_force_merge_on_partition_only = 1;
+
+
+ALTER TABLE events_by_time  MODIFY COLUMN client_id LowCardinality(String) CODEC(ZSTD(1)) SETTINGS alter_sync = 0;
+
+ALTER TABLE events_by_time 
+    MODIFY SETTING min_age_to_force_merge_seconds = 21600, min_age_to_force_merge_on_partition_only = 1;
+
+ALTER TABLE events_by_identity  MODIFY COLUMN client_id LowCardinality(String) CODEC(ZSTD(1)) SETTINGS alter_sync = 0;
+
+ALTER TABLE events_by_identity 
+    MODIFY SETTING min_age_to_force_merge_seconds = 21600, min_age_to_force_merge_on_partition_only = 1;
+
+CREATE TABLE IF NOT EXISTS events_by_token 
+(
+    tenant    LowCardinality(String),
+    hash      UInt32                  CODEC(Delta, ZSTD(1)),
+    used      UInt8                   CODEC(ZSTD(1)),
+    time      DateTime64(3, 'UTC')    CODEC(ZSTD(1)),
+    client_id LowCardinality(String)  CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(time)
+ORDER BY (tenant, hash, used, time, client_id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         max_compress_block_size = 65536, ttl_only_drop_parts = 1;
+
+INSERT INTO events_by_token (tenant, hash, used, time, client_id)
+SELECT tenant, toUInt32(sipHash64(token_id)), 0, time, client_id FROM events WHERE token_id != ''
+UNION ALL
+SELECT tenant, toUInt32(sipHash64(used_token_id)), 1, time, client_id FROM events WHERE used_token_id != '';
+
+DROP TABLE IF EXISTS tokens  SYNC;
+
+CREATE TABLE IF NOT EXISTS usage_daily 
+(
+    tenant          LowCardinality(String),
+    day             Date                    CODEC(Delta, ZSTD(1)),
+    client_id       String                  CODEC(ZSTD(1)),
+    type            LowCardinality(String),
+    outcome         LowCardinality(String),
+    audience        LowCardinality(String),
+    organization_id String                  CODEC(ZSTD(1)),
+    cause           LowCardinality(String),
+    count           UInt64                  CODEC(ZSTD(1)),
+    first           DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    last            DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    ver             UInt64                  CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(ver)
+PARTITION BY toYYYYMM(day)
+ORDER BY (tenant, day, client_id, type, outcome, audience, organization_id, cause)
+SETTINGS min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+
+INSERT INTO usage_daily (tenant, day, client_id, type, outcome, audience, organization_id, cause, count, first, last, ver)
+SELECT tenant, day, client_id, type, outcome, audience, organization_id, cause,
+       sum(c.count), minIf(c.first, c.count > 0), max(c.last), max(c.ver)
+FROM counts_daily AS c FINAL
+GROUP BY tenant, day, client_id, type, outcome, audience, organization_id, cause;
+
 CREATE TABLE IF NOT EXISTS generations 
 (
     generation UInt64,
