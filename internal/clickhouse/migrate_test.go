@@ -59,6 +59,21 @@ func TestMigrationsAreAppliedOnceAndInOrder(t *testing.T) {
 	}
 }
 
+// TestEveryMigrationMayRunAgain claims of the files what Migrate asks of them: a
+// crash before a file is recorded makes its statements run once more.
+func TestEveryMigrationMayRunAgain(t *testing.T) {
+	db := connect(t, clickhousetest.Config(t))
+	first, err := clickhouse.Migrate(t.Context(), db, migrations.Migrations, clickhouse.MigrateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, db, "TRUNCATE TABLE schema_migrations")
+	again, err := clickhouse.Migrate(t.Context(), db, migrations.Migrations, clickhouse.MigrateOptions{})
+	if diff := cmp.Diff(first, again); diff != "" || err != nil {
+		t.Errorf("%v (-first +again):\n%s", err, diff)
+	}
+}
+
 func TestChangedMigrationIsRefused(t *testing.T) {
 	db := connect(t, clickhousetest.Config(t))
 	if _, err := migrate(t, db, map[string]string{"001_a.sql": oneTable}); err != nil {
