@@ -145,7 +145,7 @@ func TestStatsQueryGroupsByTheColumnsNamed(t *testing.T) {
 	want := `SELECT CAST([toString(source), type], 'Array(String)') AS dimensions, count() AS events
 FROM events FINAL
 GROUP BY toString(source), type
-ORDER BY events DESC, dimensions
+ORDER BY events DESC, toString(source), type
 LIMIT {limit:UInt32}
 SETTINGS do_not_merge_across_partitions_select_final = 1`
 	if diff := cmp.Diff(want, q.SQL); diff != "" {

@@ -97,7 +97,8 @@ func eventStats(f schemas.StatsFilter, columns []string) schemas.Query {
 	return w.query(statsHead(columns, "count()")+"FROM events FINAL\n", statsTail(columns))
 }
 
-// countStats counts from what c says, each part by itself and then together.
+// countStats counts from what c says, all parts in one aggregation: each by
+// itself first would group most values twice.
 func countStats(f schemas.StatsFilter, columns []string, c *counted) schemas.Query {
 	w := where{}
 	w.equal("tenant", f.Tenant)
@@ -108,11 +109,11 @@ func countStats(f schemas.StatsFilter, columns []string, c *counted) schemas.Que
 	w.param("limit", statsLimit(f.Limit))
 	c.params(w.params)
 	parts := []string{
-		statsPart(columns, "sum(count)", dailyCounts(f.By), tenant+fromDays+" AND count > 0"),
-		statsPart(columns, "sum(count)", "counts_hourly", tenant+fromHours+" AND count > 0"),
+		statsPart(columns, "count", dailyCounts(f.By), tenant+fromDays+" AND count > 0"),
+		statsPart(columns, "count", "counts_hourly", tenant+fromHours+" AND count > 0"),
 	}
 	if c.readsEvents() {
-		parts = append(parts, statsPart(columns, "count()", "events", tenant+fromEvents))
+		parts = append(parts, statsPart(columns, "1", "events", tenant+fromEvents))
 	}
 	return schemas.Query{
 		SQL:    statsHead(columns, "sum(n)") + "FROM (\n" + strings.Join(parts, "\nUNION ALL\n") + "\n)\n" + statsTail(columns),
@@ -121,26 +122,23 @@ func countStats(f schemas.StatsFilter, columns []string, c *counted) schemas.Que
 }
 
 func statsPart(columns []string, n, table, condition string) string {
-	list, group := n+" AS n", ""
-	if len(columns) > 0 {
-		names := strings.Join(columns, ", ")
-		list, group = names+", "+list, "\n    GROUP BY "+names
-	}
-	return "    SELECT " + list + "\n    FROM " + table + " FINAL\n    WHERE " + condition + group
+	list := strings.Join(append(slices.Clone(columns), n+" AS n"), ", ")
+	return "    SELECT " + list + "\n    FROM " + table + " FINAL\n    WHERE " + condition
 }
 
-// statsHead and statsTail group by the columns as they are, which is much
-// cheaper than by an array of them, and make the array of what is left.
+// statsHead and statsTail group and sort by the columns as they are, which is
+// much cheaper than by an array of them, and make the array of what is left.
 func statsHead(columns []string, n string) string {
 	return "SELECT CAST([" + strings.Join(columns, ", ") + "], 'Array(String)') AS dimensions, " + n + " AS events\n"
 }
 
 func statsTail(columns []string) string {
-	group := ""
+	group, order := "", "events DESC"
 	if len(columns) > 0 {
-		group = "GROUP BY " + strings.Join(columns, ", ") + "\n"
+		names := strings.Join(columns, ", ")
+		group, order = "GROUP BY "+names+"\n", order+", "+names
 	}
-	return group + "ORDER BY events DESC, dimensions\nLIMIT {limit:UInt32}" + withinPartitions
+	return group + "ORDER BY " + order + "\nLIMIT {limit:UInt32}" + withinPartitions
 }
 
 func statsLimit(limit int) int {
