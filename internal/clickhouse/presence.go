@@ -42,7 +42,7 @@ func presenceQuery(tenant, identity string, c *counted) schemas.Query {
 	c.params(params)
 	parts := []string{`    SELECT attribute, value, first, last, day, count
     FROM presence FINAL
-    WHERE tenant = {tenant:String} AND identity = {identity:String} AND count > 0 AND ` + fromDays}
+    WHERE tenant = {tenant:String} AND identity = {identity:String} AND count > 0 AND ` + c.fromDays()}
 	if c.readsEvents() {
 		parts = append(parts, `    SELECT a.1 AS attribute, a.2 AS value, time AS first, time AS last, toDate(time) AS day, 1 AS count
     FROM (

@@ -42,6 +42,9 @@ func TestQueriesNarrowByWhatTheFilterNames(t *testing.T) {
 	}
 	const from, to = "time >= fromUnixTimestamp64Milli({from:Int64}, 'UTC')", "time < fromUnixTimestamp64Milli({to:Int64}, 'UTC')"
 	key := "AND (tenant, client_id, time, log_id) IN ("
+	ofOne := &counted{
+		tenant: hostile, from: time.Unix(1_700_000_000, 0), to: time.Unix(1_700_179_200, 0), dirty: []dirtyHour{{hostile, 1_700_010_000}},
+	}
 	tests := map[string]struct {
 		query      schemas.Query
 		conditions []string
@@ -88,15 +91,17 @@ func TestQueriesNarrowByWhatTheFilterNames(t *testing.T) {
 			map[string]any{"tenant": hostile, "from": someMS, "to": someMS, "limit": 5},
 		},
 		"stats of counts": {
-			stats(schemas.StatsFilter{Tenant: hostile, By: []string{"type"}, Limit: 5}, &counted{
-				from: time.Unix(1_700_000_000, 0), to: time.Unix(1_700_179_200, 0), dirty: []dirtyHour{{hostile, 1_700_010_000}},
-			}),
-			[]string{"WHERE tenant = {tenant:String} AND " + fromDays + " AND count > 0", "WHERE tenant = {tenant:String} AND " + fromHours + " AND count > 0", "WHERE tenant = {tenant:String} AND " + fromEvents},
+			stats(schemas.StatsFilter{Tenant: hostile, By: []string{"type"}, Limit: 5}, ofOne),
+			[]string{
+				"PREWHERE tenant = {tenant:String} AND " + ofOne.fromDays(), "WHERE count > 0",
+				"PREWHERE tenant = {tenant:String} AND " + ofOne.fromHours(), "WHERE count > 0",
+				"PREWHERE tenant = {tenant:String} AND " + ofOne.fromEvents(),
+			},
 			map[string]any{
 				"tenant": hostile, "limit": 5, "from": int64(1_700_000_000_000), "to": int64(1_700_179_200_000),
 				"first_hour": int64(1_700_002_800), "last_hour": int64(1_700_179_200), "first_day": int64(1_700_006_400), "last_day": int64(1_700_179_200),
 				"dirty_tenants": []string{hostile}, "dirty_hours": []int64{1_700_010_000}, "dirty_days": []int64{1_700_006_400},
-				"event_days": []uint64{20231114, 20231115},
+				"event_days": []uint64{20231114, 20231115}, "event_hours": []int64{1_699_999_200, 1_700_010_000}, "hour_days": []int64{1_699_920_000, 1_700_006_400},
 			},
 		},
 		"findings": {findingsQuery(schemas.FindingFilter{}, time.Time{}), nil, map[string]any{"limit": 1000}},

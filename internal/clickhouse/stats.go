@@ -109,11 +109,11 @@ func countStats(f schemas.StatsFilter, columns []string, c *counted) schemas.Que
 	w.param("limit", statsLimit(f.Limit))
 	c.params(w.params)
 	parts := []string{
-		statsPart(columns, "count", dailyCounts(f.By), tenant+fromDays+" AND count > 0"),
-		statsPart(columns, "count", "counts_hourly", tenant+fromHours+" AND count > 0"),
+		statsPart(columns, "count", dailyCounts(f.By), tenant+c.fromDays()+"\n    WHERE count > 0"),
+		statsPart(columns, "count", "counts_hourly", tenant+c.fromHours()+"\n    WHERE count > 0"),
 	}
 	if c.readsEvents() {
-		parts = append(parts, statsPart(columns, "1", "events", tenant+fromEvents))
+		parts = append(parts, statsPart(columns, "1", "events", tenant+c.fromEvents()))
 	}
 	return schemas.Query{
 		SQL:    statsHead(columns, "sum(n)") + "FROM (\n" + strings.Join(parts, "\nUNION ALL\n") + "\n)\n" + statsTail(columns),
@@ -123,7 +123,7 @@ func countStats(f schemas.StatsFilter, columns []string, c *counted) schemas.Que
 
 func statsPart(columns []string, n, table, condition string) string {
 	list := strings.Join(append(slices.Clone(columns), n+" AS n"), ", ")
-	return "    SELECT " + list + "\n    FROM " + table + " FINAL\n    WHERE " + condition
+	return "    SELECT " + list + "\n    FROM " + table + " FINAL\n    PREWHERE " + condition
 }
 
 // statsHead and statsTail group and sort by the columns as they are, which is
