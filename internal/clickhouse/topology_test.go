@@ -264,8 +264,8 @@ func TestEveryTableIsDistributedOnACluster(t *testing.T) {
 
 // isChangedEverywhere tells whether a statement alters or drops one of the two
 // tables of a name on every server, and another one of all the other in the
-// same way. The sorting key and settings of how rows are stored are the local
-// table's alone.
+// same way. The sorting key, indexes and settings of how rows are stored are the
+// local table's alone.
 func isChangedEverywhere(statement, all string) bool {
 	for _, verb := range []string{"ALTER TABLE ", "DROP TABLE IF EXISTS "} {
 		_, code, _ := strings.Cut(statement, verb)
@@ -278,7 +278,7 @@ func isChangedEverywhere(statement, all string) bool {
 			other = name + "_local"
 		}
 		action, _, _ = strings.Cut(action, ",\n    MODIFY ORDER BY")
-		isStorage := local && !strings.Contains(action, "CODEC") && strings.Contains(action, "MODIFY SETTING ")
+		isStorage := local && !strings.Contains(action, "CODEC") && (strings.Contains(action, "MODIFY SETTING ") || strings.Contains(action, " INDEX "))
 		return isStorage || strings.Contains(all, verb+other+" ON CLUSTER 'main'"+action)
 	}
 	return false

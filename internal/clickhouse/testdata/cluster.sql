@@ -547,3 +547,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_
 
 CREATE TABLE IF NOT EXISTS reprocess_cancels ON CLUSTER 'main\'s' AS m2mwatch.reprocess_cancels_local
 ENGINE = Distributed('main\'s', 'm2mwatch', 'reprocess_cancels_local', sipHash64(id));
+
+ALTER TABLE events_local ON CLUSTER 'main\'s' ADD INDEX IF NOT EXISTS by_log_id log_id TYPE bloom_filter(0.05) GRANULARITY 1;
+
+ALTER TABLE events_local ON CLUSTER 'main\'s' MATERIALIZE INDEX by_log_id SETTINGS mutations_sync = 0;

@@ -459,3 +459,7 @@ CREATE TABLE IF NOT EXISTS reprocess_cancels
 ENGINE = MergeTree
 ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+ALTER TABLE events  ADD INDEX IF NOT EXISTS by_log_id log_id TYPE bloom_filter(0.05) GRANULARITY 1;
+
+ALTER TABLE events  MATERIALIZE INDEX by_log_id SETTINGS mutations_sync = 0;
