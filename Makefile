@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo up build engine check test test-race lint fmt tidy golden fuzz histories bench bench-data bench-store build-bench generate clean tools fetch-engine
+.PHONY: help demo up build engine check test test-race lint fmt tidy golden fuzz histories bench bench-data bench-store bench-live build-bench generate clean tools fetch-engine
 
 GO            ?= go
 CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/m2mwatch
@@ -107,6 +107,9 @@ bench-data: build-bench engine ## fill a data directory with a simulated month: 
 
 bench-store: build-bench engine ## measure the store on it: size, inserts, questions, memory
 	@$(BENCH_BIN) store --dir "$(BENCH_DIR)" $(ARGS)
+
+bench-live: build build-bench engine ## the memory of a whole instance on it, taking in 1,000 events/s
+	@$(BENCH_BIN) live --dir "$(BENCH_DIR)" $(ARGS)
 
 build-bench: need-go
 	@CGO_ENABLED=0 $(GO) build -trimpath -o $(BENCH_BIN) ./internal/bench/m2mbench

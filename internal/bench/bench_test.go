@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -54,6 +55,33 @@ func TestFillAndMeasure(t *testing.T) {
 		if !strings.Contains(printed.String(), want) {
 			t.Errorf("the report has no %q:\n%s", want, &printed)
 		}
+	}
+}
+
+// TestLiveStoresWhatItSends runs the program itself on a filled directory.
+func TestLiveStoresWhatItSends(t *testing.T) {
+	library := clickhousetest.Library(t)
+	t.Setenv("M2MWATCH_ENGINE_LIBRARY", library)
+	dir, program := t.TempDir(), filepath.Join(t.TempDir(), "m2mwatch")
+	if text, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "github.com/m2mwatch/m2mwatch/cmd/m2mwatch").CombinedOutput(); err != nil {
+		t.Fatalf("build the program: %v\n%s", err, text)
+	}
+	const events, sent = 3000, 400
+	var said bytes.Buffer
+	err := bench.Fill(t.Context(), bench.FillConfig{Dir: dir, Events: events, Days: 1, Seed: 3, Batch: 1000, Memory: 1 << 30, FlushAge: 50 * time.Millisecond, Progress: &said})
+	if err != nil {
+		t.Fatalf("%v; it said:\n%s", err, &said)
+	}
+	report, err := bench.Live(t.Context(), bench.LiveConfig{Dir: dir, Program: program, Rate: 200, For: 2 * time.Second, Progress: &said})
+	if err != nil {
+		t.Fatalf("%v; it said:\n%s", err, &said)
+	}
+	if len(report.Lines) != 3 || !strings.HasSuffix(report.Lines[2].Result, " MiB") || report.Lines[2].Result == "0 MiB" {
+		t.Errorf("the report is %+v; want the rate, the delay and the memory", report.Lines)
+	}
+	stored, err := bench.Measure(t.Context(), bench.StoreConfig{Dir: dir, Runs: 1, Rounds: 1, Memory: 1 << 30, Progress: &said})
+	if err != nil || stored.Rows != events+sent {
+		t.Errorf("%d events are stored, %v; want %d", stored.Rows, err, events+sent)
 	}
 }
 

@@ -164,7 +164,7 @@ func (m *measuring) questions(ctx context.Context, r *Report) error {
 	}
 	reader := clickhouse.NewReader(db)
 	from, to := m.progress.generator().From(), m.progress.To
-	memory := watchMemory(m.store.engine.PID())
+	memory := watchMemory(func() []int { return []int{m.store.engine.PID()} })
 	for _, q := range []struct {
 		what, target string
 		runs         int

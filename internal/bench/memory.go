@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// memoryWatch looks at a process's resident memory until it is stopped.
+// memoryWatch looks at the resident memory of processes, all together, until it
+// is stopped.
 type memoryWatch struct {
-	pid  int
+	pids func() []int
 	done chan struct{}
 	peak chan uint64
 }
 
-func watchMemory(pid int) *memoryWatch {
-	w := &memoryWatch{pid, make(chan struct{}), make(chan uint64)}
+func watchMemory(pids func() []int) *memoryWatch {
+	w := &memoryWatch{pids, make(chan struct{}), make(chan uint64)}
 	go w.run()
 	return w
 }
@@ -25,7 +26,11 @@ func (w *memoryWatch) run() {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		peak = max(peak, resident(w.pid))
+		var now uint64
+		for _, pid := range w.pids() {
+			now += resident(pid)
+		}
+		peak = max(peak, now)
 		select {
 		case <-tick.C:
 		case <-w.done:

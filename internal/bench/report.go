@@ -16,7 +16,9 @@ func (r Report) Print(w io.Writer) error {
 	for _, l := range r.Lines {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", l.What, l.Result, l.Target)
 	}
-	fmt.Fprint(&b, "\nbytes per event, by column:")
+	if len(r.Columns) > 0 {
+		fmt.Fprint(&b, "\nbytes per event, by column:")
+	}
 	for i, c := range r.Columns[:min(shownColumns, len(r.Columns))] {
 		if i > 0 {
 			b.WriteByte(',')

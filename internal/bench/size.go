@@ -44,12 +44,18 @@ func (m *measuring) sizes(ctx context.Context, r *Report) error {
 		return err
 	}
 	var texts []string
+	records := 0.0
 	for _, t := range tables {
+		if strings.HasPrefix(t.Table, "events") {
+			records += t.PerEvent
+		}
 		if t.PerEvent >= 0.05 {
 			texts = append(texts, fmt.Sprintf("%s %.1f", t.Table, t.PerEvent))
 		}
 	}
-	r.Lines = append(r.Lines, Measurement{"of that, by table", strings.Join(texts, ", "), ""})
+	r.Lines = append(r.Lines,
+		Measurement{"of that, events with their raw and every index of them", fmt.Sprintf("%.1f bytes", records), ""},
+		Measurement{"of that, by table", strings.Join(texts, ", "), ""})
 	r.Columns = columns
 	return nil
 }

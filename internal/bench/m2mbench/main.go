@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +24,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{Use: "m2mbench", Short: "Measures the store", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(newFill(), newStore())
+	root.AddCommand(newFill(), newStore(), newLive())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "m2mbench:", err)
 		os.Exit(1)
@@ -65,13 +66,7 @@ func newStore() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c.Memory = int64(memory * gib)
 			report, err := bench.Measure(cmd.Context(), c)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return json.NewEncoder(os.Stdout).Encode(report)
-			}
-			return report.Print(os.Stdout)
+			return printed(report, asJSON, err)
 		},
 	}
 	flags := cmd.Flags()
@@ -83,4 +78,36 @@ func newStore() *cobra.Command {
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.MarkFlagRequired("dir")
 	return cmd
+}
+
+func newLive() *cobra.Command {
+	c := bench.LiveConfig{Progress: os.Stderr}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "live",
+		Short: "Run a whole instance on a filled data directory under load, and print its memory",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			report, err := bench.Live(cmd.Context(), c)
+			return printed(report, asJSON, err)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&c.Dir, "dir", "", "the data directory")
+	flags.StringVar(&c.Program, "program", "bin/m2mwatch", "the program")
+	flags.IntVar(&c.Rate, "rate", 1000, "events per second")
+	flags.DurationVar(&c.For, "for", 2*time.Minute, "how long to send")
+	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	_ = cmd.MarkFlagRequired("dir")
+	return cmd
+}
+
+func printed(report bench.Report, asJSON bool, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case asJSON:
+		return json.NewEncoder(os.Stdout).Encode(report)
+	}
+	return report.Print(os.Stdout)
 }

@@ -1,0 +1,264 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// LiveConfig says how to load a whole instance on a filled data directory.
+type LiveConfig struct {
+	Dir     string
+	Program string        // the path of m2mwatch
+	Rate    int           // events per second
+	For     time.Duration // how long to send
+
+	Progress io.Writer
+}
+
+// What the instance is configured with: it listens on the loopback alone, and
+// for as long as the measurement takes.
+const (
+	liveSecret = "webhook-secret-of-the-bench"
+	liveToken  = "api-token-of-the-bench"
+	liveConfig = "tenants: [{name: " + Tenant + ", secrets: [" + liveSecret + "]}]\napi: {tokens: [{name: bench, token: " + liveToken + "}]}\n"
+)
+
+// liveBatch is how often a batch is sent.
+const liveBatch = 100 * time.Millisecond
+
+// Live starts `m2mwatch up` on a filled data directory, sends it events of the
+// day after the month at a rate, and tells the memory that its processes took
+// together. What was sent stays in the store.
+func Live(ctx context.Context, c LiveConfig) (Report, error) {
+	p, err := readProgress(c.Dir)
+	if err != nil {
+		return Report{}, err
+	}
+	l := &live{config: c}
+	l.say("making %d events", c.Rate*int(c.For/time.Second))
+	l.bodies(p)
+	config, err := os.MkdirTemp("", "m2mbench") // it is read again while the program runs
+	if err != nil {
+		return Report{}, err
+	}
+	defer os.RemoveAll(config)
+	if err := l.start(ctx, filepath.Join(config, "m2mwatch.yaml")); err != nil {
+		return Report{}, err
+	}
+	defer l.kill()
+	lines, err := l.load(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	return Report{Events: p.Events, Lines: lines}, l.stop()
+}
+
+// live is a Live under way.
+type live struct {
+	config  LiveConfig
+	batches [][]byte
+	program *exec.Cmd
+	url     string
+	ended   chan error
+}
+
+func (l *live) say(format string, args ...any) {
+	fmt.Fprintf(l.config.Progress, time.Now().Format(time.TimeOnly)+"  "+format+"\n", args...)
+}
+
+// bodies makes what is sent, so that making it takes nothing from what is
+// measured.
+func (l *live) bodies(p progress) {
+	generator := Generator{Seed: p.Seed + 2}
+	events := l.config.Rate * int(l.config.For/time.Second)
+	inBatch := max(1, l.config.Rate*int(liveBatch/time.Millisecond)/1000)
+	var body []byte
+	n := 0
+	for raw := range generator.simulated().HistoryPart(0, p.To, p.To.Add(l.config.For), events) {
+		body = append(append(body, raw...), '\n')
+		if n++; n%inBatch == 0 {
+			l.batches = append(l.batches, body)
+			body = nil
+		}
+	}
+}
+
+// start starts the program and waits until it is ready.
+func (l *live) start(ctx context.Context, config string) error {
+	if err := os.WriteFile(config, []byte(liveConfig), 0o600); err != nil {
+		return err
+	}
+	l.program = exec.Command(l.config.Program, "up", "--config", config, "--data", l.config.Dir, "--listen", "127.0.0.1:0", "--log-format", "json")
+	stderr, err := l.program.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := l.program.Start(); err != nil {
+		return err
+	}
+	ready := make(chan string, 1)
+	l.ended = make(chan error, 1)
+	go func() {
+		l.follow(stderr, ready)
+		l.ended <- l.program.Wait()
+	}()
+	l.say("waiting for m2mwatch up")
+	select {
+	case listen := <-ready:
+		l.url = "http://" + listen
+		return nil
+	case err := <-l.ended:
+		return fmt.Errorf("m2mwatch up ended before it was ready: %w", errors.Join(err, errEnded))
+	case <-ctx.Done():
+		l.kill()
+		return ctx.Err()
+	}
+}
+
+var errEnded = errors.New("see its messages above")
+
+// follow passes what the program warns of on, and tells when it is ready.
+func (l *live) follow(stderr io.Reader, ready chan<- string) {
+	lines := bufio.NewScanner(stderr)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var line struct{ Level, Msg, Listen string }
+		switch err := json.Unmarshal(lines.Bytes(), &line); {
+		case err != nil || line.Level != "INFO":
+			fmt.Fprintln(l.config.Progress, lines.Text())
+		case line.Msg == "ready":
+			ready <- line.Listen
+		}
+	}
+}
+
+// load sends the batches, each at its time or as soon after as the one before
+// is answered, and waits until all of them are stored and judged.
+func (l *live) load(ctx context.Context) ([]Measurement, error) {
+	memory := watchMemory(l.pids)
+	l.say("sending %d events/s for %s", l.config.Rate, l.config.For)
+	began := time.Now()
+	accepted := 0
+	for i, body := range l.batches {
+		if err := sleepUntil(ctx, began.Add(time.Duration(i)*liveBatch)); err != nil {
+			return nil, err
+		}
+		n, err := l.post(ctx, body)
+		if err != nil {
+			return nil, err
+		}
+		accepted += n
+	}
+	took := time.Since(began)
+	l.say("waiting until all is stored and judged")
+	if err := l.awaitDone(ctx); err != nil {
+		return nil, err
+	}
+	behind := time.Since(began) - took
+	return []Measurement{
+		{"events that `up` took in, over the month that is stored", fmt.Sprintf("%.0f/s", float64(accepted)/took.Seconds()), fmt.Sprintf("%d/s", l.config.Rate)},
+		{"until the last of them was stored and judged", behind.Round(100 * time.Millisecond).String(), ""},
+		{"memory of all its processes meanwhile, at most", mib(memory.stop()), "1536 MiB"},
+	}, nil
+}
+
+func sleepUntil(ctx context.Context, at time.Time) error {
+	select {
+	case <-time.After(time.Until(at)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// post sends a batch until it is acknowledged, as Auth0 does.
+func (l *live) post(ctx context.Context, body []byte) (accepted int, err error) {
+	for {
+		var answer struct{ Accepted, Dead int }
+		status, err := l.ask(ctx, http.MethodPost, "/v1/logs/"+Tenant, liveSecret, body, &answer)
+		switch {
+		case err != nil:
+			return 0, err
+		case status == http.StatusServiceUnavailable:
+			if err := sleepUntil(ctx, time.Now().Add(liveBatch)); err != nil {
+				return 0, err
+			}
+		case status/100 != 2 || answer.Dead > 0:
+			return 0, fmt.Errorf("the webhook answered %d, and %d of the batch are dead", status, answer.Dead)
+		default:
+			return answer.Accepted, nil
+		}
+	}
+}
+
+func (l *live) awaitDone(ctx context.Context) error {
+	for {
+		var status struct{ Pending, Uncorrelated uint64 }
+		code, err := l.ask(ctx, http.MethodGet, "/v1/status", "Bearer "+liveToken, nil, &status)
+		if err != nil || code != http.StatusOK {
+			return errors.Join(err, fmt.Errorf("/v1/status answered %d", code))
+		}
+		if status.Pending == 0 && status.Uncorrelated == 0 {
+			return nil
+		}
+		if err := sleepUntil(ctx, time.Now().Add(liveBatch)); err != nil {
+			return err
+		}
+	}
+}
+
+func (l *live) ask(ctx context.Context, method, path, authorization string, body []byte, answer any) (status int, err error) {
+	request, err := http.NewRequestWithContext(ctx, method, l.url+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Authorization", authorization)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode/100 != 2 {
+		return response.StatusCode, nil
+	}
+	return response.StatusCode, json.NewDecoder(response.Body).Decode(answer)
+}
+
+// pids are those of the program and of what it has started.
+func (l *live) pids() []int {
+	pids := []int{l.program.Process.Pid}
+	for i := 0; i < len(pids); i++ {
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pids[i]))
+		for _, task := range tasks {
+			children, _ := os.ReadFile(task) // a task may be gone
+			for child := range strings.FieldsSeq(string(children)) {
+				if pid, err := strconv.Atoi(child); err == nil {
+					pids = append(pids, pid)
+				}
+			}
+		}
+	}
+	return pids
+}
+
+func (l *live) stop() error {
+	if err := l.program.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	return <-l.ended
+}
+
+func (l *live) kill() { _ = l.program.Process.Kill() }
