@@ -85,6 +85,45 @@ func TestKillEngineUnderLoadLosesNothing(t *testing.T) {
 	})
 }
 
+// TestStoppedEngineLosesNothing stops the ClickHouse child without ending it, for
+// longer than anybody waits for it. What it is given up for it may still do when
+// it goes on, beside what is then sent again.
+func TestStoppedEngineLosesNothing(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	start := func(pace string) *instance { return startUp(t, data, pace+",answer=2s") }
+	l := newLoad()
+	l.underLoad(start, *kills, func(i *instance) {
+		const away = "the store is away"
+		before, acked, child := strings.Count(i.log(), away), l.acknowledged(), i.engineChild()
+		i.signal(child, syscall.SIGSTOP)
+		i.eventually("an answer that is waited for no more", func() error {
+			if strings.Count(i.log(), away) == before {
+				return errors.New("the store is not away")
+			}
+			return nil
+		})
+		i.eventually("logs that are taken in all the same", func() error {
+			if now := l.acknowledged(); now < acked+20 {
+				return fmt.Errorf("%d batches acknowledged, %d before", now, acked)
+			}
+			return nil
+		})
+		i.signal(child, syscall.SIGCONT)
+	})
+}
+
+// signal sends a signal to a process, which must not be 0: that would be this
+// very process group.
+func (i *instance) signal(pid int, s syscall.Signal) {
+	i.tb.Helper()
+	if pid <= 0 {
+		i.tb.Fatal("no process to send a signal to")
+	}
+	if err := syscall.Kill(pid, s); err != nil {
+		i.tb.Fatal(err)
+	}
+}
+
 // TestKillBrokerUnderLoadLosesNothing kills a NATS server outside the process.
 func TestKillBrokerUnderLoadLosesNothing(t *testing.T) {
 	broker := startBroker(t)

@@ -158,6 +158,7 @@ func (s *server) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	writer.InsertTimeout, writer.ReadTimeout = s.pace["answer"], s.pace["answer"]
 	if s.opts.has(stageProcess) {
 		if err := s.openWriter(ctx, writer); err != nil {
 			return err

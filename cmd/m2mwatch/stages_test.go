@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,27 +20,7 @@ import (
 // TestStagesRunApart runs each stage as a process of its own, two processors
 // among them, against servers outside, and kills one processor under load.
 func TestStagesRunApart(t *testing.T) {
-	broker := natstest.NewOutside(t)
-	engine := clickhousetest.Own(t, clickhouse.EngineConfig{})
-	store := engine.Options(clickhouse.RoleApp)
-	password, _, _ := strings.Cut(strings.TrimPrefix(store.URL, "clickhouse://app:"), "@")
-	env := []string{
-		"NATS_URL=" + broker.URL(),
-		"CLICKHOUSE_URL=" + store.URL,
-		"M2MWATCH_CLICKHOUSE_DATABASE=m2mwatch_apart",
-		"M2MWATCH_STORE_RETENTION=0",
-		"M2MWATCH_LOG_FORMAT=json",
-		"M2MWATCH_LISTEN=127.0.0.1:0",
-		"M2MWATCH_DATA=" + filepath.Join(t.TempDir(), "data"),
-		fmt.Sprintf("M2MWATCH_TENANTS=[{name: acme, secrets: [%s]}]", testSecret),
-		fmt.Sprintf("M2MWATCH_API_TOKENS=[{name: test, token: %s}]", testToken),
-	}
-	one := startProgram(t, env, "process")
-	two := startProgram(t, env, "process")
-	in := startProgram(t, env, "ingest")
-	api := startProgram(t, env, "query")
-	api.webhook = in.webhook
-
+	one, two, in, api, password := startApart(t)
 	want := map[string]bool{}
 	for batch := range 40 {
 		var records []string
@@ -61,6 +44,78 @@ func TestStagesRunApart(t *testing.T) {
 			t.Error("the log holds the store's password")
 		}
 	}
+}
+
+// TestProcessorThatIsStoppedHarmsNothing stops one of two processors under load,
+// and then the other one, for longer than its leases stand. The one that wakes
+// up has events that were given to the other, and is in the middle of what it
+// computed as their holder.
+func TestProcessorThatIsStoppedHarmsNothing(t *testing.T) {
+	one, two, in, api, _ := startApart(t, fastRecount+",lease=2s,ack=2s")
+	l := newLoad()
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() { l.run(api, stop) })
+	for n, p := range []struct{ stopped, other *instance }{{one, two}, {two, one}, {one, two}} {
+		api.awaitProgress(l)
+		before := map[string]int{"this process correlates": 0, "this process recounts": 0}
+		for does := range before {
+			if n > 0 { // at first either may hold it
+				before[does] = strings.Count(p.other.log(), does)
+			}
+		}
+		p.stopped.signal(p.stopped.cmd.Process.Pid, syscall.SIGSTOP)
+		for does, times := range before {
+			api.eventually("the other one to log: "+does, func() error {
+				if strings.Count(p.other.log(), does) == times {
+					return errors.New("it does not")
+				}
+				return nil
+			})
+		}
+		api.awaitProgress(l)
+		p.stopped.signal(p.stopped.cmd.Process.Pid, syscall.SIGCONT)
+	}
+	api.awaitProgress(l)
+	close(stop)
+	running.Wait()
+	api.settle()
+	api.checkOnce(l.sent)
+	l.checkDead(api)
+	api.awaitClean()
+	if dirty := l.checkCounts(api); dirty != 0 {
+		t.Errorf("%d hours are dirty", dirty)
+	}
+	for _, i := range []*instance{api, in, one, two} {
+		i.interrupt()
+	}
+}
+
+// startApart starts each stage as a process of its own, two processors among
+// them, against servers outside. env is added to their environment.
+func startApart(t *testing.T, env ...string) (one, two, in, api *instance, password string) {
+	t.Helper()
+	broker := natstest.NewOutside(t)
+	engine := clickhousetest.Own(t, clickhouse.EngineConfig{})
+	store := engine.Options(clickhouse.RoleApp)
+	password, _, _ = strings.Cut(strings.TrimPrefix(store.URL, "clickhouse://app:"), "@")
+	env = append([]string{
+		"NATS_URL=" + broker.URL(),
+		"CLICKHOUSE_URL=" + store.URL,
+		"M2MWATCH_CLICKHOUSE_DATABASE=m2mwatch_apart",
+		"M2MWATCH_STORE_RETENTION=0",
+		"M2MWATCH_LOG_FORMAT=json",
+		"M2MWATCH_LISTEN=127.0.0.1:0",
+		"M2MWATCH_DATA=" + filepath.Join(t.TempDir(), "data"),
+		fmt.Sprintf("M2MWATCH_TENANTS=[{name: acme, secrets: [%s]}]", testSecret),
+		fmt.Sprintf("M2MWATCH_API_TOKENS=[{name: test, token: %s}]", testToken),
+	}, env...)
+	one = startProgram(t, env, "process")
+	two = startProgram(t, env, "process")
+	in = startProgram(t, env, "ingest")
+	api = startProgram(t, env, "query")
+	api.webhook = in.webhook
+	return one, two, in, api, password
 }
 
 // What is recounted are events, so that an hour is given up when those are too
