@@ -329,10 +329,10 @@ func (r *Reprocessor) renew(c *renewal, stored *schemas.StoredRecord) {
 	}
 	c.touched = append(c.touched, e)
 	switch {
+	case c.task.generation > schemas.MaxGeneration: // its ver says nothing then
+		err = errGenerationsUsedUp
 	case e.Ver < stored.Ver:
 		err = errors.New("a newer build, or newer .mmdb files, made what is stored")
-	case c.task.generation > schemas.MaxGeneration:
-		err = errGenerationsUsedUp
 	}
 	if err != nil && changed {
 		c.leave(stored, err)

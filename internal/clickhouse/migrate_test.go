@@ -229,7 +229,8 @@ func FuzzStatementsLoseNothing(f *testing.F) {
 }
 
 // TestAStoreOfAnEarlierBuildIsCarriedOver claims that what 009_smaller.sql
-// moves to tables of another form is told as before.
+// moves to tables of another form is told as before, and that a large store is
+// moved with the memory that there is.
 func TestAStoreOfAnEarlierBuildIsCarriedOver(t *testing.T) {
 	db := connect(t, clickhousetest.Config(t))
 	names, err := fs.Glob(migrations.Migrations, "*.sql")
@@ -257,7 +258,10 @@ func TestAStoreOfAnEarlierBuildIsCarriedOver(t *testing.T) {
 		('acme', '%[1]s', 'c', 'user:1', 's', 'a', 'n', 3, fromUnixTimestamp64Milli(%[2]d), fromUnixTimestamp64Milli(%[2]d), 7),
 		('acme', '%[1]s', 'c', 'user:2', 's', 'a', 'n', 4, fromUnixTimestamp64Milli(%[2]d), fromUnixTimestamp64Milli(%[2]d), 8),
 		('acme', '%[1]s', 'c', 'user:3', 's', 'gone', 'n', 0, 0, 0, 8)`, noon().UTC().Format(time.DateOnly), at))
-	if _, err := clickhouse.Migrate(t.Context(), db, migrations.Migrations, clickhouse.MigrateOptions{}); err != nil {
+	execute(t, db, fmt.Sprintf(`INSERT INTO counts_daily (tenant, day, client_id, audience, count, ver)
+		SELECT 'large', toDate('%s') - number %% 60, toString(number), 'a', 1, 1 FROM numbers(1000000)`, noon().UTC().Format(time.DateOnly)))
+	small := limited(t, db, 180<<20) // a group of all of it is over that
+	if _, err := clickhouse.Migrate(t.Context(), small, migrations.Migrations, clickhouse.MigrateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	r := clickhouse.NewReader(db)
@@ -265,8 +269,18 @@ func TestAStoreOfAnEarlierBuildIsCarriedOver(t *testing.T) {
 	if err != nil || token.Issue == nil || token.Issue.IP != "203.0.113.7" || len(token.Uses) != 1 || token.Uses[0].ClientID != "d" {
 		t.Errorf("the token is %+v, %v; want its issue to c and its use by d", token, err)
 	}
-	counts, err := r.Stats(t.Context(), schemas.StatsFilter{By: []string{"client_id", "audience"}, From: noon().AddDate(0, 0, -2), To: noon().Truncate(24*time.Hour).AddDate(0, 0, 1)})
+	counts, err := r.Stats(t.Context(), schemas.StatsFilter{Tenant: "acme", By: []string{"client_id", "audience"}, From: noon().AddDate(0, 0, -2), To: noon().Truncate(24*time.Hour).AddDate(0, 0, 1)})
 	if diff := cmp.Diff([]schemas.StatsRow{{Values: []string{"c", "a"}, Count: 7}}, counts); diff != "" || err != nil {
 		t.Errorf("%v, counts (-want +got):\n%s", err, diff)
+	}
+}
+
+// TestAMigrationMayTakeLongerThanAnAnswer claims that what fills a table of a
+// large store is waited for.
+func TestAMigrationMayTakeLongerThanAnAnswer(t *testing.T) {
+	c := clickhousetest.Config(t)
+	c.ReadTimeout = 300 * time.Millisecond
+	if _, err := migrate(t, connect(t, c), map[string]string{"001_slow.sql": "SELECT sleep(1)"}); err != nil {
+		t.Error(err)
 	}
 }

@@ -97,9 +97,9 @@ GROUP BY tenant, key, bucket`
 const maxShards = 1 << 10
 
 // Recount counts anew what r names. The hours come first, since the day is
-// their sum, as usage is the day's. A crash or an error in between leaves rows of both kinds; the
-// touches are not marked done then, so that nobody reads them. A recount that
-// is too much for one query is cut by clients.
+// their sum, as usage is the day's. A crash or an error in between leaves rows
+// of both kinds; the touches are not marked done then, so that nobody reads
+// them. A recount that is too much for one query is cut by clients.
 //
 // What it touches for the correlator goes in before the recounted touches are
 // marked done, so that a crash in between means that it is touched again.

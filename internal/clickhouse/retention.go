@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,10 +45,16 @@ func retained() map[string]string {
 	}
 }
 
-// ofEvents tells whether a table only says where to look in events, and so is
-// kept for as long as those.
-func ofEvents(table string) bool {
-	return table == "events_by_time" || table == "events_by_identity" || table == "events_by_token"
+// follows names the table for as long as which another one is kept, as it only
+// says where to look in that, or the same with less; "" for a table of its own.
+func follows(table string) string {
+	switch table {
+	case "events_by_time", "events_by_identity", "events_by_token":
+		return "events"
+	case "usage_daily":
+		return "counts_daily"
+	}
+	return ""
 }
 
 // Of is for how long the rows of a table are kept; 0 is for ever.
@@ -56,9 +63,7 @@ func (r Retention) Of(table string) time.Duration {
 }
 
 func (r Retention) days(table string) int {
-	if ofEvents(table) {
-		table = "events"
-	}
+	table = cmp.Or(follows(table), table)
 	if days, ok := r.ByTable[table]; ok {
 		return days
 	}
@@ -81,7 +86,7 @@ func (r Retention) Validate() error {
 	if r.Days < 0 {
 		errs = append(errs, fmt.Errorf("retention of %d days: want 0 (for ever) or more", r.Days))
 	}
-	tables := slices.DeleteFunc(slices.Sorted(maps.Keys(retained())), ofEvents)
+	tables := slices.DeleteFunc(slices.Sorted(maps.Keys(retained())), func(table string) bool { return follows(table) != "" })
 	for _, table := range slices.Sorted(maps.Keys(r.ByTable)) {
 		if !slices.Contains(tables, table) {
 			errs = append(errs, fmt.Errorf("retention of %q: want one of %s", clip(table, maxErrorQuoted), strings.Join(tables, ", ")))

@@ -31,14 +31,17 @@ func TestRetentionIsSetChangedAndRemoved(t *testing.T) {
 	db := clickhousetest.Migrated(t, c)
 	conn := as(t, clickhousetest.Engine(t).Options(clickhouse.RoleApp), db.Database())
 	for _, step := range []struct {
-		days, events, findings int
-	}{{0, 0, 0}, {400, 90, 30}, {30, 30, 0}, {0, 0, 7}, {0, 0, 0}} {
-		keep(t, c, clickhouse.Retention{Days: step.days, ByTable: map[string]int{"findings": step.findings, "events": step.events}})
+		days, events, findings, daily int
+	}{{0, 0, 0, 0}, {400, 90, 30, 500}, {30, 30, 0, 30}, {0, 0, 7, 0}, {0, 0, 0, 0}} {
+		keep(t, c, clickhouse.Retention{Days: step.days, ByTable: map[string]int{
+			"findings": step.findings, "events": step.events, "counts_daily": step.daily,
+		}})
 		want := map[string]int{"findings": step.findings}
 		for _, table := range []string{"events", "events_by_time", "events_by_identity", "events_by_token"} {
 			want[table] = step.events
 		}
-		for _, table := range []string{"matches", "finding_changes", "deliveries", "counts_hourly", "counts_daily", "usage_daily", "presence", "reprocess_jobs"} {
+		want["counts_daily"], want["usage_daily"] = step.daily, step.daily
+		for _, table := range []string{"matches", "finding_changes", "deliveries", "counts_hourly", "presence", "reprocess_jobs"} {
 			want[table] = step.days
 		}
 		maps.DeleteFunc(want, func(_ string, days int) bool { return days == 0 })
@@ -137,9 +140,9 @@ func TestNewRetentionDropsWhatIsOlder(t *testing.T) {
 
 func TestRetentionThatMakesNoSenseIsRefused(t *testing.T) {
 	c := clickhousetest.Config(t)
-	c.Retention = clickhouse.Retention{Days: -1, ByTable: map[string]int{"evnts": 3, "events_by_token": 3, "findings": -2}}
+	c.Retention = clickhouse.Retention{Days: -1, ByTable: map[string]int{"evnts": 3, "events_by_token": 3, "usage_daily": 3, "findings": -2}}
 	_, err := clickhouse.Connect(t.Context(), c)
-	for _, want := range []string{"-1 days", `"evnts"`, `"events_by_token"`, "finding_changes, findings", "findings, -2 days"} {
+	for _, want := range []string{"-1 days", `"evnts"`, `"events_by_token"`, `"usage_daily"`, "finding_changes, findings", "findings, -2 days"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want it to say %s", err, want)
 		}

@@ -28,7 +28,7 @@ func (r *Reader) Token(ctx context.Context, tenant, jti string) (schemas.Token, 
 	return token, nil
 }
 
-// tokenHash is what tokens has of a jti. That two may share one does not
+// tokenHash is what events_by_token has of a jti. That two may share one does not
 // matter to a candidate.
 func tokenHash(jti string) uint32 { return uint32(sipHash64(jti)) }
 

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 )
@@ -77,9 +78,16 @@ func clusterSettings() ch.Settings {
 	}
 }
 
-// define runs a statement that makes or alters tables, once on one server and
-// where it says ON CLUSTER, else on each shard in turn.
+// longestDefinition is how long a statement may take that makes, alters or fills
+// a table: that of a large store is hours of work.
+const longestDefinition = 24 * time.Hour
+
+// define runs a statement that makes, alters or fills tables, once on one server
+// and where it says ON CLUSTER, else on each shard in turn. Without an end of
+// its context the driver would give the whole of it as long as a usual answer.
 func (db *DB) define(ctx context.Context, statement string) error {
+	ctx, cancel := context.WithTimeout(ctx, longestDefinition)
+	defer cancel()
 	if len(db.shards) == 0 {
 		return db.conn.Exec(ctx, statement)
 	}

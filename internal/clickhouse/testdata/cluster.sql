@@ -481,10 +481,6 @@ SELECT tenant, toUInt32(sipHash64(token_id)), 0, time, client_id FROM events WHE
 UNION ALL
 SELECT tenant, toUInt32(sipHash64(used_token_id)), 1, time, client_id FROM events WHERE used_token_id != '';
 
-DROP TABLE IF EXISTS tokens_local ON CLUSTER 'main\'s' SYNC;
-
-DROP TABLE IF EXISTS tokens ON CLUSTER 'main\'s' SYNC;
-
 CREATE TABLE IF NOT EXISTS usage_daily_local ON CLUSTER 'main\'s'
 (
     tenant          LowCardinality(String),
@@ -514,7 +510,9 @@ INSERT INTO usage_daily (tenant, day, client_id, type, outcome, audience, organi
 SELECT tenant, day, client_id, type, outcome, audience, organization_id, cause,
        sum(c.count), minIf(c.first, c.count > 0), max(c.last), max(c.ver)
 FROM counts_daily AS c FINAL
-GROUP BY tenant, day, client_id, type, outcome, audience, organization_id, cause;
+GROUP BY tenant, day, client_id, type, outcome, audience, organization_id, cause
+SETTINGS do_not_merge_across_partitions_select_final = 1, max_bytes_before_external_group_by = 67108864,
+         min_insert_block_size_rows = 100000, min_insert_block_size_bytes = 33554432;
 
 CREATE TABLE IF NOT EXISTS generations_local ON CLUSTER 'main\'s'
 (
@@ -551,3 +549,8 @@ ENGINE = Distributed('main\'s', 'm2mwatch', 'reprocess_cancels_local', sipHash64
 ALTER TABLE events_local ON CLUSTER 'main\'s' ADD INDEX IF NOT EXISTS by_log_id log_id TYPE bloom_filter(0.05) GRANULARITY 1;
 
 ALTER TABLE events_local ON CLUSTER 'main\'s' MATERIALIZE INDEX by_log_id SETTINGS mutations_sync = 0;
+
+
+DROP TABLE IF EXISTS tokens_local ON CLUSTER 'main\'s' SYNC;
+
+DROP TABLE IF EXISTS tokens ON CLUSTER 'main\'s' SYNC;

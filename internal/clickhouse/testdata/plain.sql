@@ -407,8 +407,6 @@ SELECT tenant, toUInt32(sipHash64(token_id)), 0, time, client_id FROM events WHE
 UNION ALL
 SELECT tenant, toUInt32(sipHash64(used_token_id)), 1, time, client_id FROM events WHERE used_token_id != '';
 
-DROP TABLE IF EXISTS tokens  SYNC;
-
 CREATE TABLE IF NOT EXISTS usage_daily 
 (
     tenant          LowCardinality(String),
@@ -435,7 +433,9 @@ INSERT INTO usage_daily (tenant, day, client_id, type, outcome, audience, organi
 SELECT tenant, day, client_id, type, outcome, audience, organization_id, cause,
        sum(c.count), minIf(c.first, c.count > 0), max(c.last), max(c.ver)
 FROM counts_daily AS c FINAL
-GROUP BY tenant, day, client_id, type, outcome, audience, organization_id, cause;
+GROUP BY tenant, day, client_id, type, outcome, audience, organization_id, cause
+SETTINGS do_not_merge_across_partitions_select_final = 1, max_bytes_before_external_group_by = 67108864,
+         min_insert_block_size_rows = 100000, min_insert_block_size_bytes = 33554432;
 
 CREATE TABLE IF NOT EXISTS generations 
 (
@@ -463,3 +463,6 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_
 ALTER TABLE events  ADD INDEX IF NOT EXISTS by_log_id log_id TYPE bloom_filter(0.05) GRANULARITY 1;
 
 ALTER TABLE events  MATERIALIZE INDEX by_log_id SETTINGS mutations_sync = 0;
+
+
+DROP TABLE IF EXISTS tokens  SYNC;
