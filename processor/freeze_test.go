@@ -52,7 +52,7 @@ func newAged(t *testing.T, r clickhouse.Retention, days int, frozen bool, expire
 	if found := b.findings("acme"); len(found) != 1 || found[0].State != schemas.StateOpen {
 		t.Fatalf("findings %+v, want one, open", found)
 	}
-	clock = broke.Truncate(aDay).Add(time.Duration(days) * aDay)
+	clock = broke.Truncate(aDay).Add(time.Duration(days)*aDay - time.Second) // at midnight its day expires, too
 	expire(t, c, expired)
 	return aged{b, []schemas.Event{
 		events[len(events)-1], // repeated

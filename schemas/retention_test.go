@@ -12,9 +12,9 @@ func TestRetentionEdgeIsAMidnightThatNothingExpiredBehind(t *testing.T) {
 	const day = 24 * time.Hour
 	midnight := time.Date(2025, 6, 7, 0, 0, 0, 0, time.UTC)
 	for now, want := range map[time.Time]time.Time{
-		midnight:                      midnight.Add(-30 * day),
-		midnight.Add(time.Nanosecond): midnight.Add(-29 * day),
-		midnight.Add(13 * time.Hour):  midnight.Add(-29 * day),
+		midnight.Add(-time.Nanosecond): midnight.Add(-30 * day),
+		midnight:                       midnight.Add(-29 * day),
+		midnight.Add(13 * time.Hour):   midnight.Add(-29 * day),
 		midnight.Add(13 * time.Hour).In(time.FixedZone("", -12*60*60)): midnight.Add(-29 * day),
 	} {
 		if got := schemas.RetentionEdge(now, 30*day); !got.Equal(want) || got.Location() != time.UTC {

@@ -162,7 +162,7 @@ func TestReadersLeaveOutWhatIsPastTheRetention(t *testing.T) {
 	insertFindings(t, db, gone, kept)
 	insertChanges(t, db, changeOf(gone, 1, 1), changeOf(kept, 1, 1))
 
-	c.Retention, c.Now = clickhouse.Retention{Days: 30}, func() time.Time { return edge.Add(30 * 24 * time.Hour) }
+	c.Retention, c.Now = clickhouse.Retention{Days: 30}, func() time.Time { return edge.Add(30*24*time.Hour - time.Second) }
 	aged := connect(t, c)
 	if diff := diffEvents(newestFirst(young), listEvents(t, aged, schemas.EventFilter{})); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
