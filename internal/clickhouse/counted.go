@@ -68,7 +68,7 @@ const (
 )
 
 // isDirty tells whether a day or an hour is among the dirty ones of its tenant.
-// Of one tenant the time alone does, at a tenth of the cost of a pair.
+// Of one tenant the time alone does, at a third of the cost of a pair.
 func (c *counted) isDirty(unit, units string) string {
 	if c.tenant != "" {
 		return unit + " IN (SELECT arrayJoin(" + units + "))"
