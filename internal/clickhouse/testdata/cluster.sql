@@ -554,3 +554,16 @@ ALTER TABLE events_local ON CLUSTER 'main\'s' MATERIALIZE INDEX by_log_id SETTIN
 DROP TABLE IF EXISTS tokens_local ON CLUSTER 'main\'s' SYNC;
 
 DROP TABLE IF EXISTS tokens ON CLUSTER 'main\'s' SYNC;
+
+
+ALTER TABLE counts_hourly_local ON CLUSTER 'main\'s'
+    MODIFY COLUMN client_id String CODEC(ZSTD(3)),
+    MODIFY COLUMN identity  String CODEC(ZSTD(3));
+
+ALTER TABLE counts_hourly_local ON CLUSTER 'main\'s' MODIFY COLUMN client_id MODIFY SETTING min_compress_block_size = 2097152, max_compress_block_size = 2097152;
+
+ALTER TABLE counts_hourly_local ON CLUSTER 'main\'s' MODIFY COLUMN identity  MODIFY SETTING min_compress_block_size = 2097152, max_compress_block_size = 2097152;
+
+ALTER TABLE events_by_time_local     ON CLUSTER 'main\'s' MODIFY SETTING min_bytes_for_wide_part = 2097152;
+
+ALTER TABLE events_by_identity_local ON CLUSTER 'main\'s' MODIFY SETTING min_bytes_for_wide_part = 2097152;

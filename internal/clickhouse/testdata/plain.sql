@@ -466,3 +466,16 @@ ALTER TABLE events  MATERIALIZE INDEX by_log_id SETTINGS mutations_sync = 0;
 
 
 DROP TABLE IF EXISTS tokens  SYNC;
+
+
+ALTER TABLE counts_hourly 
+    MODIFY COLUMN client_id String CODEC(ZSTD(3)),
+    MODIFY COLUMN identity  String CODEC(ZSTD(3));
+
+ALTER TABLE counts_hourly  MODIFY COLUMN client_id MODIFY SETTING min_compress_block_size = 2097152, max_compress_block_size = 2097152;
+
+ALTER TABLE counts_hourly  MODIFY COLUMN identity  MODIFY SETTING min_compress_block_size = 2097152, max_compress_block_size = 2097152;
+
+ALTER TABLE events_by_time      MODIFY SETTING min_bytes_for_wide_part = 2097152;
+
+ALTER TABLE events_by_identity  MODIFY SETTING min_bytes_for_wide_part = 2097152;
