@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,7 +41,9 @@ func (s *server) startListeners(context.Context) error {
 		in.Webhook(front)
 	}
 	runs := []func(context.Context) error{
-		func(ctx context.Context) error { return httpserver.Serve(ctx, front, s.apiListener, serveLimits) },
+		func(ctx context.Context) error {
+			return httpserver.Serve(ctx, front, s.secured(s.apiListener), serveLimits)
+		},
 	}
 	if socket, err := s.openSocket(); err != nil {
 		return err
@@ -50,7 +53,9 @@ func (s *server) startListeners(context.Context) error {
 	if s.webhookListener != nil {
 		hook := httpserver.New(httpserver.Config{Name: "webhook", Logger: s.log, Registerer: s.registry})
 		in.Webhook(hook)
-		runs = append(runs, func(ctx context.Context) error { return httpserver.Serve(ctx, hook, s.webhookListener, serveLimits) })
+		runs = append(runs, func(ctx context.Context) error {
+			return httpserver.Serve(ctx, hook, s.secured(s.webhookListener), serveLimits)
+		})
 	}
 	s.life.run("listeners", together(runs...))
 	return nil
@@ -132,6 +137,14 @@ func (s *server) bindOne(ctx context.Context, flag, address string) (net.Listene
 		return nil
 	})
 	return ln, nil
+}
+
+// secured speaks TLS on a listener where there is a certificate.
+func (s *server) secured(ln net.Listener) net.Listener {
+	if s.tls == nil {
+		return ln
+	}
+	return tls.NewListener(ln, s.tls)
 }
 
 // serveSocket serves the API without a token, where only this user can reach it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/m2mwatch/m2mwatch/ingest"
+	"github.com/m2mwatch/m2mwatch/internal/certificate"
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/config"
 	"github.com/m2mwatch/m2mwatch/internal/datadir"
@@ -57,7 +59,8 @@ type server struct {
 	writeDB *clickhouse.DB
 	readDB  *clickhouse.DB
 
-	geo     *geo.Files // nil without .mmdb files
+	geo     *geo.Files  // nil without .mmdb files
+	tls     *tls.Config // nil where listeners speak plain HTTP
 	tenants *ingest.TenantSet
 	tokens  *httpserver.TokenSet
 
@@ -94,13 +97,13 @@ func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts s
 func (s *server) start(ctx context.Context) error {
 	s.limitMemory()
 	for _, step := range []func(context.Context) error{
-		s.bind, s.openGeo, s.openDir, s.applyConfig, s.openStore, s.openBroker, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
+		s.bind, s.openGeo, s.openDir, s.openCertificate, s.applyConfig, s.openStore, s.openBroker, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
 	} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	s.log.Info("ready", "listen", s.address, "webhook_listen", s.webhookAddress, "stages", s.opts.stages)
+	s.log.Info("ready", "listen", s.address, "webhook_listen", s.webhookAddress, "tls", s.tls != nil, "stages", s.opts.stages)
 	return nil
 }
 
@@ -130,6 +133,23 @@ func (s *server) openGeo(context.Context) error {
 	}
 	s.limitMemory()
 	s.life.run(".mmdb files", s.geo.Run)
+	return nil
+}
+
+// openCertificate reads the certificate of the listeners, and looks for its
+// successors.
+func (s *server) openCertificate(context.Context) error {
+	if s.cfg.TLS.CertFile == "" {
+		return nil
+	}
+	files, err := certificate.Open(certificate.Config{
+		CertFile: s.cfg.TLS.CertFile, KeyFile: s.cfg.TLS.KeyFile, Logger: s.log, Registerer: s.registry,
+	})
+	if err != nil {
+		return err
+	}
+	s.tls = files.TLS()
+	s.life.run("certificate", files.Run)
 	return nil
 }
 

@@ -32,6 +32,7 @@ type Config struct {
 	// or replace them; see schemas.Catalogue.With for its form.
 	EventTypes string `koanf:"event_types"`
 
+	TLS        TLS        `koanf:"tls"`
 	Log        Log        `koanf:"log"`
 	Tenants    []Tenant   `koanf:"tenants"`
 	API        API        `koanf:"api"`
@@ -52,6 +53,15 @@ func (c *Config) Catalogue() *schemas.Catalogue {
 		return schemas.EventTypes()
 	}
 	return c.catalogue
+}
+
+// TLS is spoken on Listen and WebhookListen where there is a certificate, and
+// never on the data directory's socket.
+type TLS struct {
+	// CertFile is the certificate with its chain, KeyFile its private key, both
+	// PEM. Read at start, and again when they were replaced. Default none.
+	CertFile string `koanf:"cert_file"`
+	KeyFile  string `koanf:"key_file"`
 }
 
 // Log says what goes to standard error.
@@ -181,6 +191,7 @@ func (c *Config) Validate() error {
 		v.address("webhook_listen", c.WebhookListen)
 		v.check(c.WebhookListen != c.Listen || strings.HasSuffix(c.Listen, ":0"), "webhook_listen: the same as listen; leave it out to serve the webhook there")
 	}
+	v.check((c.TLS.CertFile == "") == (c.TLS.KeyFile == ""), "tls.cert_file and tls.key_file: want both or neither")
 	v.check(c.Log.Format == "text" || c.Log.Format == "json", "log.format %q: want text or json", c.Log.Format)
 	v.tenants(c.Tenants)
 	v.tokens(c.API.Tokens)

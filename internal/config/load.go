@@ -222,9 +222,13 @@ func (c *Config) readFiles(dir string) error {
 	if w := &c.Notify.Webhook; w.SecretFile != "" {
 		w.Secret = read("notify.webhook", w.SecretFile)
 	}
-	for i, path := range c.Enrich.MMDB {
-		if path != "" {
-			c.Enrich.MMDB[i] = within(dir, path)
+	paths := []*string{&c.TLS.CertFile, &c.TLS.KeyFile}
+	for i := range c.Enrich.MMDB {
+		paths = append(paths, &c.Enrich.MMDB[i])
+	}
+	for _, path := range paths {
+		if *path != "" {
+			*path = within(dir, *path)
 		}
 	}
 	if c.EventTypes != "" {

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/internal/certificate/certificatetest"
+)
+
+// TestListenersSpeakTLSAndTheSocketDoesNot replaces the certificate while a
+// connection is open, too.
+func TestListenersSpeakTLSAndTheSocketDoesNot(t *testing.T) {
+	t.Parallel()
+	dir, authority := t.TempDir(), certificatetest.New(t)
+	in := func(name string) string { return filepath.Join(dir, name) }
+	authority.Write(t, in("cert.pem"), in("key.pem"), time.Now().Add(time.Hour), "127.0.0.1")
+	config := fmt.Sprintf("tenants: [{name: acme, secrets: [%q]}]\napi: {tokens: [{name: test, token: %q}]}\ntls: {cert_file: cert.pem, key_file: key.pem}\n", testSecret, testToken)
+	if err := os.WriteFile(in("m2mwatch.yaml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	i := startProgram(t, nil, "up", "--config", in("m2mwatch.yaml"), "--data", in("data"), "--listen", "127.0.0.1:0", "--webhook-listen", "127.0.0.1:0", "--log-format", "json")
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authority.Pool()}}}
+	defer client.CloseIdleConnections()
+	type reply struct {
+		status int
+		proto  string
+		serial *big.Int // of the certificate
+	}
+	answer := func(client *http.Client, method, url string, header ...string) reply {
+		t.Helper()
+		request, err := http.NewRequest(method, url, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k := 0; k < len(header); k += 2 {
+			request.Header.Set(header[k], header[k+1])
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		_, _ = io.Copy(io.Discard, response.Body) // so that the connection is used again
+		r := reply{status: response.StatusCode, proto: response.Proto, serial: new(big.Int)}
+		if response.TLS != nil {
+			r.serial = response.TLS.PeerCertificates[0].SerialNumber
+		}
+		return r
+	}
+
+	api, hook := strings.Replace(i.api, "http:", "https:", 1), "https://"+i.hook
+	first := answer(client, http.MethodGet, api+"/v1/status", "Authorization", "Bearer "+testToken)
+	if first.status != http.StatusOK || first.proto != "HTTP/1.1" {
+		t.Errorf("the API: got %d, %s", first.status, first.proto)
+	}
+	if got := answer(client, http.MethodPost, hook+"/v1/logs/acme", "Authorization", testSecret); got.status != http.StatusOK {
+		t.Errorf("the webhook: got %d", got.status)
+	}
+	if got := answer(http.DefaultClient, http.MethodGet, i.api+"/livez"); got.status != http.StatusBadRequest {
+		t.Errorf("plain HTTP: got %d", got.status)
+	}
+	out, err := exec.Command(programPath(t), "status", "--data", in("data")).CombinedOutput()
+	if err != nil {
+		t.Errorf("by the socket: %v\n%s", err, out)
+	}
+
+	authority.Write(t, in("cert.pem"), in("key.pem"), time.Now().Add(time.Hour), "127.0.0.1")
+	i.eventually("the new certificate", func() error {
+		fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: authority.Pool()}}}
+		if answer(fresh, http.MethodGet, api+"/livez").serial.Cmp(first.serial) == 0 {
+			return fmt.Errorf("still the old one")
+		}
+		return nil
+	})
+	if again := answer(client, http.MethodGet, api+"/livez"); again.serial.Cmp(first.serial) != 0 {
+		t.Error("the open connection was dropped")
+	}
+	i.interrupt()
+}
+
+func TestStartIsRefusedWithAKeyThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	dir, authority := t.TempDir(), certificatetest.New(t)
+	in := func(name string) string { return filepath.Join(dir, name) }
+	authority.Write(t, in("cert.pem"), in("other.pem"), time.Now().Add(time.Hour), "127.0.0.1")
+	authority.Write(t, in("other-cert.pem"), in("key.pem"), time.Now().Add(time.Hour), "127.0.0.1")
+	cmd := exec.Command(programPath(t), "up", "--data", in("data"), "--listen", "127.0.0.1:0")
+	cmd.Env = append(cleanEnviron(), "M2MWATCH_TLS_CERT_FILE="+in("cert.pem"), "M2MWATCH_TLS_KEY_FILE="+in("key.pem"))
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), in("key.pem")) || !strings.Contains(string(out), "does not match") {
+		t.Errorf("got %v: %s", err, out)
+	}
+}

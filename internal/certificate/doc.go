@@ -1,0 +1,3 @@
+// Package certificate is the certificate that TLS listeners show: one of files
+// that may be replaced while it is in use.
+package certificate
