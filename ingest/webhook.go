@@ -154,7 +154,7 @@ func (in *Ingest) tellRefusal(c echo.Context, e *httpserver.Error) {
 	if now-last < int64(tellEvery) || !in.told.CompareAndSwap(last, now) {
 		return
 	}
-	attrs := []any{"status", e.Status, "code", e.Code, "remote", c.Request().RemoteAddr}
+	attrs := []any{"status", e.Status, "code", e.Code, "remote", c.RealIP()}
 	if tenant := c.Param("tenant"); schemas.CheckTenant(tenant) == nil {
 		attrs = append(attrs, "tenant", tenant)
 	}

@@ -27,7 +27,7 @@ func (s *server) startListeners(context.Context) error {
 	}
 	api := s.newQuery()
 
-	front := httpserver.New(httpserver.Config{Name: "api", Logger: s.log, Registerer: s.registry})
+	front := httpserver.New(httpserver.Config{Name: "api", Logger: s.log, Registerer: s.registry, Proxies: s.proxies})
 	guard := httpserver.RequireToken(s.tokens)
 	s.health.Register(front)
 	front.GET("/metrics", httpserver.Metrics(s.registry), guard)
@@ -51,7 +51,7 @@ func (s *server) startListeners(context.Context) error {
 		runs = append(runs, s.serveSocket(socket, in, api))
 	}
 	if s.webhookListener != nil {
-		hook := httpserver.New(httpserver.Config{Name: "webhook", Logger: s.log, Registerer: s.registry})
+		hook := httpserver.New(httpserver.Config{Name: "webhook", Logger: s.log, Registerer: s.registry, Proxies: s.proxies})
 		in.Webhook(hook)
 		runs = append(runs, func(ctx context.Context) error {
 			return httpserver.Serve(ctx, hook, s.secured(s.webhookListener), serveLimits)

@@ -16,10 +16,11 @@ import (
 // without a restart. It looks at the content and not at events of the file
 // system, because mounted secrets are swapped by links, which such events
 // miss. What is not valid is refused as a whole and the old configuration
-// stays.
+// stays; so is what would be valid only beside settings that wait for a start.
 type reloader struct {
 	origin  config.Origin
-	current *config.Config
+	current *config.Config // as it was read last
+	running *config.Config // what is in force of all that was read
 	apply   func(*config.Config)
 	log     *slog.Logger
 	every   time.Duration // default 2 s
@@ -28,7 +29,7 @@ type reloader struct {
 }
 
 func newReloader(origin config.Origin, current *config.Config, log *slog.Logger, apply func(*config.Config)) *reloader {
-	return &reloader{origin: origin, current: current, apply: apply, log: log, every: 2 * time.Second}
+	return &reloader{origin: origin, current: current, running: current, apply: apply, log: log, every: 2 * time.Second}
 }
 
 // Run looks until ctx ends.
@@ -59,20 +60,30 @@ func (r *reloader) look() {
 	if reflect.DeepEqual(*next, *r.current) {
 		return // so is the first look, which is for changes made during the start
 	}
-	if restartNeeded(r.current, next) {
-		r.log.Warn("the changed configuration holds changes that apply at the next start; tenants and API tokens apply now")
+	running := reloaded(r.running, next)
+	if err := running.Validate(); err != nil {
+		r.log.Error("the changed configuration needs a restart to be valid, the old one stays until then", "error", err)
+		return
 	}
-	r.apply(next)
-	r.current = next
+	if restartNeeded(r.current, next) {
+		r.log.Warn("the changed configuration holds changes that apply at the next start; tenants, API tokens and trusted proxies apply now")
+	}
+	r.apply(running)
+	r.current, r.running = next, running
 	r.log.Info("configuration reloaded", "tenants", len(next.Tenants), "api_tokens", len(next.API.Tokens))
+}
+
+// reloaded is before, but for what applies without a restart, which is as
+// after has it.
+func reloaded(before, after *config.Config) *config.Config {
+	c := *before
+	c.Tenants, c.API, c.TrustedProxies = after.Tenants, after.API, after.TrustedProxies
+	return &c
 }
 
 // restartNeeded reports whether more has changed than what is reloaded.
 func restartNeeded(before, after *config.Config) bool {
-	b, a := *before, *after
-	b.Tenants, a.Tenants = nil, nil
-	b.API, a.API = config.API{}, config.API{}
-	return !reflect.DeepEqual(b, a)
+	return !reflect.DeepEqual(reloaded(before, after), after)
 }
 
 // digest is over the content of every file that the configuration rests on; a

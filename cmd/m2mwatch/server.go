@@ -63,6 +63,7 @@ type server struct {
 	tls     *tls.Config // nil where listeners speak plain HTTP
 	tenants *ingest.TenantSet
 	tokens  *httpserver.TokenSet
+	proxies *httpserver.Proxies
 
 	publisher *nats.Publisher
 	processor *processor.Processor
@@ -87,7 +88,7 @@ func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts s
 	return &server{
 		inv: inv, cfg: cfg, origin: origin, opts: opts,
 		log: log, registry: registry, health: &httpserver.Health{}, life: newLifecycle(log), killAt: killAt, pace: pace,
-		tenants: &ingest.TenantSet{}, tokens: &httpserver.TokenSet{},
+		tenants: &ingest.TenantSet{}, tokens: &httpserver.TokenSet{}, proxies: &httpserver.Proxies{},
 	}, nil
 }
 
@@ -352,6 +353,7 @@ func (s *server) applyReloadable(c *config.Config) error {
 		return err
 	}
 	s.tokens.Replace(tokens)
+	s.proxies.Replace(config.Prefixes(c.TrustedProxies))
 	return nil
 }
 

@@ -28,6 +28,12 @@ type Config struct {
 	// face the internet.
 	WebhookListen string `koanf:"webhook_listen"`
 
+	// TrustedProxies are the proxies before Listen and WebhookListen. Where one of
+	// them holds the connection, the client's address is the rightmost of
+	// X-Forwarded-For that is not theirs; the header counts for nothing
+	// otherwise. Default none. Reloaded.
+	TrustedProxies []Network `koanf:"trusted_proxies"`
+
 	// EventTypes is a file of event types that are added to the program's own,
 	// or replace them; see schemas.Catalogue.With for its form.
 	EventTypes string `koanf:"event_types"`
@@ -190,6 +196,9 @@ func (c *Config) Validate() error {
 	if c.WebhookListen != "" {
 		v.address("webhook_listen", c.WebhookListen)
 		v.check(c.WebhookListen != c.Listen || strings.HasSuffix(c.Listen, ":0"), "webhook_listen: the same as listen; leave it out to serve the webhook there")
+	}
+	for _, n := range c.TrustedProxies {
+		v.check(n.Bits() > 0, "trusted_proxies: %s trusts everybody, and so whatever address anybody names", n)
 	}
 	v.check((c.TLS.CertFile == "") == (c.TLS.KeyFile == ""), "tls.cert_file and tls.key_file: want both or neither")
 	v.check(c.Log.Format == "text" || c.Log.Format == "json", "log.format %q: want text or json", c.Log.Format)

@@ -61,8 +61,11 @@ func (o *observer) log(c echo.Context, failure error, took time.Duration) {
 		slog.Int("status", status),
 		slog.Duration("took", took),
 		slog.Int64("bytes", c.Response().Size),
-		slog.String("remote", r.RemoteAddr),
+		slog.String("remote", c.RealIP()),
 		slog.String("request_id", RequestID(c)),
+	}
+	if proxy := peer(r); proxy != c.RealIP() {
+		attrs = append(attrs, slog.String("peer", proxy))
 	}
 	if name, ok := c.Get(tokenKey).(string); ok {
 		attrs = append(attrs, slog.String("token_name", name))

@@ -18,6 +18,8 @@ type Config struct {
 	// Registerer gets the metrics; servers of one process may share it. Nil
 	// means that nothing is registered.
 	Registerer prometheus.Registerer
+	// Proxies are trusted to say who their client is; nil means that none is.
+	Proxies *Proxies
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -31,13 +33,15 @@ func New(cfg Config) *echo.Echo {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Proxies == nil {
+		cfg.Proxies = &Proxies{}
+	}
 	logger := cfg.Logger.With(slog.String("server", cfg.Name))
 
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = writeProblem
-	// A header can name any address: the peer is who holds the connection.
-	e.IPExtractor = echo.ExtractIPDirect()
+	e.IPExtractor = cfg.Proxies.client
 	e.StdLogger = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
 	e.Logger.SetOutput(e.StdLogger.Writer())
 
