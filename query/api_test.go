@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/m2mwatch/m2mwatch/internal/httpserver"
 	"github.com/m2mwatch/m2mwatch/query"
@@ -241,7 +242,7 @@ func TestEventsFilter(t *testing.T) {
 		Tenant: "acme", ClientID: "c", Identity: "agent:x", UserID: "auth0|u", Type: "seccft", Limit: 1000,
 		From: now.AddDate(0, 0, -7), To: now.Add(500 * time.Millisecond),
 	}
-	if diff := cmp.Diff([]any{want}, s.asked); diff != "" {
+	if diff := cmp.Diff([]any{want}, s.asked, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
 }
@@ -311,11 +312,11 @@ func TestStatsAnswer(t *testing.T) {
 	s := &store{rows: []schemas.StatsRow{{Values: []string{"seccft", `a"b`}, Count: 123}, {Values: []string{"feccft", ""}, Count: 1}}}
 	srv := api(t, s, query.Config{})
 	body := ok(t, srv, "/v1/stats?tenant=acme&by=type,client_id&from=2025-03-14&limit=5")
-	if want := `{"rows":[{"type":"seccft","client_id":"a\"b","count":123},{"type":"feccft","client_id":"","count":1}],"dirty_hours":3}`; body != want {
+	if want := `{"rows":[{"type":"seccft","client_id":"a\"b","count":123},{"type":"feccft","client_id":"","count":1}],"truncated":false,"dirty_hours":3}`; body != want {
 		t.Errorf("got %s\nwant %s", body, want)
 	}
-	want := schemas.StatsFilter{Tenant: "acme", By: []string{"type", "client_id"}, From: now.Truncate(24 * time.Hour), Limit: 5}
-	if diff := cmp.Diff([]any{want}, s.asked); diff != "" {
+	want := schemas.StatsFilter{Tenant: "acme", By: []string{"type", "client_id"}, From: now.Truncate(24 * time.Hour), Limit: 6}
+	if diff := cmp.Diff([]any{want}, s.asked, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
 	var page schemas.StatsPage
@@ -325,6 +326,55 @@ func TestStatsAnswer(t *testing.T) {
 	row := schemas.StatsEntry{By: []string{"type", "client_id"}, Values: []string{"seccft", `a"b`}, Count: 123}
 	if diff := cmp.Diff(row, page.Rows[0]); diff != "" {
 		t.Errorf("decoded (-want +got):\n%s", diff)
+	}
+}
+
+func TestStatsAnswerByInterval(t *testing.T) {
+	s := &store{rows: []schemas.StatsRow{
+		{Time: now.Truncate(24 * time.Hour), Values: []string{"seccft"}, Count: 2}, {Time: now, Values: []string{"seccft"}, Count: 1},
+	}}
+	srv := api(t, s, query.Config{})
+	body := ok(t, srv, "/v1/stats?interval=day&limit=1&outcome=!success&client_id=a*")
+	if want := `{"rows":[{"time":"2025-03-14T00:00:00.000Z","type":"seccft","count":2}],"truncated":true,"dirty_hours":3}`; body != want {
+		t.Errorf("got %s\nwant %s", body, want)
+	}
+	want := schemas.StatsFilter{
+		By: []string{"type"}, Interval: schemas.IntervalDay, Limit: 2,
+		Where: []schemas.Condition{
+			{Field: "client_id", Values: []schemas.Pattern{{"a", ""}}},
+			{Field: "outcome", Values: []schemas.Pattern{{"success"}}, Not: true},
+		},
+	}
+	if diff := cmp.Diff([]any{want}, s.asked, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+	row := schemas.StatsEntry{Time: now.Truncate(24 * time.Hour), By: []string{"type"}, Values: []string{"seccft"}, Count: 2}
+	if diff := cmp.Diff(row, decode[schemas.StatsPage](t, body).Rows[0]); diff != "" {
+		t.Errorf("decoded (-want +got):\n%s", diff)
+	}
+	if p, _ := problem(t, srv, "/v1/stats?interval=week"); p.Code != "parameter_invalid" || !strings.Contains(p.Detail, "interval") {
+		t.Errorf("an interval that there is not: %+v", p)
+	}
+}
+
+func TestEventsTakeConditionsAndAText(t *testing.T) {
+	s := &store{}
+	srv := api(t, s, query.Config{})
+	ok(t, srv, `/v1/events?type=seccft,feccft&network=192.0.2.*&identity=app:a%5C*&country=!NL&identity_kind=machine&text=Terraform`)
+	want := schemas.EventFilter{
+		Identity: "app:a*", Text: "Terraform", Limit: 100,
+		Where: []schemas.Condition{
+			{Field: "type", Values: []schemas.Pattern{{"seccft"}, {"feccft"}}},
+			{Field: "identity_kind", Values: []schemas.Pattern{{"machine"}}},
+			{Field: "network", Values: []schemas.Pattern{{"192.0.2.", ""}}},
+			{Field: "country", Values: []schemas.Pattern{{"NL"}}, Not: true},
+		},
+	}
+	if diff := cmp.Diff([]any{want}, s.asked, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+	if p, _ := problem(t, srv, "/v1/events?type=a,,b"); p.Code != "parameter_invalid" || !strings.HasPrefix(p.Detail, "type: a value is empty") {
+		t.Errorf("an empty value: %+v", p)
 	}
 }
 

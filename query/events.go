@@ -11,11 +11,8 @@ import (
 )
 
 type eventsInput struct {
-	Tenant   string `query:"tenant" pattern:"^[a-z0-9-]{1,63}$" patternDescription:"1 to 63 of a-z, 0-9 and -" example:"acme"`
-	ClientID string `query:"client_id" maxLength:"256" example:"invoice-sync"`
-	Identity string `query:"identity" maxLength:"512" doc:"Who did it: app:, user: or agent: and an id." example:"app:invoice-sync"`
-	UserID   string `query:"user_id" maxLength:"256" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
-	Type     string `query:"type" maxLength:"64" doc:"Auth0's event type code." example:"feccft"`
+	Filter
+	Text string `query:"text" maxLength:"256" doc:"Any of the texts that an event shows has it, whatever its case." example:"terraform"`
 	Period
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	Cursor string `query:"cursor" maxLength:"1024" doc:"The value of next of the page before."`
@@ -65,8 +62,13 @@ func (a *API) events(ctx context.Context, in *eventsInput) (*eventsOutput, error
 }
 
 func (a *API) eventFilter(in *eventsInput) (schemas.EventFilter, error) {
-	f := schemas.EventFilter{Tenant: in.Tenant, ClientID: in.ClientID, Identity: in.Identity, UserID: in.UserID, Type: in.Type, Limit: in.Limit}
+	f := schemas.EventFilter{Tenant: in.Tenant, Text: in.Text, Limit: in.Limit}
 	var err error
+	if f.Where, err = in.conditions(); err != nil {
+		return f, err
+	}
+	f.ClientID, f.Identity = exact(&f.Where, "client_id"), exact(&f.Where, "identity")
+	f.UserID, f.Type = exact(&f.Where, "user_id"), exact(&f.Where, "type")
 	if f.From, f.To, err = in.resolve(a.cfg.Now()); err != nil {
 		return f, err
 	}

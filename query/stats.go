@@ -9,8 +9,9 @@ import (
 )
 
 type statsInput struct {
-	Tenant string   `query:"tenant" pattern:"^[a-z0-9-]{1,63}$" patternDescription:"1 to 63 of a-z, 0-9 and -" example:"acme"`
-	By     []string `query:"by" maxItems:"6" uniqueItems:"true" nullable:"false" default:"type" doc:"The dimensions to count by, separated by commas." example:"type,client_id"`
+	Filter
+	By       []string         `query:"by" maxItems:"6" uniqueItems:"true" nullable:"false" default:"type" doc:"The dimensions to count by, separated by commas." example:"type,client_id"`
+	Interval schemas.Interval `query:"interval" enum:"hour,day,month" doc:"Count each hour, day or month of UTC by itself."`
 	Period
 	Limit int `query:"limit" minimum:"1" maximum:"10000" default:"1000" doc:"The most rows to answer."`
 }
@@ -21,7 +22,7 @@ type statsOutput struct {
 
 func (a *API) registerStats(api huma.API) {
 	op := operation("count-events", "/stats", "Count events",
-		"Counts of distinct log_ids by one or more dimensions, the highest first. A log_id counts once, however often it was delivered.")
+		"Counts of distinct log_ids by one or more dimensions, the highest first, within each interval where there is one. A log_id counts once, however often it was delivered. An interval without events has no row.")
 	huma.Register(api, op, a.stats)
 
 	registered := api.OpenAPI().Paths["/stats"].Get
@@ -50,6 +51,7 @@ func statsEntrySchema() *huma.Schema {
 		Type:        huma.TypeObject,
 		Description: "A member for each dimension that was asked for, and the count.",
 		Properties: map[string]*huma.Schema{
+			"time":  {Type: huma.TypeString, Format: "date-time", Description: "When the interval begins, where there is one."},
 			"count": {Type: huma.TypeInteger, Format: "int64", Minimum: &zero, Description: "Distinct log_ids."},
 		},
 		Required:             []string{"count"},
@@ -62,8 +64,11 @@ func statsEntrySchema() *huma.Schema {
 }
 
 func (a *API) stats(ctx context.Context, in *statsInput) (*statsOutput, error) {
-	f := schemas.StatsFilter{Tenant: in.Tenant, By: in.By, Limit: in.Limit}
+	f := schemas.StatsFilter{Tenant: in.Tenant, By: in.By, Interval: in.Interval, Limit: in.Limit + 1}
 	var err error
+	if f.Where, err = in.conditions(); err != nil {
+		return nil, err
+	}
 	if f.From, f.To, err = in.resolve(a.cfg.Now()); err != nil {
 		return nil, err
 	}
@@ -79,9 +84,11 @@ func (a *API) stats(ctx context.Context, in *statsInput) (*statsOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := schemas.StatsPage{Rows: make([]schemas.StatsEntry, len(rows)), DirtyHours: dirty}
+	page := schemas.StatsPage{DirtyHours: dirty, Truncated: len(rows) > in.Limit}
+	rows = rows[:min(len(rows), in.Limit)]
+	page.Rows = make([]schemas.StatsEntry, len(rows))
 	for i, r := range rows {
-		page.Rows[i] = schemas.StatsEntry{By: f.By, Values: r.Values, Count: r.Count}
+		page.Rows[i] = schemas.StatsEntry{Time: r.Time, By: f.By, Values: r.Values, Count: r.Count}
 	}
 	return &statsOutput{Body: page}, nil
 }

@@ -130,20 +130,27 @@ type FindingPage struct {
 // StatsPage holds counts of distinct log_ids, the highest first.
 type StatsPage struct {
 	Rows       []StatsEntry `json:"rows"`
+	Truncated  bool         `json:"truncated" doc:"There are more rows than limit let through: narrow the question, or raise it."`
 	DirtyHours int          `json:"dirty_hours" doc:"Hours of the range that are not recounted yet and were counted from events: as exact, and slower while they are many."`
 }
 
-// StatsEntry is one count. In JSON it is an object with a member per
-// dimension, in the order of By, and then count.
+// StatsEntry is one count. In JSON it is an object with the beginning of the
+// interval where there is one, a member per dimension, in the order of By, and
+// then count.
 type StatsEntry struct {
+	Time   time.Time // zero without an interval
 	By     []string
 	Values []string
 	Count  uint64
 }
 
-// MarshalJSON writes {"type":"seccft","count":123}.
+// MarshalJSON writes {"type":"seccft","count":123}, or
+// {"time":"2025-03-14T00:00:00.000Z","type":"seccft","count":123}.
 func (s StatsEntry) MarshalJSON() ([]byte, error) {
 	b := []byte{'{'}
+	if !s.Time.IsZero() {
+		b = fmt.Appendf(b, `"time":"%s",`, s.Time.UTC().Format("2006-01-02T15:04:05.000Z"))
+	}
 	for i, name := range s.By {
 		for j, text := range []string{name, s.Values[i]} {
 			quoted, err := json.Marshal(text)
@@ -168,9 +175,12 @@ func (s *StatsEntry) UnmarshalJSON(data []byte) error {
 		if err != nil {
 			return fmt.Errorf("row of counts: %w", err)
 		}
-		if name == "count" {
+		switch name {
+		case "count":
 			err = dec.Decode(&s.Count)
-		} else {
+		case "time":
+			err = dec.Decode(&s.Time)
+		default:
 			var value string
 			err = dec.Decode(&value)
 			s.By, s.Values = append(s.By, name.(string)), append(s.Values, value)

@@ -52,6 +52,8 @@ type EventFilter struct {
 	Identity string // app:<client_id>, user:<user_id>, agent:<id>
 	UserID   string
 	Type     string
+	Where    []Condition // all of these too, each with a field of its own
+	Text     string      // in any text that the event shows, whatever its case
 	From, To time.Time
 	Limit    int          // 1 to 1000
 	After    *EventCursor // continue behind this event
@@ -83,16 +85,31 @@ const TokenLifetime = 24 * time.Hour
 var StatsDimensions = []string{"tenant", "type", "client_id", "identity", "identity_kind", "outcome", "cause", "audience", "network", "organization_id", "user_id", "user_agent_class", "country", "asn", "source"}
 
 // StatsFilter asks for counts of distinct log_ids by dimensions, each one of
-// StatsDimensions. Rows come highest count first.
+// StatsDimensions. Rows come highest count first; with an interval by time, and
+// those of one time highest count first.
 type StatsFilter struct {
 	Tenant   string
 	By       []string
+	Where    []Condition
+	Interval Interval
 	From, To time.Time
 	Limit    int // 1 to 10,000 rows
 }
 
+// Interval is what counts are cut by: hours, days or months of UTC.
+type Interval string
+
+// The intervals; none means that a range is counted as a whole.
+const (
+	IntervalNone  Interval = ""
+	IntervalHour  Interval = "hour"
+	IntervalDay   Interval = "day"
+	IntervalMonth Interval = "month"
+)
+
 // StatsRow is one count; Values are in the order of StatsFilter.By.
 type StatsRow struct {
+	Time   time.Time // when the interval begins; zero without one
 	Values []string
 	Count  uint64
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,7 @@ type counted struct {
 	tenant   string    // "" for all
 	from, to time.Time // whole milliseconds
 	dirty    []dirtyHour
+	byHour   bool // days are not read from daily counts, which do not tell hours
 }
 
 // counted looks for what is dirty before anything else is read. An hour that
@@ -44,6 +46,9 @@ func (c *counted) fromDays() string {
 }
 
 func (c *counted) fromHours() string {
+	if c.byHour {
+		return "hour >= " + firstHour + " AND hour < " + lastHour + " AND NOT " + c.isDirty("hour", dirtyHours)
+	}
 	return "hour >= " + firstHour + " AND hour < " + lastHour +
 		" AND toDate(hour) IN (SELECT arrayJoin(arrayMap(d -> toDate(toDateTime(d, 'UTC')), {hour_days:Array(Int64)})))" +
 		" AND (toDate(hour) < " + firstDay + " OR toDate(hour) >= " + lastDay + " OR " + c.isDirty("toDate(hour)", dirtyDays) + ")" +
@@ -66,6 +71,34 @@ const (
 	dirtyDays  = "arrayMap(d -> toDate(toDateTime(d, 'UTC')), {dirty_days:Array(Int64)})"
 	dirtyHours = "arrayMap(h -> toDateTime(h, 'UTC'), {dirty_hours:Array(Int64)})"
 )
+
+// union selects columns of every part, and of each row how often (n), when first
+// and when last. Columns are made of the part's column of time. Conditions of w
+// are on what both counts and events have; its parameters are completed. daily
+// is the table that has the counts of days.
+func (c *counted) union(w *where, daily string, columns func(at string) []string) string {
+	c.params(w.paramsOf())
+	tenant := ""
+	if c.tenant != "" {
+		tenant = "tenant = {tenant:String} AND "
+		w.param("tenant", c.tenant)
+	}
+	part := func(table, at, counts, keys string, conditions ...string) string {
+		if conditions = append(conditions, w.conditions...); len(conditions) > 0 {
+			keys += "\n    WHERE " + strings.Join(conditions, "\n      AND ")
+		}
+		return "    SELECT " + strings.Join(append(columns(at), counts), ", ") + "\n    FROM " + table + " FINAL\n    PREWHERE " + tenant + keys
+	}
+	var parts []string
+	if !c.byHour {
+		parts = append(parts, part(daily, "day", "count AS n, first, last", c.fromDays(), "count > 0"))
+	}
+	parts = append(parts, part("counts_hourly", "hour", "count AS n, first, last", c.fromHours(), "count > 0"))
+	if c.readsEvents() {
+		parts = append(parts, part("events", "time", "1 AS n, time AS first, time AS last", c.fromEvents()))
+	}
+	return strings.Join(parts, "\nUNION ALL\n")
+}
 
 // isDirty tells whether a day or an hour is among the dirty ones of its tenant.
 // Of one tenant the time alone does, at a third of the cost of a pair.

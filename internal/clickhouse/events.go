@@ -139,6 +139,8 @@ func eventsQuery(f schemas.EventFilter, p places, from, to int64, limit int) sch
 	w.equal("identity", f.Identity)
 	w.equal("user_id", f.UserID)
 	w.equal("type", f.Type)
+	w.filter(f.Where)
+	w.text(f.Text)
 	if p != nil {
 		w.conditions = append(w.conditions, "(tenant, client_id, time) IN (\n"+candidates+")")
 	}

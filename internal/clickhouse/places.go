@@ -16,26 +16,48 @@ type places []place
 
 type place struct {
 	table  string
-	column string // "" where nothing narrows it
-	value  string
+	column string   // "" where nothing narrows it
+	values []string // any of these
 }
 
 // placesOf is nil where the key of events serves the filter.
 func placesOf(f schemas.EventFilter) places {
 	clientID, isApp := strings.CutPrefix(f.Identity, schemas.AppID(""))
 	switch {
-	case f.ClientID != "":
+	case f.ClientID != "" || anyOf(f.Where, "client_id") != nil:
 		return nil
 	case isApp: // its client's, and those in which it is not the client
-		return places{{"events", "client_id", clientID}, {"events_by_identity", "identity", f.Identity}}
+		return places{{"events", "client_id", []string{clientID}}, {"events_by_identity", "identity", []string{f.Identity}}}
 	case f.Identity != "":
-		return places{{"events_by_identity", "identity", f.Identity}}
+		return places{{"events_by_identity", "identity", []string{f.Identity}}}
 	case f.UserID != "":
-		return places{{"events_by_identity", "identity", schemas.UserID(f.UserID)}}
+		return places{{"events_by_identity", "identity", []string{schemas.UserID(f.UserID)}}}
 	case f.Type != "":
-		return places{{"events_by_time", "type", f.Type}}
+		return places{{"events_by_time", "type", []string{f.Type}}}
+	case anyOf(f.Where, "type") != nil:
+		return places{{"events_by_time", "type", anyOf(f.Where, "type")}}
 	}
-	return places{{"events_by_time", "", ""}}
+	return places{{"events_by_time", "", nil}}
+}
+
+// anyOf are the values of which a field has one, nil where conditions say
+// nothing of that kind.
+func anyOf(conditions []schemas.Condition, field string) []string {
+	for _, c := range conditions {
+		if c.Field != field || c.Not {
+			continue
+		}
+		var values []string
+		for _, p := range c.Values {
+			value, exact := p.Exact()
+			if !exact {
+				return nil
+			}
+			values = append(values, value)
+		}
+		return values
+	}
+	return nil
 }
 
 // batchStart is the time from which on there are about so many candidates
@@ -77,7 +99,7 @@ func (p places) union(w *where, f schemas.EventFilter, columns, tail string) str
 		one := where{conditions: slices.Clone(w.conditions), params: w.params}
 		one.equal("tenant", f.Tenant)
 		if name := "place_" + strconv.Itoa(i); place.column != "" {
-			one.and(place.column+" = {"+name+":String}", name, place.value)
+			one.and(place.column+" IN {"+name+":Array(String)}", name, place.values)
 		}
 		selects = append(selects, "SELECT "+columns+" FROM "+place.table+"\n"+one.clause()+tail)
 	}

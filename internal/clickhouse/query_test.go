@@ -67,28 +67,40 @@ func TestQueriesNarrowByWhatTheFilterNames(t *testing.T) {
 				"after_time": someMS, "after_log_id": "l", "after_tenant": "a",
 			},
 		},
-		"stats": {stats(schemas.StatsFilter{Limit: 20_000}, nil), nil, map[string]any{"limit": 10_000}},
+		"stats": {stats(schemas.StatsFilter{Limit: 20_000}, nil), nil, map[string]any{"limit": 10_001}},
 		"events of an application": {
 			eventsQuery(schemas.EventFilter{Tenant: "a", Identity: "app:" + hostile}, placesOf(schemas.EventFilter{Identity: "app:" + hostile}), 1, 2, 3),
 			[]string{
 				"PREWHERE " + from, "AND " + to, key, "WHERE " + from, "AND " + to,
 				"AND tenant = {tenant:String}", "AND identity = {identity:String}", "AND (tenant, client_id, time) IN (",
-				"WHERE " + from, "AND " + to, "AND tenant = {tenant:String}", "AND client_id = {place_0:String}",
-				"WHERE " + from, "AND " + to, "AND tenant = {tenant:String}", "AND identity = {place_1:String}",
+				"WHERE " + from, "AND " + to, "AND tenant = {tenant:String}", "AND client_id IN {place_0:Array(String)}",
+				"WHERE " + from, "AND " + to, "AND tenant = {tenant:String}", "AND identity IN {place_1:Array(String)}",
 			},
 			map[string]any{
-				"from": int64(1), "to": int64(2), "limit": 3, "tenant": "a", "identity": "app:" + hostile, "place_0": hostile, "place_1": "app:" + hostile,
+				"from": int64(1), "to": int64(2), "limit": 3, "tenant": "a", "identity": "app:" + hostile, "place_0": []string{hostile}, "place_1": []string{"app:" + hostile},
 			},
 		},
 		"batch of a type": {
 			batchQuery(placesOf(schemas.EventFilter{Type: hostile}), schemas.EventFilter{Tenant: "a"}, 1, 2, 3),
-			[]string{"WHERE " + from, "AND " + to, "AND tenant = {tenant:String}", "AND type = {place_0:String}"},
-			map[string]any{"from": int64(1), "to": int64(2), "count": 3, "tenant": "a", "place_0": hostile},
+			[]string{"WHERE " + from, "AND " + to, "AND tenant = {tenant:String}", "AND type IN {place_0:Array(String)}"},
+			map[string]any{"from": int64(1), "to": int64(2), "count": 3, "tenant": "a", "place_0": []string{hostile}},
 		},
 		"stats by everything": {
 			stats(schemas.StatsFilter{Tenant: hostile, By: []string{"source", "type"}, From: someTime, To: someTime, Limit: 5}, nil),
 			[]string{"WHERE tenant = {tenant:String}", "AND " + from, "AND " + to},
 			map[string]any{"tenant": hostile, "from": someMS, "to": someMS, "limit": 5},
+		},
+		"events by conditions": {
+			eventsQuery(schemas.EventFilter{Where: append(parseWhere(t, "type", "!a,b_*%"), parseWhere(t, "asn", hostile)...), Text: hostile}, nil, 1, 2, 3),
+			[]string{
+				"PREWHERE " + from, "AND " + to, key, "WHERE " + from, "AND " + to,
+				"AND NOT (type LIKE {filter_0_1:String} OR type IN {filter_0:Array(String)})",
+				"AND (if(asn = 0, '', toString(asn)) IN {filter_1:Array(String)})",
+				"AND (positionCaseInsensitiveUTF8(" + strings.Join(textColumns, ", {text:String}) > 0 OR positionCaseInsensitiveUTF8(") + ", {text:String}) > 0)",
+			},
+			map[string]any{
+				"from": int64(1), "to": int64(2), "limit": 3, "filter_0": []string{"a"}, "filter_0_1": `b\_%\%`, "filter_1": []string{hostile}, "text": hostile,
+			},
 		},
 		"stats of counts": {
 			stats(schemas.StatsFilter{Tenant: hostile, By: []string{"type"}, Limit: 5}, ofOne),
@@ -147,7 +159,7 @@ func TestStatsQueryGroupsByTheColumnsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `SELECT CAST([toString(source), type], 'Array(String)') AS dimensions, count() AS events
+	want := `SELECT toInt64(0) AS since, CAST([toString(source), type], 'Array(String)') AS dimensions, count() AS events
 FROM events FINAL
 GROUP BY toString(source), type
 ORDER BY events DESC, toString(source), type
@@ -160,13 +172,22 @@ SETTINGS do_not_merge_across_partitions_select_final = 1`
 
 func TestEveryStatsDimensionHasAColumn(t *testing.T) {
 	for _, by := range schemas.StatsDimensions {
-		if statsColumns[by] == "" {
+		if filterColumns[by] == "" {
 			t.Errorf("dimension %s has no column", by)
 		}
 	}
-	if len(statsColumns) != len(schemas.StatsDimensions) {
-		t.Errorf("%d columns, want one for each of %d dimensions", len(statsColumns), len(schemas.StatsDimensions))
+	if len(filterColumns) != len(schemas.StatsDimensions) {
+		t.Errorf("%d columns, want one for each of %d dimensions", len(filterColumns), len(schemas.StatsDimensions))
 	}
+}
+
+func parseWhere(t *testing.T, field, text string) []schemas.Condition {
+	t.Helper()
+	c, _, err := schemas.ParseCondition(field, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []schemas.Condition{c}
 }
 
 func TestPlacesOfAFilterNameAllThatItLetsThrough(t *testing.T) {
@@ -174,12 +195,16 @@ func TestPlacesOfAFilterNameAllThatItLetsThrough(t *testing.T) {
 		filter schemas.EventFilter
 		want   places
 	}{
-		"nothing":        {schemas.EventFilter{}, places{{"events_by_time", "", ""}}},
-		"type":           {schemas.EventFilter{Tenant: "a", Type: "t"}, places{{"events_by_time", "type", "t"}}},
+		"nothing":        {schemas.EventFilter{}, places{{"events_by_time", "", nil}}},
+		"type":           {schemas.EventFilter{Tenant: "a", Type: "t"}, places{{"events_by_time", "type", []string{"t"}}}},
+		"types":          {schemas.EventFilter{Where: parseWhere(t, "type", "t,u")}, places{{"events_by_time", "type", []string{"t", "u"}}}},
+		"some types":     {schemas.EventFilter{Where: parseWhere(t, "type", "t,u*")}, places{{"events_by_time", "", nil}}},
+		"other types":    {schemas.EventFilter{Where: parseWhere(t, "type", "!t")}, places{{"events_by_time", "", nil}}},
+		"clients":        {schemas.EventFilter{Type: "t", Where: parseWhere(t, "client_id", "a,b")}, nil},
 		"client":         {schemas.EventFilter{ClientID: "c", Identity: "user:u", Type: "t"}, nil},
-		"user":           {schemas.EventFilter{UserID: "u", Type: "t"}, places{{"events_by_identity", "identity", "user:u"}}},
-		"identity":       {schemas.EventFilter{Identity: "agent:x", UserID: "u"}, places{{"events_by_identity", "identity", "agent:x"}}},
-		"an application": {schemas.EventFilter{Identity: "app:c"}, places{{"events", "client_id", "c"}, {"events_by_identity", "identity", "app:c"}}},
+		"user":           {schemas.EventFilter{UserID: "u", Type: "t"}, places{{"events_by_identity", "identity", []string{"user:u"}}}},
+		"identity":       {schemas.EventFilter{Identity: "agent:x", UserID: "u"}, places{{"events_by_identity", "identity", []string{"agent:x"}}}},
+		"an application": {schemas.EventFilter{Identity: "app:c"}, places{{"events", "client_id", []string{"c"}}, {"events_by_identity", "identity", []string{"app:c"}}}},
 	}
 	for name, tt := range tests {
 		if diff := cmp.Diff(tt.want, placesOf(tt.filter), cmp.AllowUnexported(place{})); diff != "" {

@@ -45,6 +45,8 @@ func dimension(e *schemas.Event, by string) string {
 		return string(e.Cause)
 	case "network":
 		return e.Network
+	case "source":
+		return e.Source.String()
 	}
 	panic("no such dimension here: " + by)
 }
@@ -55,13 +57,17 @@ func (l ledger) stats(f schemas.StatsFilter) []schemas.StatsRow {
 		if f.Tenant != "" && e.Tenant != f.Tenant || !f.From.IsZero() && e.Time.Before(f.From) || !f.To.IsZero() && !e.Time.Before(f.To) {
 			continue
 		}
+		if slices.ContainsFunc(f.Where, func(c schemas.Condition) bool { return !lets(c, dimension(&e, c.Field)) }) {
+			continue
+		}
 		values := []string{}
 		for _, by := range f.By {
 			values = append(values, dimension(&e, by))
 		}
-		key := fmt.Sprintf("%q", values)
+		at := intervalOf(f.Interval, e.Time)
+		key := fmt.Sprintf("%s %q", at, values)
 		if counts[key] == nil {
-			counts[key] = &schemas.StatsRow{Values: values}
+			counts[key] = &schemas.StatsRow{Time: at, Values: values}
 		}
 		counts[key].Count++
 	}
@@ -69,16 +75,27 @@ func (l ledger) stats(f schemas.StatsFilter) []schemas.StatsRow {
 	for _, row := range counts {
 		rows = append(rows, *row)
 	}
-	if len(f.By) == 0 && len(rows) == 0 {
+	if len(f.By) == 0 && len(rows) == 0 && f.Interval == schemas.IntervalNone {
 		rows = append(rows, schemas.StatsRow{Values: []string{}})
 	}
 	slices.SortFunc(rows, func(a, b schemas.StatsRow) int {
-		if a.Count != b.Count {
-			return int(b.Count) - int(a.Count)
-		}
-		return slices.Compare(a.Values, b.Values)
+		return gocmp.Or(a.Time.Compare(b.Time), int(b.Count)-int(a.Count), slices.Compare(a.Values, b.Values))
 	})
 	return rows
+}
+
+// intervalOf is when the interval begins that a time is in.
+func intervalOf(i schemas.Interval, at time.Time) time.Time {
+	y, m, d := at.UTC().Date()
+	switch i {
+	case schemas.IntervalHour:
+		return time.Date(y, m, d, at.UTC().Hour(), 0, 0, 0, time.UTC)
+	case schemas.IntervalDay:
+		return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+	case schemas.IntervalMonth:
+		return time.Date(y, m, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return time.Time{}
 }
 
 // asText is a number that is not 0.
@@ -186,6 +203,15 @@ func recountAll(t *testing.T, s *clickhouse.CountStore, ver uint64, take func(sc
 	}
 }
 
+func condition(t *testing.T, field, text string) []schemas.Condition {
+	t.Helper()
+	c, _, err := schemas.ParseCondition(field, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []schemas.Condition{c}
+}
+
 // TestCountsAreExactAtAnyMoment stores copies of logs in random order, recounts
 // some hours now and then, and holds every count against brute force.
 func TestCountsAreExactAtAnyMoment(t *testing.T) { testCountsAreExact(t, clickhousetest.New(t), 6) }
@@ -209,6 +235,14 @@ func testCountsAreExact(t *testing.T, db *clickhouse.DB, steps int) {
 			{By: []string{"type"}, From: noon().Truncate(24*time.Hour).AddDate(0, 0, -2), To: noon().Truncate(24 * time.Hour)},
 			{Tenant: "acme", From: noon().Add(-time.Hour + time.Second), To: noon().Add(-time.Minute)},
 			{From: noon().Add(time.Hour), To: noon()},
+			{Interval: schemas.IntervalHour},
+			{Tenant: "acme", By: []string{"outcome"}, Interval: schemas.IntervalHour, From: noon().Add(-30*time.Hour + time.Minute), To: noon().Add(time.Second)},
+			{By: []string{"tenant", "type"}, Interval: schemas.IntervalDay, From: noon().AddDate(0, 0, -2)},
+			{Tenant: "acme", By: []string{"client_id"}, Interval: schemas.IntervalMonth},
+			{By: []string{"source"}, Interval: schemas.IntervalDay},
+			{Tenant: "acme", By: []string{"type"}, Where: condition(t, "client_id", "client-0,client-1*")},
+			{By: []string{"client_id"}, Where: condition(t, "outcome", "!success"), Interval: schemas.IntervalDay, From: noon().Add(-30 * time.Hour)},
+			{By: []string{"client_id"}, Where: condition(t, "source", "p*,import"), Interval: schemas.IntervalDay},
 		} {
 			got, err := reader.Stats(t.Context(), f)
 			if err != nil {

@@ -34,11 +34,14 @@ func (w *where) since(column string, edge time.Time) {
 	}
 }
 
-func (w *where) param(name string, value any) {
+func (w *where) param(name string, value any) { w.paramsOf()[name] = value }
+
+// paramsOf are the parameters, to add to.
+func (w *where) paramsOf() map[string]any {
 	if w.params == nil {
 		w.params = make(map[string]any)
 	}
-	w.params[name] = value
+	return w.params
 }
 
 // clause is the WHERE clause with its line end, or nothing.
