@@ -143,6 +143,26 @@ func (f *fixture) serve(t *testing.T, cfg Config) {
 	f.in, f.url, f.addr = in, server.URL, server.Listener.Addr().String()
 }
 
+// metrics are the values by name and labels, of a histogram its count.
+func (f *fixture) metrics(t *testing.T) map[string]float64 {
+	t.Helper()
+	families, err := f.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			name := family.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			values[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return values
+}
+
 // reply is what a request was answered with.
 type reply struct {
 	Status int

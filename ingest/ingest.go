@@ -22,6 +22,9 @@ type Config struct {
 	Registerer prometheus.Registerer // default: metrics are kept and shown nowhere
 	Now        func() time.Time      // default time.Now
 	Limits     Limits
+	// Allow are the networks that the webhook takes deliveries from. Default:
+	// all. Imports are not bound by it.
+	Allow *AllowList
 
 	// At is called at named points, for tests that crash there:
 	// "before_publish" and "published" around each group, "before_answer" when
@@ -113,10 +116,11 @@ type Ingest struct {
 	outlet  *outlet
 	pools   splitPools
 
-	requests chan struct{} // holds a place per request
-	large    chan struct{} // holds the place for an oversize record
-	draining atomic.Bool
-	told     atomic.Int64 // when a refusal was logged last, Unix nanoseconds
+	requests  chan struct{} // holds a place per request
+	large     chan struct{} // holds the place for an oversize record
+	draining  atomic.Bool
+	told      atomic.Int64 // when a refusal was logged last, Unix nanoseconds
+	strangers strangers
 
 	mu         sync.Mutex // guards committers
 	committers map[committerKey]*committer

@@ -27,11 +27,11 @@ type Router interface {
 }
 
 // Webhook mounts what faces the internet: POST /v1/logs/:tenant, where log
-// streams deliver, guarded by the tenant's secrets.
+// streams deliver, guarded by Config.Allow and by the tenant's secrets.
 func (in *Ingest) Webhook(r Router) {
-	r.POST("/v1/logs/:tenant", in.counted(in.postLogs))
-	r.GET("/v1/logs/:tenant", in.counted(getLogs))
-	r.POST("/v1/custom/:tenant", in.counted(postCustom))
+	r.POST("/v1/logs/:tenant", in.counted(in.fromAllowed(in.postLogs)))
+	r.GET("/v1/logs/:tenant", in.counted(in.fromAllowed(getLogs)))
+	r.POST("/v1/custom/:tenant", in.counted(in.fromAllowed(postCustom)))
 }
 
 // Import mounts POST /v1/import/:tenant, where history comes in. It asks for

@@ -66,7 +66,7 @@ func (r *reloader) look() {
 		return
 	}
 	if restartNeeded(r.current, next) {
-		r.log.Warn("the changed configuration holds changes that apply at the next start; tenants, API tokens and trusted proxies apply now")
+		r.log.Warn("the changed configuration holds changes that apply at the next start; tenants, API tokens, trusted proxies and ingest.allow apply now")
 	}
 	r.apply(running)
 	r.current, r.running = next, running
@@ -78,6 +78,7 @@ func (r *reloader) look() {
 func reloaded(before, after *config.Config) *config.Config {
 	c := *before
 	c.Tenants, c.API, c.TrustedProxies = after.Tenants, after.API, after.TrustedProxies
+	c.Ingest.Allow = after.Ingest.Allow
 	return &c
 }
 

@@ -67,6 +67,57 @@ func TestConfigurationReloadsWithoutRestart(t *testing.T) {
 		}
 		return nil
 	})
+	restarts := strings.Count(i.log(), "apply at the next start")
+	delivers := func(from string) int {
+		t.Helper()
+		request, err := http.NewRequest(http.MethodPost, i.api+"/v1/logs/acme", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "second-secret-value")
+		request.Header.Set("X-Forwarded-For", from)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode
+	}
+	const base = "store: {retention: 30d}\ntenants: [{name: acme, secret_files: [acme.secret]}]\n" + tokens
+	save(file, base+"ingest: {allow: [203.0.113.0/24]}\n")
+	i.eventually("the refusal of a list that nobody could be on", func() error {
+		if !strings.Contains(i.log(), "the sender's address is not known") {
+			return fmt.Errorf("not logged")
+		}
+		return nil
+	})
+	save(file, base+"ingest: {allow: [203.0.113.0/24]}\nwebhook_listen: 0.0.0.0:0\n")
+	i.eventually("the refusal of a list that only a restart makes valid", func() error {
+		if !strings.Contains(i.log(), "needs a restart to be valid") {
+			return fmt.Errorf("not logged")
+		}
+		return nil
+	})
+	if got := delivers("198.51.100.1"); got != http.StatusOK {
+		t.Errorf("with no list in force: got %d", got)
+	}
+	save(file, base+"ingest: {allow: [203.0.113.0/24]}\ntrusted_proxies: [127.0.0.1]\n")
+	i.eventually("the list", func() error {
+		if got := delivers("198.51.100.1"); got != http.StatusForbidden {
+			return fmt.Errorf("got %d", got)
+		}
+		return nil
+	})
+	if got := delivers("198.51.100.1, 203.0.113.9"); got != http.StatusOK {
+		t.Errorf("from an address on the list: got %d", got)
+	}
+	if got := delivers("203.0.113.9, 198.51.100.1"); got != http.StatusForbidden {
+		t.Errorf("from an address that claims to be on the list: got %d", got)
+	}
+	if strings.Count(i.log(), "apply at the next start") != restarts {
+		t.Errorf("a restart is asked for:\n%s", i.log())
+	}
+
 	save(file, "tenants: [{name: UPPER, secrets: [x]}]\n")
 	i.eventually("the refusal of a broken file", func() error {
 		if !strings.Contains(i.log(), "the changed configuration is not valid, the old one stays") {
@@ -74,7 +125,7 @@ func TestConfigurationReloadsWithoutRestart(t *testing.T) {
 		}
 		return nil
 	})
-	if got := answers("acme", "second-secret-value"); got != http.StatusOK {
+	if got := delivers("203.0.113.9"); got != http.StatusOK {
 		t.Errorf("after a broken file: got %d", got)
 	}
 	for _, secret := range []string{"first-secret-value", "second-secret-value", "others-secret-value", testToken} {

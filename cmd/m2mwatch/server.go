@@ -64,6 +64,7 @@ type server struct {
 	tenants *ingest.TenantSet
 	tokens  *httpserver.TokenSet
 	proxies *httpserver.Proxies
+	allow   *ingest.AllowList
 
 	publisher *nats.Publisher
 	processor *processor.Processor
@@ -88,7 +89,7 @@ func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts s
 	return &server{
 		inv: inv, cfg: cfg, origin: origin, opts: opts,
 		log: log, registry: registry, health: &httpserver.Health{}, life: newLifecycle(log), killAt: killAt, pace: pace,
-		tenants: &ingest.TenantSet{}, tokens: &httpserver.TokenSet{}, proxies: &httpserver.Proxies{},
+		tenants: &ingest.TenantSet{}, tokens: &httpserver.TokenSet{}, proxies: &httpserver.Proxies{}, allow: &ingest.AllowList{},
 	}, nil
 }
 
@@ -354,6 +355,7 @@ func (s *server) applyReloadable(c *config.Config) error {
 	}
 	s.tokens.Replace(tokens)
 	s.proxies.Replace(config.Prefixes(c.TrustedProxies))
+	s.allow.Replace(config.Prefixes(c.Ingest.Allow))
 	return nil
 }
 

@@ -107,6 +107,10 @@ type Ingest struct {
 	MaxGroup Bytes `koanf:"max_group"` // of one JetStream message; at most what the server takes
 	Memory   Bytes `koanf:"memory"`    // held by all requests together; more is 503
 	Requests int   `koanf:"requests"`  // at once; more is 503
+
+	// Allow are the networks that the webhook takes deliveries from; others get
+	// 403. Default all. Reloaded.
+	Allow []Network `koanf:"allow"`
 }
 
 // Processor bounds a flush.
@@ -208,6 +212,7 @@ func (c *Config) Validate() error {
 	v.check(c.Ingest.MaxGroup >= 64<<10, "ingest.max_group: want 64KiB or more")
 	v.check(c.Ingest.Memory >= 4*c.Ingest.MaxGroup, "ingest.memory: want at least four times ingest.max_group")
 	v.check(c.Ingest.Requests > 0, "ingest.requests: want 1 or more")
+	v.allow(c)
 	v.check(c.Processor.FlushRows > 0 && c.Processor.FlushRows <= 1_000_000, "processor.flush_rows: want 1 to 1000000")
 	v.check(c.Processor.Memory >= 8<<20, "processor.memory: want 8MiB or more")
 	v.paths("enrich.mmdb", c.Enrich.MMDB)
