@@ -25,6 +25,8 @@ type Config struct {
 	// Backlog tells what is accepted and not yet stored. Nil means that this
 	// process has no broker: the status then says null.
 	Backlog Backlog
+	// Catalogue has the event types. Default: schemas.EventTypes().
+	Catalogue *schemas.Catalogue
 	// Logger may be nil.
 	Logger *slog.Logger
 	// Now is the clock that relative times count back from; nil means time.Now.
@@ -51,6 +53,9 @@ func New(cfg Config) *API {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Catalogue == nil {
+		cfg.Catalogue = schemas.EventTypes()
+	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 10 * time.Second
 	}
@@ -65,7 +70,10 @@ func (a *API) Register(e *echo.Echo, middlewares ...echo.MiddlewareFunc) {
 	api.UseMiddleware(catchErrors)
 	a.registerEvents(api)
 	a.registerTokens(api)
+	a.registerIdentities(api)
 	a.registerStats(api)
+	a.registerUsage(api)
+	a.registerEventTypes(api)
 	a.registerFindings(api)
 	a.registerReprocess(api)
 	a.registerStatus(api)

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +36,10 @@ type store struct {
 	token    schemas.Token
 	rows     []schemas.StatsRow
 	findings []schemas.Finding
+	usage    []schemas.UsageRow
+	seen     []schemas.Presence
+	who      []schemas.IdentitySummary
+	names    map[string]string
 	status   schemas.StoreStatus
 	err      error
 	block    bool // wait for the end of the context
@@ -71,6 +76,22 @@ func (s *store) Token(ctx context.Context, tenant, jti string) (schemas.Token, e
 
 func (s *store) Stats(ctx context.Context, f schemas.StatsFilter) ([]schemas.StatsRow, error) {
 	return s.rows, s.ask(ctx, f)
+}
+
+func (s *store) Usage(ctx context.Context, f schemas.UsageFilter) ([]schemas.UsageRow, error) {
+	return s.usage, s.ask(ctx, f)
+}
+
+func (s *store) Identities(ctx context.Context, f schemas.IdentityFilter) ([]schemas.IdentitySummary, error) {
+	return slices.Clone(s.who), s.ask(ctx, f)
+}
+
+func (s *store) Presence(ctx context.Context, tenant, identity string, from, to time.Time) ([]schemas.Presence, error) {
+	return s.seen, s.ask(ctx, []any{tenant, identity, from, to})
+}
+
+func (s *store) ClientNames(ctx context.Context, tenant string, clients []string) (map[string]string, error) {
+	return s.names, s.ask(ctx, append([]string{tenant}, clients...))
 }
 
 func (s *store) DirtyHours(context.Context, string, time.Time, time.Time) (int, error) {

@@ -11,11 +11,12 @@ import (
 )
 
 type findingsInput struct {
-	Tenant string `query:"tenant" pattern:"^[a-z0-9-]{1,63}$" patternDescription:"1 to 63 of a-z, 0-9 and -" example:"acme"`
-	RuleID string `query:"rule_id" maxLength:"128" example:"MI-02"`
-	State  string `query:"state" enum:"open,withdrawn"`
-	Level  string `query:"level" enum:"informational,low,medium,high,critical"`
-	Key    string `query:"key" maxLength:"512" doc:"What the rule groups by, such as a client_id." example:"invoice-sync"`
+	Tenant   string `query:"tenant" pattern:"^[a-z0-9-]{1,63}$" patternDescription:"1 to 63 of a-z, 0-9 and -" example:"acme"`
+	RuleID   string `query:"rule_id" maxLength:"128" example:"MI-02"`
+	State    string `query:"state" enum:"open,withdrawn"`
+	Level    string `query:"level" enum:"informational,low,medium,high,critical"`
+	Key      string `query:"key" maxLength:"512" doc:"What the rule groups by, such as a client_id." example:"invoice-sync"`
+	Identity string `query:"identity" maxLength:"512" doc:"Whose it is." example:"app:invoice-sync"`
 	Period
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 	Cursor string `query:"cursor" maxLength:"1024" doc:"The value of next of the page before."`
@@ -61,7 +62,7 @@ func (a *API) findings(ctx context.Context, in *findingsInput) (*findingsOutput,
 
 func (a *API) findingFilter(in *findingsInput) (schemas.FindingFilter, error) {
 	f := schemas.FindingFilter{
-		Tenant: in.Tenant, RuleID: in.RuleID, Key: in.Key,
+		Tenant: in.Tenant, RuleID: in.RuleID, Key: in.Key, Identity: in.Identity,
 		State: schemas.State(in.State), Level: schemas.Level(in.Level), Limit: in.Limit,
 	}
 	var err error

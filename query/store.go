@@ -17,6 +17,12 @@ type Store interface {
 	Event(ctx context.Context, tenant, logID string) (schemas.Event, error) // with Raw
 	Token(ctx context.Context, tenant, jti string) (schemas.Token, error)
 	Stats(ctx context.Context, f schemas.StatsFilter) ([]schemas.StatsRow, error)
+	Usage(ctx context.Context, f schemas.UsageFilter) ([]schemas.UsageRow, error)
+	Identities(ctx context.Context, f schemas.IdentityFilter) ([]schemas.IdentitySummary, error) // without names
+	// Presence is what was seen of an identity, from the day of from to that of to.
+	Presence(ctx context.Context, tenant, identity string, from, to time.Time) ([]schemas.Presence, error)
+	// ClientNames are the last names of those clients that have one.
+	ClientNames(ctx context.Context, tenant string, clients []string) (map[string]string, error)
 	// DirtyHours is how many hours of a tenant, or of all, are not recounted yet.
 	DirtyHours(ctx context.Context, tenant string, from, to time.Time) (int, error)
 	Findings(ctx context.Context, f schemas.FindingFilter) ([]schemas.Finding, error)

@@ -221,3 +221,17 @@ type Accepted struct {
 	Accepted int `json:"accepted"` // logs that are safe now, the dead ones among them
 	Dead     int `json:"dead"`     // logs that cannot be read; they lie in DEAD
 }
+
+// EventTypePage holds all event types, by code.
+type EventTypePage struct {
+	EventTypes []EventTypeView `json:"event_types"`
+}
+
+// EventTypeView is an EventType as the API shows it.
+type EventTypeView struct {
+	Code     string       `json:"code" example:"seccft"`
+	Title    string       `json:"title" example:"Success Exchange (Client Credentials)"`
+	Category string       `json:"category" doc:"Of a log stream's filter; empty where none is documented." example:"auth.token_exchange.success"`
+	Outcome  Outcome      `json:"outcome" enum:"success,failure,info,limit"`
+	Machine  MachineClass `json:"machine" doc:"Which part machines play in it; empty where none." example:"m2m"`
+}

@@ -120,6 +120,7 @@ type FindingFilter struct {
 	Tenant   string
 	RuleID   string
 	Key      string
+	Identity string
 	State    State
 	Level    Level
 	From, To time.Time

@@ -26,6 +26,8 @@ var now = time.Date(2025, 3, 14, 12, 0, 0, 0, time.UTC)
 
 // store answers each question with one thing, or with err.
 type store struct {
+	query.Store // what these tests do not ask for
+
 	err     error
 	events  schemas.EventFilter
 	finding schemas.FindingFilter

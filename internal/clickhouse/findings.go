@@ -101,6 +101,7 @@ func findingsQuery(f schemas.FindingFilter, edge time.Time) schemas.Query {
 	w.equal("tenant", f.Tenant)
 	w.equal("rule_id", f.RuleID)
 	w.equal("key", f.Key)
+	w.equal("identity", f.Identity)
 	w.equal("state", string(f.State))
 	w.equal("level", string(f.Level))
 	if !f.From.IsZero() {

@@ -293,3 +293,44 @@ func TestOnlyBlameOfTheRowsIsARefusal(t *testing.T) {
 		}
 	}
 }
+
+// FuzzValuesNeverBecomeText claims that what a caller gives is always a
+// parameter: whatever it is, the text of a query is the one for another value of
+// that form.
+func FuzzValuesNeverBecomeText(f *testing.F) {
+	for _, seed := range []string{"a", hostile, "a','b", "*", "!a", `\`, "{tenant:String}", "\x00\xff", "a,*b"} {
+		f.Add(seed, uint8(0))
+	}
+	f.Fuzz(func(t *testing.T, value string, n uint8) {
+		field := schemas.FilterFields()[int(n)%len(schemas.FilterFields())]
+		given, some, err := schemas.ParseCondition(field, value)
+		if err != nil || !some {
+			return
+		}
+		plain := given
+		plain.Values = nil
+		for _, p := range given.Values {
+			plain.Values = append(plain.Values, make(schemas.Pattern, len(p)))
+		}
+		c := &counted{tenant: "a", from: minTime, to: maxTime}
+		texts := func(value string, condition schemas.Condition) []string {
+			where := []schemas.Condition{condition}
+			stats, err := statsQuery(schemas.StatsFilter{Tenant: value, By: []string{"type"}, Where: where}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts := countStats(schemas.StatsFilter{Tenant: value, Where: where, Interval: schemas.IntervalDay}, nil, c)
+			events := schemas.EventFilter{Tenant: value, Where: where, Text: value, Identity: value, After: &schemas.EventCursor{LogID: value, Tenant: value}}
+			return []string{
+				stats.SQL, counts.SQL, eventsQuery(events, placesOf(events), 1, 2, 3).SQL,
+				usageQuery(schemas.UsageFilter{Tenant: value, By: []string{"client_id"}, Where: where}, c).SQL,
+				identitiesQuery(schemas.IdentityFilter{Tenant: value, Where: where, Known: true, After: &schemas.IdentityCursor{Tenant: value, ID: value}}, c).SQL,
+				namesQuery(value, []string{value}, c).SQL, eventQuery(value, value, minTime, maxTime).SQL,
+				presenceQuery(value, value, c).SQL, findingsQuery(schemas.FindingFilter{Tenant: value, Key: value, Identity: value}, minTime).SQL,
+			}
+		}
+		if diff := cmp.Diff(texts("agent:x", plain), texts("agent:"+value, given)); diff != "" {
+			t.Errorf("%q (-another +this):\n%s", value, diff)
+		}
+	})
+}

@@ -45,6 +45,10 @@ func dimension(e *schemas.Event, by string) string {
 		return string(e.Cause)
 	case "network":
 		return e.Network
+	case "audience":
+		return e.Audience
+	case "organization_id":
+		return e.OrganizationID
 	case "source":
 		return e.Source.String()
 	}
@@ -97,6 +101,88 @@ func intervalOf(i schemas.Interval, at time.Time) time.Time {
 	}
 	return time.Time{}
 }
+
+// within tells whether an event is one of a tenant, conditions and a range.
+func within(e *schemas.Event, tenant string, conditions []schemas.Condition, from, to time.Time) bool {
+	return (tenant == "" || e.Tenant == tenant) && (from.IsZero() || !e.Time.Before(from)) && (to.IsZero() || e.Time.Before(to)) &&
+		!slices.ContainsFunc(conditions, func(c schemas.Condition) bool { return !lets(c, dimension(e, c.Field)) })
+}
+
+// identities is what Identities should tell.
+func (l ledger) identities(f schemas.IdentityFilter) []schemas.IdentitySummary {
+	type who struct{ tenant, id string }
+	seen, known := map[who]*schemas.IdentitySummary{}, map[who]bool{}
+	for _, e := range l {
+		w := who{e.Tenant, e.Identity.ID}
+		known[w] = known[w] || e.Outcome != schemas.OutcomeFailure
+		if w.id == "" || !within(&e, f.Tenant, f.Where, f.From, f.To) {
+			continue
+		}
+		s := seen[w]
+		if s == nil {
+			s = &schemas.IdentitySummary{Tenant: w.tenant, ID: w.id, Kind: e.Identity.Kind, First: e.Time, Last: e.Time}
+			seen[w] = s
+		}
+		s.Count++
+		if e.Outcome == schemas.OutcomeFailure {
+			s.Failures++
+		}
+		if e.Time.Before(s.First) {
+			s.First = e.Time
+		}
+		if e.Time.After(s.Last) {
+			s.Last = e.Time
+		}
+	}
+	rows := []schemas.IdentitySummary{}
+	for w, s := range seen {
+		if !f.Known || known[w] {
+			rows = append(rows, *s)
+		}
+	}
+	slices.SortFunc(rows, func(a, b schemas.IdentitySummary) int {
+		return gocmp.Or(b.Last.Compare(a.Last), gocmp.Compare(a.Tenant, b.Tenant), gocmp.Compare(a.ID, b.ID))
+	})
+	if f.Limit > 0 {
+		rows = rows[:min(f.Limit, len(rows))]
+	}
+	return rows
+}
+
+// usage is what Usage should tell.
+func (l ledger) usage(f schemas.UsageFilter) []schemas.UsageRow {
+	counts := map[string]*schemas.UsageRow{}
+	for _, e := range l {
+		if e.Type != "seccft" && e.Type != "feccft" || !within(&e, f.Tenant, f.Where, f.From, f.To) {
+			continue
+		}
+		row := schemas.UsageRow{Time: intervalOf(f.Interval, e.Time), Tenant: e.Tenant, BuiltIn: e.Audience == managementAPI, Values: []string{}}
+		for _, by := range f.By {
+			row.Values = append(row.Values, dimension(&e, by))
+		}
+		key := fmt.Sprintf("%s %s %v %q", row.Time, row.Tenant, row.BuiltIn, row.Values)
+		if counts[key] == nil {
+			counts[key] = &row
+		}
+		if e.Type == "seccft" {
+			counts[key].Issued++
+		} else {
+			counts[key].Failed++
+		}
+	}
+	rows := []schemas.UsageRow{}
+	for _, row := range counts {
+		rows = append(rows, *row)
+	}
+	slices.SortFunc(rows, func(a, b schemas.UsageRow) int {
+		builtIn := func(r schemas.UsageRow) string { return fmt.Sprint(r.BuiltIn) }
+		return gocmp.Or(a.Time.Compare(b.Time), gocmp.Compare(b.Issued, a.Issued), gocmp.Compare(b.Failed, a.Failed),
+			gocmp.Compare(a.Tenant, b.Tenant), gocmp.Compare(builtIn(a), builtIn(b)), slices.Compare(a.Values, b.Values))
+	})
+	return rows
+}
+
+const managementAPI = "https://acme.eu.auth0.com/api/v2/"
 
 // asText is a number that is not 0.
 func asText(n uint32) string {
@@ -164,6 +250,11 @@ func copyOf(r *rand.Rand) schemas.Event {
 	e.Network = []string{"203.0.113.0/24", "198.51.100.0/24", ""}[change.IntN(3)]
 	e.ASN = []uint32{64500, 4294967295, 0}[change.IntN(3)]
 	e.Identity.ID = []string{"app:" + e.ClientID, "user:x", ""}[change.IntN(3)]
+	e.Audience = []string{"https://api", managementAPI}[change.IntN(2)]
+	if e.Type == "feccft" {
+		e.Outcome = schemas.OutcomeFailure
+		e.Identity.ID = []string{e.Identity.ID, fmt.Sprint("app:tried-", n%7)}[change.IntN(2)]
+	}
 	return e
 }
 
@@ -265,7 +356,39 @@ func testCountsAreExact(t *testing.T, db *clickhouse.DB, steps int) {
 			}
 		}
 	}
+	checkWho := func(step string) {
+		t.Helper()
+		for _, f := range []schemas.IdentityFilter{
+			{},
+			{Tenant: "acme", Limit: 3},
+			{Tenant: "acme", Known: true},
+			{Where: condition(t, "network", "203.0.*"), From: noon().Add(-30*time.Hour + time.Minute), To: noon()},
+		} {
+			got, err := reader.Identities(t.Context(), f)
+			if err != nil {
+				t.Fatalf("%s: %+v: %v", step, f, err)
+			}
+			if diff := cmp.Diff(sent.identities(f), append([]schemas.IdentitySummary{}, got...)); diff != "" {
+				t.Fatalf("%s: %+v (-want +got):\n%s", step, f, diff)
+			}
+		}
+		for _, f := range []schemas.UsageFilter{
+			{},
+			{Tenant: "acme", By: []string{"client_id", "audience"}, Interval: schemas.IntervalDay},
+			{By: []string{"organization_id"}, Interval: schemas.IntervalMonth, From: noon().Add(-30*time.Hour + time.Minute)},
+			{By: []string{"client_id"}, Where: condition(t, "client_id", "!client-0"), To: noon().Add(-time.Hour)},
+		} {
+			got, err := reader.Usage(t.Context(), f)
+			if err != nil {
+				t.Fatalf("%s: %+v: %v", step, f, err)
+			}
+			if diff := cmp.Diff(sent.usage(f), append([]schemas.UsageRow{}, got...)); diff != "" {
+				t.Fatalf("%s: %+v (-want +got):\n%s", step, f, diff)
+			}
+		}
+	}
 	check("empty")
+	checkWho("empty")
 	for step := range steps {
 		var flush []schemas.Event
 		for range 1 + r.IntN(120) {
@@ -278,6 +401,7 @@ func testCountsAreExact(t *testing.T, db *clickhouse.DB, steps int) {
 			recountAll(t, counts, 1<<32|uint64(step), func(schemas.TouchedHour) bool { return r.IntN(3) > 0 })
 			check(fmt.Sprint("recounted ", step))
 			checkPresence(fmt.Sprint("recounted ", step))
+			checkWho(fmt.Sprint("recounted ", step))
 		}
 	}
 	recountAll(t, counts, 1<<32|1000, func(schemas.TouchedHour) bool { return true })
@@ -286,6 +410,11 @@ func testCountsAreExact(t *testing.T, db *clickhouse.DB, steps int) {
 	}
 	check("recounted all")
 	checkPresence("recounted all")
+	checkWho("recounted all")
+	failed := schemas.IdentityFilter{Known: true, Where: condition(t, "outcome", "failure"), From: noon().Add(-2 * time.Hour)}
+	if got, err := reader.Identities(t.Context(), failed); err != nil || len(got) == 0 || cmp.Diff(sent.identities(failed), got) != "" {
+		t.Errorf("%d identities that failed and have succeeded before, %v (-want +got):\n%s", len(got), err, cmp.Diff(sent.identities(failed), got))
+	}
 }
 
 func TestARecountLeavesNothingOfACopyThatLost(t *testing.T) {

@@ -1,0 +1,105 @@
+package clickhouse
+
+import (
+	"context"
+	"strings"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// Identities lists who was seen, the last seen first, without names. It is exact
+// at any moment, as Stats is, as long as conditions are on what counts have;
+// with others nothing is found. Where f.Known, who has succeeded outside the range
+// alone, and in hours that are not recounted, is missing until they are.
+func (r *Reader) Identities(ctx context.Context, f schemas.IdentityFilter) ([]schemas.IdentitySummary, error) {
+	f.From = r.within(f.From, "events", "counts_hourly", "counts_daily")
+	c, err := r.counted(ctx, f.Tenant, f.From, f.To)
+	if err != nil {
+		return nil, err
+	}
+	return collect(ctx, r.conn, "list identities", identitiesQuery(f, c), func(scan scanner) (s schemas.IdentitySummary, err error) {
+		var kind string
+		err = scan(&s.Tenant, &s.ID, &kind, &s.First, &s.Last, &s.Count, &s.Failures)
+		s.Kind, s.First, s.Last = schemas.Kind(kind), s.First.UTC(), s.Last.UTC()
+		return s, err
+	})
+}
+
+func identitiesQuery(f schemas.IdentityFilter, c *counted) schemas.Query {
+	w := where{}
+	w.conditions = append(w.conditions, "identity != ''")
+	w.filter(f.Where)
+	w.param("limit", listingLimit(f.Limit))
+	parts := c.union(&w, "counts_daily", func(string) []string { return []string{"tenant", "identity", "identity_kind", "outcome"} })
+	having := where{params: w.params}
+	if f.Known {
+		having.conditions = append(having.conditions,
+			"(countIf(outcome != 'failure') > 0 OR (tenant, identity) IN (\n    SELECT tenant, identity FROM counts_daily FINAL WHERE outcome != 'failure' AND count > 0"+ofTenant(f.Tenant)+"\n))")
+	}
+	if f.After != nil {
+		having.and("(-toUnixTimestamp64Milli(seen), tenant, identity) > (-{after_last:Int64}, {after_tenant:String}, {after_id:String})", "after_last", f.After.Last.UnixMilli())
+		having.param("after_tenant", f.After.Tenant)
+		having.param("after_id", f.After.ID)
+	}
+	return schemas.Query{
+		SQL: "SELECT tenant, identity, argMax(identity_kind, t.last), min(t.first), max(t.last) AS seen, sum(n), sumIf(n, outcome = 'failure')\n" +
+			"FROM (\n" + parts + "\n) AS t\nGROUP BY tenant, identity\n" + having.after("HAVING") +
+			"ORDER BY seen DESC, tenant, identity\nLIMIT {limit:UInt32}" + withinPartitions,
+		Params: having.params,
+	}
+}
+
+func ofTenant(tenant string) string {
+	if tenant == "" {
+		return ""
+	}
+	return " AND tenant = {tenant:String}"
+}
+
+// ClientNames are the names of clients of a tenant as they were last logged, of
+// those that have one.
+func (r *Reader) ClientNames(ctx context.Context, tenant string, clients []string) (map[string]string, error) {
+	if len(clients) == 0 {
+		return nil, nil
+	}
+	c, err := r.counted(ctx, tenant, r.within(minTime, "events", "presence"), maxTime)
+	if err != nil {
+		return nil, err
+	}
+	type named struct{ id, name string }
+	rows, err := collect(ctx, r.conn, "read names of clients", namesQuery(tenant, clients, c), func(scan scanner) (n named, err error) {
+		err = scan(&n.id, &n.name)
+		return n, err
+	})
+	names := make(map[string]string, len(rows))
+	for _, n := range rows {
+		names[n.id] = n.name
+	}
+	return names, err
+}
+
+// namesQuery reads the last event of each client as presence knows it, and those
+// of hours that it does not know yet.
+func namesQuery(tenant string, clients []string, c *counted) schemas.Query {
+	identities := make([]string, len(clients))
+	for i, id := range clients {
+		identities[i] = schemas.AppID(id)
+	}
+	params := map[string]any{"tenant": tenant, "clients": clients, "identities": identities}
+	c.params(params)
+	ofClients := "tenant = {tenant:String} AND client_id IN {clients:Array(String)}"
+	parts := []string{`    SELECT client_id, client_name, time FROM events FINAL
+    PREWHERE ` + ofClients + ` AND (client_id, time) IN (
+        SELECT client_id, max(last) FROM presence FINAL
+        WHERE tenant = {tenant:String} AND identity IN {identities:Array(String)} AND attribute = '' AND count > 0
+        GROUP BY client_id
+    )`}
+	if c.readsEvents() {
+		parts = append(parts, "    SELECT client_id, client_name, time FROM events FINAL\n    PREWHERE "+ofClients+" AND "+c.fromEvents())
+	}
+	return schemas.Query{
+		SQL: "SELECT client_id, argMax(client_name, time)\nFROM (\n" + strings.Join(parts, "\n    UNION ALL\n") +
+			"\n)\nWHERE client_name != ''\nGROUP BY client_id" + withinPartitions,
+		Params: params,
+	}
+}

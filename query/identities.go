@@ -1,0 +1,216 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// identitiesInput narrows by what hourly and daily counts have.
+type identitiesInput struct {
+	Tenant         string `query:"tenant" pattern:"^[a-z0-9-]{1,63}$" patternDescription:"1 to 63 of a-z, 0-9 and -" example:"acme"`
+	Identity       string `query:"identity" maxLength:"4096" doc:"This and the parameters below narrow the events that are looked at; see list-events for what they take." example:"app:*"`
+	IdentityKind   string `query:"identity_kind" maxLength:"4096" doc:"machine, human or unknown." example:"machine"`
+	ClientID       string `query:"client_id" maxLength:"4096" example:"invoice-*"`
+	Type           string `query:"type" maxLength:"4096" example:"seccft,feccft"`
+	Outcome        string `query:"outcome" maxLength:"4096" example:"failure"`
+	Cause          string `query:"cause" maxLength:"4096" example:"wrong_credentials"`
+	OrganizationID string `query:"organization_id" maxLength:"4096" example:"org_7Yx2"`
+	Audience       string `query:"audience" maxLength:"4096" example:"https://api.acme.example/*"`
+	Network        string `query:"network" maxLength:"4096" example:"192.0.2.*"`
+	All            bool   `query:"all" doc:"Also those that never succeeded in all that is stored: anyone can fail with any client id."`
+	Period
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	Cursor string `query:"cursor" maxLength:"1024" doc:"The value of next of the page before."`
+}
+
+func (in *identitiesInput) conditions() ([]schemas.Condition, error) {
+	f := Filter{
+		Identity: in.Identity, IdentityKind: in.IdentityKind, ClientID: in.ClientID, Type: in.Type, Outcome: in.Outcome,
+		Cause: in.Cause, OrganizationID: in.OrganizationID, Audience: in.Audience, Network: in.Network,
+	}
+	return f.conditions()
+}
+
+type identitiesOutput struct {
+	Body schemas.IdentityPage
+}
+
+type identityInput struct {
+	Tenant string `path:"tenant" pattern:"^[a-z0-9-]{1,63}$" patternDescription:"1 to 63 of a-z, 0-9 and -" example:"acme"`
+	ID     string `path:"id" maxLength:"512" doc:"app:, user: or agent: and an id." example:"app:invoice-sync"`
+	Period
+}
+
+type identityOutput struct {
+	Body schemas.IdentityDetail
+}
+
+func (a *API) registerIdentities(api huma.API) {
+	huma.Register(api, operation("list-identities", "/identities", "List identities",
+		"Who was seen, the last seen first: applications, users, agents.", http.StatusBadRequest), a.identities)
+	huma.Register(api, operation("get-identity", "/identities/{tenant}/{id}", "Show one identity",
+		"What an identity did, from where, what it failed at, and what was found. The range is that of whole UTC days.", http.StatusNotFound), a.identity)
+}
+
+func (a *API) identities(ctx context.Context, in *identitiesInput) (*identitiesOutput, error) {
+	f := schemas.IdentityFilter{Tenant: in.Tenant, Known: !in.All, Limit: in.Limit}
+	var err error
+	if f.Where, err = in.conditions(); err != nil {
+		return nil, err
+	}
+	if f.From, f.To, err = in.resolve(a.cfg.Now()); err != nil {
+		return nil, err
+	}
+	f.After, err = decodeCursor(in.Cursor, func(c schemas.IdentityCursor) bool {
+		return c.ID != "" && schemas.CheckTenant(c.Tenant) == nil && inRange(c.Last)
+	})
+	if err != nil {
+		return nil, err
+	}
+	identities, err := ask(ctx, a, "store", func(ctx context.Context) ([]schemas.IdentitySummary, error) {
+		found, err := a.cfg.Store.Identities(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		return found, a.nameIdentities(ctx, found)
+	})
+	if err != nil {
+		return nil, err
+	}
+	page := schemas.IdentityPage{Identities: identities}
+	if len(identities) == f.Limit { // the next page may turn out empty
+		last := &identities[len(identities)-1]
+		page.Next = encodeCursor(schemas.IdentityCursor{Last: last.Last, Tenant: last.Tenant, ID: last.ID})
+	}
+	return &identitiesOutput{Body: page}, nil
+}
+
+// nameIdentities names the applications among identities.
+func (a *API) nameIdentities(ctx context.Context, identities []schemas.IdentitySummary) error {
+	names := newClientNames()
+	for i := range identities {
+		if clientID, isApp := strings.CutPrefix(identities[i].ID, schemas.AppID("")); isApp {
+			names.want(identities[i].Tenant, clientID)
+		}
+	}
+	if err := names.read(ctx, a.cfg.Store); err != nil {
+		return err
+	}
+	for i := range identities {
+		if clientID, isApp := strings.CutPrefix(identities[i].ID, schemas.AppID("")); isApp {
+			identities[i].Name = names.of(identities[i].Tenant, clientID)
+		}
+	}
+	return nil
+}
+
+// clientNames are the names of clients by tenant.
+type clientNames struct {
+	wanted map[string][]string
+	names  map[string]map[string]string
+}
+
+func newClientNames() *clientNames {
+	return &clientNames{wanted: map[string][]string{}, names: map[string]map[string]string{}}
+}
+
+func (n *clientNames) want(tenant, clientID string) {
+	n.wanted[tenant] = append(n.wanted[tenant], clientID)
+}
+
+func (n *clientNames) read(ctx context.Context, store Store) error {
+	for tenant, clients := range n.wanted {
+		names, err := store.ClientNames(ctx, tenant, clients)
+		if err != nil {
+			return err
+		}
+		n.names[tenant] = names
+	}
+	return nil
+}
+
+func (n *clientNames) of(tenant, clientID string) string { return n.names[tenant][clientID] }
+
+const day = 24 * time.Hour
+
+// identity reads whole days, since presence is kept by day.
+func (a *API) identity(ctx context.Context, in *identityInput) (*identityOutput, error) {
+	from, to, err := in.resolve(a.cfg.Now())
+	if err != nil {
+		return nil, err
+	}
+	from = from.Truncate(day)
+	if !to.IsZero() {
+		to = to.Add(day - 1).Truncate(day)
+	}
+	d, err := ask(ctx, a, "store", func(ctx context.Context) (schemas.IdentityDetail, error) {
+		return a.readIdentity(ctx, in.Tenant, in.ID, from, to)
+	})
+	if err != nil {
+		return nil, named(err, fmt.Sprintf("Nothing of %s is stored for the tenant %s in this time; see list-identities.", in.ID, in.Tenant))
+	}
+	return &identityOutput{Body: d}, nil
+}
+
+func (a *API) readIdentity(ctx context.Context, tenant, id string, from, to time.Time) (schemas.IdentityDetail, error) {
+	d := schemas.IdentityDetail{}
+	only := schemas.Condition{Field: "identity", Values: []schemas.Pattern{{id}}}
+	found, err := a.cfg.Store.Identities(ctx, schemas.IdentityFilter{Tenant: tenant, Where: []schemas.Condition{only}, From: from, To: to, Limit: 1})
+	if err != nil {
+		return d, err
+	}
+	if len(found) == 0 {
+		return d, fmt.Errorf("identity %s of tenant %s: %w", clip(id, 64), tenant, schemas.ErrNotFound)
+	}
+	if err := a.nameIdentities(ctx, found); err != nil {
+		return d, err
+	}
+	d.IdentitySummary = found[0]
+	presenceTo := to
+	if !to.IsZero() {
+		presenceTo = to.Add(-1) // of the last day
+	}
+	seen, err := a.cfg.Store.Presence(ctx, tenant, id, from, presenceTo)
+	if err != nil {
+		return d, err
+	}
+	addSeen(&d, seen)
+	for by, tallies := range map[string]*[]schemas.Tally{"type": &d.Types, "cause": &d.Causes} {
+		rows, err := a.cfg.Store.Stats(ctx, schemas.StatsFilter{Tenant: tenant, By: []string{by}, Where: []schemas.Condition{only}, From: from, To: to, Limit: 1000})
+		if err != nil {
+			return d, err
+		}
+		for _, row := range rows {
+			if value := row.Values[0]; value != "" {
+				*tallies = append(*tallies, schemas.Tally{Value: value, Count: row.Count})
+			}
+		}
+	}
+	d.Findings, err = a.cfg.Store.Findings(ctx, schemas.FindingFilter{Tenant: tenant, Identity: id, Limit: 100})
+	return d, err
+}
+
+// addSeen sorts what presence tells by attribute.
+func addSeen(d *schemas.IdentityDetail, seen []schemas.Presence) {
+	lists := map[string]*[]schemas.Seen{
+		schemas.AttributeNetwork: &d.Networks, schemas.AttributeCountry: &d.Countries, schemas.AttributeASN: &d.ASNs,
+		schemas.AttributeUserAgentClass: &d.UserAgentClasses, schemas.AttributeJA4: &d.JA4s,
+		schemas.AttributeAudience: &d.Audiences, schemas.AttributeOrganization: &d.Organizations,
+	}
+	for _, p := range seen {
+		if p.Attribute == schemas.AttributeIdentity {
+			d.Days = p.Days
+			continue
+		}
+		if list := lists[p.Attribute]; list != nil {
+			*list = append(*list, schemas.Seen{Value: p.Value, First: p.First, Last: p.Last, Days: p.Days, Count: p.Count})
+		}
+	}
+}
