@@ -34,7 +34,7 @@ func (r *intake) addDead(raw []byte, masked bool, reason string) error {
 	}
 	r.answer.Dead++
 	if d.published < maxDeadLogs || len(raw) >= maxDeadJoined {
-		return r.publishDead(raw, masked, reason)
+		return r.publishDead(schemas.DeadCodeJSON, raw, masked, reason)
 	}
 	if len(d.joined)+len(raw) >= maxDeadJoined {
 		if err := r.flushDead(); err != nil {
@@ -60,7 +60,7 @@ func (r *intake) flushDead() error {
 		return nil
 	}
 	defer r.dropDead()
-	return r.publishDead(d.joined, d.masked, fmt.Sprintf("%d pieces of one body, one per line; it began with: %s", d.pieces, d.reason))
+	return r.publishDead(schemas.DeadCodeJSON, d.joined, d.masked, fmt.Sprintf("%d pieces of one body, one per line; it began with: %s", d.pieces, d.reason))
 }
 
 func (r *intake) dropDead() {
@@ -73,13 +73,14 @@ func (r *intake) dropDead() {
 // publishDead stores one dead log. It goes on when the sender goes away: a log
 // of many MiB may take longer than the sender waits, and then the repeat must
 // find it stored. For each MiB it has a second more.
-func (r *intake) publishDead(raw []byte, masked bool, reason string) error {
+func (r *intake) publishDead(code schemas.DeadCode, raw []byte, masked bool, reason string) error {
 	timeout := r.in.cfg.Limits.PublishTimeout + time.Duration(len(raw)>>20)*time.Second
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), timeout)
 	defer cancel()
+	now := r.in.cfg.Now().UTC()
 	err := r.in.cfg.Publisher.PublishDead(ctx, schemas.Dead{
-		Tenant: r.tenant, Source: r.source, Time: r.in.cfg.Now().UTC(),
-		Reason: reason, Raw: raw, Masked: masked, Size: int64(len(raw)),
+		Tenant: r.tenant, Source: r.source, IngestedAt: now, Time: now,
+		Code: code, Reason: reason, Raw: raw, Masked: masked, Size: int64(len(raw)),
 	})
 	if err != nil {
 		return fmt.Errorf("publish dead log: %w", err)

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -13,17 +14,12 @@ type batch struct {
 	messages []schemas.Message
 	events   []schemas.Event
 	matches  []schemas.Match
-	dead     []deadLog
+	dead     []schemas.Dead
+	replays  map[*byte]string // which replay a log came by, by its first byte; nil where none did
 	bytes    int
 	began    time.Time // when its first message came
 	drained  bool      // the source had nothing more
 	oldest   time.Time // arrival at ingest of its oldest event
-}
-
-// deadLog is a log for DEAD with the class of its reason.
-type deadLog struct {
-	schemas.Dead
-	class string
 }
 
 // reset empties b for another use and keeps its memory.
@@ -57,12 +53,15 @@ func (p *Processor) addMessage(b *batch, m schemas.Message) {
 	b.bytes += len(data)
 	logs, err := schemas.DecodeGroup(p.logs[:0], data)
 	p.logs = logs
+	replay := m.Replay()
 	if err != nil {
 		// Of a broken group not even the tenant is certain: it goes whole.
-		b.dead = append(b.dead, p.deadLog(&schemas.Log{Raw: data}, &refusal{classFraming, err.Error()}))
+		b.noteReplay(replay, data)
+		b.giveUp(&schemas.Log{Raw: data}, &refusal{schemas.DeadCodeFraming, err.Error()}, p.cfg.Now())
 		return
 	}
 	for i := range logs {
+		b.noteReplay(replay, logs[i].Raw)
 		p.addLog(b, &logs[i])
 	}
 }
@@ -75,7 +74,7 @@ func (p *Processor) addLog(b *batch, log *schemas.Log) {
 		err = checkTime(e.Time, p.cfg.Now(), p.cfg.Retention)
 	}
 	if err != nil {
-		b.dead = append(b.dead, p.deadLog(log, refusalOf(err)))
+		b.giveUp(log, refusalOf(err), p.cfg.Now())
 		return
 	}
 	if e.Outcome == schemas.OutcomeUnknown {
@@ -107,19 +106,40 @@ func checkTime(at, now time.Time, retention time.Duration) error {
 	}
 	switch {
 	case at.Before(first) && retention > 0:
-		return refuse(classTime, "its time %s is past the retention of %s: raise that and send it again", at.Format(time.RFC3339), days(retention))
+		return refuse(schemas.DeadCodeTime, "its time %s is past the retention of %s: raise that and send it again", at.Format(time.RFC3339), days(retention))
 	case at.Before(first):
-		return refuse(classTime, "its time %s is before 1970", at.Format(time.RFC3339))
+		return refuse(schemas.DeadCodeTime, "its time %s is before 1970", at.Format(time.RFC3339))
 	case at.After(now.Add(24 * time.Hour)):
-		return refuse(classTime, "its time %s is more than a day ahead of the clock, which says %s", at.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+		return refuse(schemas.DeadCodeTime, "its time %s is more than a day ahead of the clock, which says %s", at.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
 
-func (p *Processor) deadLog(log *schemas.Log, r *refusal) deadLog {
-	return deadLog{class: r.class, Dead: schemas.Dead{
-		Tenant: log.Tenant, Source: log.Source, Time: p.cfg.Now().UTC(), Reason: r.reason, Raw: log.Raw, Masked: log.Masked,
-	}}
+// giveUp has a log go to DEAD when b is flushed.
+func (b *batch) giveUp(log *schemas.Log, r *refusal, now time.Time) {
+	b.dead = append(b.dead, schemas.Dead{
+		Tenant: log.Tenant, Source: log.Source, IngestedAt: log.IngestedAt, Time: now.UTC(),
+		Code: r.code, Reason: r.reason, Raw: log.Raw, Masked: log.Masked, Replay: b.replayOf(log.Raw),
+	})
+}
+
+// noteReplay remembers which replay a log came by. Its events keep raw, which
+// lies in the message and nowhere else.
+func (b *batch) noteReplay(replay string, raw []byte) {
+	if replay == "" || len(raw) == 0 {
+		return
+	}
+	if b.replays == nil {
+		b.replays = map[*byte]string{}
+	}
+	b.replays[&raw[0]] = replay
+}
+
+func (b *batch) replayOf(raw []byte) string {
+	if len(b.replays) == 0 || len(raw) == 0 {
+		return ""
+	}
+	return b.replays[&raw[0]]
 }
 
 // place is what two copies of one record share: the store keeps one of them.
@@ -138,9 +158,11 @@ func (b *batch) dropLosers(index map[place]int) {
 		at, again := index[place{e.Tenant, e.LogID}]
 		switch {
 		case again && sameKey(&kept[at], e):
+			replay := cmp.Or(b.replayOf(e.Raw), b.replayOf(kept[at].Raw))
 			if e.Ver > kept[at].Ver {
 				kept[at] = *e
 			}
+			b.noteReplay(replay, kept[at].Raw) // given up without it, it would go with what it was replayed from
 			continue
 		case !again:
 			index[place{e.Tenant, e.LogID}] = len(kept)

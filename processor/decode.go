@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // oddity is what is wrong with a log that is read nevertheless.
@@ -73,13 +75,13 @@ func (d *decoder) decode(raw []byte) (*record, error) {
 	d.tokens.Reset(&d.input, d.options, jsontext.AllowInvalidUTF8(true))
 	d.text, d.outer, d.inner = d.text[:0], record{}, record{}
 	if d.tokens.PeekKind() != '{' {
-		return nil, refuse(classJSON, "not a JSON object%s", d.why())
+		return nil, refuse(schemas.DeadCodeJSON, "not a JSON object%s", d.why())
 	}
 	if err := d.object(&d.outer, (*decoder).eventMember); err != nil {
-		return nil, refuse(classJSON, "not a JSON object: %s", clip(err.Error(), 160))
+		return nil, refuse(schemas.DeadCodeJSON, "not a JSON object: %s", clip(err.Error(), 160))
 	}
 	if _, err := d.tokens.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, refuse(classJSON, "more than one JSON object in a record")
+		return nil, refuse(schemas.DeadCodeJSON, "more than one JSON object in a record")
 	}
 	return d.choose(), nil
 }

@@ -112,6 +112,7 @@ type fakeMessage struct {
 	queue   *fakeQueue
 	name    string
 	data    []byte
+	replay  string
 	attempt uint64 // guarded by queue.mu
 
 	mu       sync.Mutex
@@ -120,6 +121,7 @@ type fakeMessage struct {
 }
 
 func (m *fakeMessage) Data() []byte    { return m.data }
+func (m *fakeMessage) Replay() string  { return m.replay }
 func (m *fakeMessage) Attempt() uint64 { return m.deliveries() }
 
 func (m *fakeMessage) deliveries() uint64 {

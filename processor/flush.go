@@ -214,7 +214,7 @@ func (f *flush) try(o *outage, call func() error) error {
 // giveUp sends the record of e to DEAD.
 func (f *flush) giveUp(e *schemas.Event, reason string, err error) {
 	log := schemas.Log{Tenant: e.Tenant, Source: e.Source, IngestedAt: e.IngestedAt, Raw: e.Raw, Masked: e.RawMasked}
-	f.b.dead = append(f.b.dead, f.p.deadLog(&log, &refusal{classStore, reason + ": " + clip(err.Error(), 200)}))
+	f.b.giveUp(&log, &refusal{schemas.DeadCodeStore, reason + ": " + clip(err.Error(), 200)}, f.p.cfg.Now())
 }
 
 // giveUpMatch sends the record of m to DEAD: it is stored, and sent again from
@@ -274,15 +274,15 @@ func (f *flush) stored() {
 // that is full is an outage like any other: nothing is acked meanwhile.
 func (f *flush) publishDead(ctx context.Context) error {
 	var failed atomic.Pointer[error]
-	each(f.b.dead, func(d *deadLog) {
+	each(f.b.dead, func(d *schemas.Dead) {
 		if failed.Load() != nil {
 			return
 		}
-		if err := f.try(f.p.dead, func() error { return f.p.cfg.Dead.PublishDead(ctx, d.Dead) }); err != nil {
+		if err := f.try(f.p.dead, func() error { return f.p.cfg.Dead.PublishDead(ctx, *d) }); err != nil {
 			failed.Store(&err)
 			return
 		}
-		f.p.metrics.dead.WithLabelValues(d.class).Inc()
+		f.p.metrics.dead.WithLabelValues(string(d.Code)).Inc()
 	})
 	if err := failed.Load(); err != nil {
 		return *err

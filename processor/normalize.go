@@ -159,14 +159,14 @@ func (n *Normalizer) identity(r *record, of schemas.EventType) schemas.Identity 
 // the store's order.
 func checkLogID(id string) error {
 	if id == "" {
-		return refuse(classLogID, "the record has no log_id")
+		return refuse(schemas.DeadCodeLogID, "the record has no log_id")
 	}
 	if len(id) > maxLogID {
-		return refuse(classLogID, "log_id is %d characters long, more than %d", len(id), maxLogID)
+		return refuse(schemas.DeadCodeLogID, "log_id is %d characters long, more than %d", len(id), maxLogID)
 	}
 	for i := range len(id) {
 		if id[i] <= ' ' || id[i] > '~' {
-			return refuse(classLogID, "log_id %s is not printable ASCII without spaces", strconv.QuoteToASCII(id))
+			return refuse(schemas.DeadCodeLogID, "log_id %s is not printable ASCII without spaces", strconv.QuoteToASCII(id))
 		}
 	}
 	return nil
@@ -183,9 +183,9 @@ func eventTime(date, logID string) (time.Time, error) {
 		return at, nil
 	}
 	if date == "" {
-		return time.Time{}, refuse(classTime, "the record has no date, and log_id %s holds no time", logID)
+		return time.Time{}, refuse(schemas.DeadCodeTime, "the record has no date, and log_id %s holds no time", logID)
 	}
-	return time.Time{}, refuse(classTime, "date %s cannot be read, and log_id %s holds no time", strconv.QuoteToASCII(clip(date, 64)), logID)
+	return time.Time{}, refuse(schemas.DeadCodeTime, "date %s cannot be read, and log_id %s holds no time", strconv.QuoteToASCII(clip(date, 64)), logID)
 }
 
 // parseDate reads a date as text, or as Unix milliseconds, which is what an

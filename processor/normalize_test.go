@@ -404,7 +404,11 @@ func TestNormalizeReadsTheTraps(t *testing.T) {
 
 func TestNormalizeRefusesWhatHasNoKey(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ name, raw, class, reason string }{
+	for _, tt := range []struct {
+		name, raw string
+		code      schemas.DeadCode
+		reason    string
+	}{
 		{"nothing", ``, "json", "not a JSON object"},
 		{"no object", `[]`, "json", "not a JSON object"},
 		{"a string", `"x"`, "json", "not a JSON object"},
@@ -432,8 +436,8 @@ func TestNormalizeRefusesWhatHasNoKey(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			if got := refusalOf(err); got.class != tt.class || !strings.Contains(got.reason, tt.reason) {
-				t.Errorf("got %s: %s, want %s: …%s…", got.class, got.reason, tt.class, tt.reason)
+			if got := refusalOf(err); got.code != tt.code || !strings.Contains(got.reason, tt.reason) {
+				t.Errorf("got %s: %s, want %s: …%s…", got.code, got.reason, tt.code, tt.reason)
 			}
 			if reason := err.Error(); len(reason) > 300 || strings.ContainsAny(reason, "\n\x00") {
 				t.Errorf("reason is no short line: %q", reason)

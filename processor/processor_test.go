@@ -34,7 +34,7 @@ func TestWhatCannotBeStoredGoesToDead(t *testing.T) {
 		var reasons []string
 		for _, d := range r.dead.all() {
 			reasons = append(reasons, d.Reason)
-			if d.Time.IsZero() || len(d.Raw) == 0 {
+			if d.Time.IsZero() || len(d.Raw) == 0 || d.Code == "" || d.Replay != "" || (d.Tenant != "" && !d.IngestedAt.Equal(now.Truncate(time.Microsecond))) {
 				t.Errorf("dead %+v: want the log and a time", d)
 			}
 		}

@@ -4,27 +4,20 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-)
 
-// The classes of refusals, for a metric's label.
-const (
-	classJSON    = "json"    // not a JSON object
-	classLogID   = "log_id"  // no log_id, or none that can be one
-	classTime    = "time"    // no time, or one that cannot be
-	classFraming = "framing" // the message is no group
-	classStore   = "store"   // the store refuses the row
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // refusal says why a log goes to DEAD.
 type refusal struct {
-	class  string
+	code   schemas.DeadCode
 	reason string
 }
 
 func (r *refusal) Error() string { return r.reason }
 
-func refuse(class, format string, args ...any) error {
-	return &refusal{class: class, reason: fmt.Sprintf(format, args...)}
+func refuse(code schemas.DeadCode, format string, args ...any) error {
+	return &refusal{code: code, reason: fmt.Sprintf(format, args...)}
 }
 
 // clip shortens s to about n bytes and keeps it one line of valid UTF-8, for a reason.
@@ -40,10 +33,10 @@ func clip(s string, n int) string {
 	return string(clean)
 }
 
-// refusalOf returns the refusal that err is, or one of class json around it.
+// refusalOf returns the refusal that err is, or one of code json around it.
 func refusalOf(err error) *refusal {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return r
 	}
-	return &refusal{class: classJSON, reason: clip(err.Error(), 160)}
+	return &refusal{code: schemas.DeadCodeJSON, reason: clip(err.Error(), 160)}
 }

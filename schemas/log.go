@@ -11,17 +11,3 @@ type Log struct {
 	Raw        []byte
 	Masked     bool
 }
-
-// Dead is a log that cannot be read or stored, with the reason. It lies in
-// DEAD (or, where it is larger than a message may be, in the object store
-// under Object) until somebody replays or discards it.
-type Dead struct {
-	Tenant string
-	Source Source
-	Time   time.Time // when it was given up, UTC
-	Reason string    // one sentence: what is wrong and, where known, what to change
-	Raw    []byte    // the whole log; empty when Object is set
-	Masked bool
-	Object string // name in BucketDead; empty when Raw holds the log
-	Size   int64  // bytes of the whole log
-}

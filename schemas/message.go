@@ -11,6 +11,9 @@ type Message interface {
 	Data() []byte
 	// Attempt is 1 at the first delivery.
 	Attempt() uint64
+	// Replay names the replay from DEAD that it was published by; "" where it
+	// was by none. What of it goes to DEAD again carries the name.
+	Replay() string
 	// Ack says that the message is done. It returns when the server has
 	// confirmed it; after an error the message may come again.
 	Ack(ctx context.Context) error

@@ -23,9 +23,18 @@ func SubjectLogs(tenant string) string { return "logs." + tenant }
 
 // SubjectDead is where one dead log is published. The hash makes a repeat of
 // the same log land on the same subject, of which DEAD keeps one message.
-func SubjectDead(tenant string, raw []byte) string {
-	sum := sha256.Sum256(raw)
-	return "dead." + tenant + "." + hex.EncodeToString(sum[:16])
+//
+// A log that was replayed may fail while the message that it was replayed from
+// is still in DEAD, about to be removed: it must not be taken for a repeat of
+// that one, or it would go with it. So the replay's name enters the hash.
+func SubjectDead(tenant string, raw []byte, replay string) string {
+	h := sha256.New()
+	h.Write(raw)
+	if replay != "" {
+		h.Write([]byte{0})
+		h.Write([]byte(replay))
+	}
+	return "dead." + tenant + "." + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // SubjectAlerts is where a tenant's alerts are published.

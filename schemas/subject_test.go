@@ -21,12 +21,15 @@ func TestTenantNamesFitASubject(t *testing.T) {
 
 func TestDeadSubjectIsTheSameForARepeat(t *testing.T) {
 	t.Parallel()
-	first := schemas.SubjectDead("acme", []byte("x"))
-	if again := schemas.SubjectDead("acme", []byte("x")); again != first {
+	first := schemas.SubjectDead("acme", []byte("x"), "")
+	if again := schemas.SubjectDead("acme", []byte("x"), ""); again != first {
 		t.Errorf("one log lies at %s and %s", first, again)
 	}
-	if schemas.SubjectDead("acme", []byte("y")) == first || schemas.SubjectDead("globex", []byte("x")) == first {
+	if schemas.SubjectDead("acme", []byte("y"), "") == first || schemas.SubjectDead("globex", []byte("x"), "") == first {
 		t.Error("two logs lie on one subject")
+	}
+	if replayed := schemas.SubjectDead("acme", []byte("x"), "r"); replayed == first || replayed == schemas.SubjectDead("acme", []byte("x"), "s") {
+		t.Error("a log that failed again lies on the subject of the one that it was replayed from")
 	}
 	if n := strings.Count(first, "."); n != 2 || !strings.HasPrefix(first, "dead.acme.") {
 		t.Errorf("subject %s, want three tokens that begin with dead.acme", first)

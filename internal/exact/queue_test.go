@@ -144,6 +144,8 @@ var errLost = errors.New("the ack was lost")
 
 func (m *message) Data() []byte { return m.data }
 
+func (m *message) Replay() string { return "" }
+
 func (m *message) Attempt() uint64 {
 	m.queue.mu.Lock()
 	defer m.queue.mu.Unlock()

@@ -24,18 +24,25 @@ import (
 // The headers of a message in DEAD. Its payload is the raw log, or nothing
 // where headerObject names it.
 const (
-	headerReason = "M2m-Reason"
-	headerSource = "M2m-Source"
-	headerTime   = "M2m-Time"
-	headerMasked = "M2m-Masked"
-	headerSize   = "M2m-Size"
-	headerObject = "M2m-Object"
+	headerReason   = "M2m-Reason"
+	headerCode     = "M2m-Code"
+	headerSource   = "M2m-Source"
+	headerIngested = "M2m-Ingested-At"
+	headerTime     = "M2m-Time"
+	headerMasked   = "M2m-Masked"
+	headerSize     = "M2m-Size"
+	headerObject   = "M2m-Object"
 )
+
+// headerReplay names a replay, in LOGS on what it published and in DEAD on what
+// of that was given up again.
+const headerReplay = "M2m-Replay"
 
 const (
 	// maxHeaderText clips what is put into a header; with the fixed headers it
 	// stays within headerRoom.
 	maxHeaderText = 512
+	maxHeaderWord = 64
 
 	// noTenant stands in the subject where the tenant of a log is not known. It
 	// is no tenant's name.
@@ -66,7 +73,7 @@ func (p *Publisher) publishDead(ctx context.Context, d schemas.Dead) error {
 	if schemas.CheckTenant(d.Tenant) != nil {
 		d.Tenant = noTenant
 	}
-	subject := schemas.SubjectDead(d.Tenant, d.Raw)
+	subject := schemas.SubjectDead(d.Tenant, d.Raw, d.Replay)
 	d.Size = int64(len(d.Raw))
 	if len(d.Raw) > p.MaxGroup() {
 		object, err := p.putLarge(ctx, d)
@@ -88,6 +95,15 @@ func setDeadHeaders(h nats.Header, d schemas.Dead) {
 	h[headerSource] = []string{d.Source.String()}
 	h[headerTime] = []string{d.Time.UTC().Format(time.RFC3339Nano)}
 	h[headerSize] = []string{strconv.FormatInt(d.Size, 10)}
+	if d.Code != "" {
+		h[headerCode] = []string{headerText(string(d.Code), maxHeaderWord)}
+	}
+	if !d.IngestedAt.IsZero() {
+		h[headerIngested] = []string{d.IngestedAt.UTC().Format(time.RFC3339Nano)}
+	}
+	if d.Replay != "" {
+		h[headerReplay] = []string{headerText(d.Replay, maxHeaderWord)}
+	}
 	if d.Masked {
 		h[headerMasked] = []string{"true"}
 	}
@@ -115,7 +131,7 @@ func headerText(s string, limit int) string {
 }
 
 // putLarge stores the raw log as an object and returns its name, which is a
-// hash of tenant and log: a repeat finds it and writes nothing.
+// hash of what its subject is a hash of: a repeat finds it and writes nothing.
 func (p *Publisher) putLarge(ctx context.Context, d schemas.Dead) (string, error) {
 	select {
 	case p.large <- struct{}{}:
@@ -129,7 +145,7 @@ func (p *Publisher) putLarge(ctx context.Context, d schemas.Dead) (string, error
 	if err != nil {
 		return "", fmt.Errorf("open the object store: %w", err)
 	}
-	name, digest := objectName(d.Tenant, d.Raw), objectDigest(d.Raw)
+	name, digest := objectName(&d), objectDigest(d.Raw)
 	if info, err := store.GetInfo(ctx, name); err == nil && info.Digest == digest && p.verifyObject(ctx, store, name) == nil {
 		return name, nil
 	}
@@ -204,11 +220,15 @@ func (c *Conn) subjects(ctx context.Context, stream, filter string) (map[string]
 	return info.State.Subjects, nil
 }
 
-func objectName(tenant string, raw []byte) string {
+func objectName(d *schemas.Dead) string {
 	h := sha256.New()
-	h.Write([]byte(tenant))
+	h.Write([]byte(d.Tenant))
 	h.Write([]byte{0}) // no tenant's name holds it
-	h.Write(raw)
+	h.Write(d.Raw)
+	if d.Replay != "" {
+		h.Write([]byte{0})
+		h.Write([]byte(d.Replay))
+	}
 	return hex.EncodeToString(h.Sum(nil))
 }
 
@@ -245,9 +265,12 @@ func (c *Conn) DeadLetters(ctx context.Context, each func(schemas.Dead) error) e
 // not parse must not hide the log.
 func readDead(msg *jetstream.RawStreamMsg) schemas.Dead {
 	d := schemas.Dead{
+		ID:     msg.Sequence,
+		Code:   schemas.DeadCode(msg.Header.Get(headerCode)),
 		Reason: msg.Header.Get(headerReason),
 		Masked: msg.Header.Get(headerMasked) == "true",
 		Object: msg.Header.Get(headerObject),
+		Replay: msg.Header.Get(headerReplay),
 		Raw:    msg.Data,
 		Size:   int64(len(msg.Data)),
 	}
@@ -260,6 +283,10 @@ func readDead(msg *jetstream.RawStreamMsg) schemas.Dead {
 	d.Time = msg.Time.UTC()
 	if t, err := time.Parse(time.RFC3339Nano, msg.Header.Get(headerTime)); err == nil {
 		d.Time = t.UTC()
+	}
+	d.IngestedAt = d.Time
+	if t, err := time.Parse(time.RFC3339Nano, msg.Header.Get(headerIngested)); err == nil {
+		d.IngestedAt = t.UTC()
 	}
 	if n, err := strconv.ParseInt(msg.Header.Get(headerSize), 10, 64); err == nil {
 		d.Size = n

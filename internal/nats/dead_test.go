@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,16 +22,17 @@ func TestDeadLogComesBackWhole(t *testing.T) {
 	h := natstest.New(t)
 	p := h.Publisher(t)
 	want := []schemas.Dead{
-		{Tenant: "acme", Source: schemas.SourceStream, Time: epoch, Reason: "no log_id: “x”", Raw: []byte(`{"type":"s"}`), Size: 12},
-		{Tenant: "acme", Source: schemas.SourceImport, Time: epoch.Add(time.Nanosecond), Reason: "empty"},
-		{Tenant: "other", Source: schemas.SourceCustom, Time: epoch, Reason: "masked", Raw: []byte{0, '\r', '\n', 0xff}, Masked: true, Size: 4},
-		{Source: schemas.SourceStream, Time: epoch, Reason: "of no tenant", Raw: []byte("?"), Size: 1},
+		{ID: 1, Tenant: "acme", Source: schemas.SourceStream, IngestedAt: epoch.Add(-time.Hour), Time: epoch, Code: schemas.DeadCodeLogID, Reason: "no log_id: “x”", Raw: []byte(`{"type":"s"}`), Size: 12},
+		{ID: 2, Tenant: "acme", Source: schemas.SourceImport, Time: epoch.Add(time.Nanosecond), Reason: "empty"},
+		{ID: 3, Tenant: "other", Source: schemas.SourceCustom, IngestedAt: epoch, Time: epoch, Reason: "masked", Raw: []byte{0, '\r', '\n', 0xff}, Masked: true, Size: 4},
+		{ID: 4, Source: schemas.SourceStream, IngestedAt: epoch, Time: epoch, Reason: "of no tenant", Raw: []byte("?"), Size: 1, Replay: "again"},
 	}
 	for _, d := range want {
 		if err := p.PublishDead(t.Context(), d); err != nil {
 			t.Fatal(err)
 		}
 	}
+	want[1].IngestedAt = want[1].Time // as of a build that did not write it
 	if diff := cmp.Diff(want, deadLetters(t, h.Conn), cmp.Comparer(bytes.Equal)); diff != "" {
 		t.Error(diff)
 	}
@@ -49,6 +51,32 @@ func TestRepeatedDeadLogIsSuccessAndStoredOnce(t *testing.T) {
 	got := deadLetters(t, h.Conn)
 	if len(got) != 1 || got[0].Reason != "first" {
 		t.Errorf("DEAD holds %+v, want the first alone", got)
+	}
+}
+
+// A replayed log fails while what it was replayed from is still there, and that
+// is removed afterwards.
+func TestReplayedLogThatFailsAgainIsNoRepeat(t *testing.T) {
+	h := natstest.New(t)
+	p := h.Publisher(t)
+	for _, raw := range [][]byte{[]byte("{"), make([]byte, 2<<20)} {
+		d := schemas.Dead{Tenant: "acme", Source: schemas.SourceStream, Raw: raw}
+		for _, replay := range []string{"", "a", "a", "b"} { // the processor was killed once
+			d.Replay = replay
+			if err := p.PublishDead(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var replays, objects []string
+	for _, d := range deadLetters(t, h.Conn) {
+		replays = append(replays, d.Replay)
+		if d.Object != "" && !slices.Contains(objects, d.Object) {
+			objects = append(objects, d.Object)
+		}
+	}
+	if diff := cmp.Diff([]string{"", "a", "b", "", "a", "b"}, replays); diff != "" || len(objects) != 3 {
+		t.Errorf("%d objects, want 3; replays (-want +got):\n%s", len(objects), diff)
 	}
 }
 
@@ -162,7 +190,10 @@ func TestDeadLogAtTheEdgeOfAMessage(t *testing.T) {
 	h := natstest.New(t)
 	p := h.Publisher(t)
 	for _, n := range []int{p.MaxGroup(), p.MaxGroup() + 1} {
-		d := schemas.Dead{Tenant: strings.Repeat("t", 63), Source: schemas.SourceStream, Raw: make([]byte, n), Reason: strings.Repeat("ß", 5000), Masked: true}
+		d := schemas.Dead{
+			Tenant: strings.Repeat("t", 63), Source: schemas.SourceStream, IngestedAt: epoch.Add(1), Time: epoch.Add(1),
+			Raw: make([]byte, n), Code: schemas.DeadCodeFraming, Reason: strings.Repeat("ß", 5000), Masked: true, Replay: strings.Repeat("r", 64),
+		}
 		if err := p.PublishDead(t.Context(), d); err != nil {
 			t.Fatalf("%d bytes: %v", n, err)
 		}

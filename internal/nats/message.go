@@ -24,6 +24,7 @@ type queueMessage struct {
 	data    []byte
 	reply   string // where the answers go; it names the delivery
 	attempt uint64
+	replay  string
 }
 
 func newQueueMessage(nc *nats.Conn, m *nats.Msg) (*queueMessage, error) {
@@ -31,11 +32,12 @@ func newQueueMessage(nc *nats.Conn, m *nats.Msg) (*queueMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a message on %s is not of a work queue: %w", m.Subject, err)
 	}
-	return &queueMessage{nc: nc, data: m.Data, reply: m.Reply, attempt: meta.NumDelivered}, nil
+	return &queueMessage{nc: nc, data: m.Data, reply: m.Reply, attempt: meta.NumDelivered, replay: m.Header.Get(headerReplay)}, nil
 }
 
 func (m *queueMessage) Data() []byte    { return m.data }
 func (m *queueMessage) Attempt() uint64 { return m.attempt }
+func (m *queueMessage) Replay() string  { return m.replay }
 
 // Ack waits for the server's confirmation: after it the message is gone from
 // the queue. A repeat is harmless.
