@@ -73,21 +73,48 @@ func (p *Publisher) publishDead(ctx context.Context, d schemas.Dead) error {
 	if schemas.CheckTenant(d.Tenant) != nil {
 		d.Tenant = noTenant
 	}
-	subject := schemas.SubjectDead(d.Tenant, d.Raw, d.Replay)
 	d.Size = int64(len(d.Raw))
 	if len(d.Raw) > p.MaxGroup() {
-		object, err := p.putLarge(ctx, d)
-		if err != nil {
+		return p.publishLarge(ctx, d)
+	}
+	_, err := p.publishDeadMessage(ctx, d, d.Raw)
+	return err
+}
+
+// publishLarge puts the log into the object store, and then its name into DEAD.
+// Somebody who removes an earlier copy of the log may take the object away
+// between the two, so it is looked at once more. Where DEAD had the name, what
+// is removed is the log itself, and this was a repeat of it.
+func (p *Publisher) publishLarge(ctx context.Context, d schemas.Dead) error {
+	for {
+		var err error
+		if d.Object, err = p.putLarge(ctx, d); err != nil {
 			return err
 		}
-		d.Object, d.Raw = object, nil
+		p.afterPut()
+		stored, err := p.publishDeadMessage(ctx, d, nil)
+		if err != nil || !stored {
+			return err
+		}
+		store, err := p.conn.js.ObjectStore(ctx, schemas.BucketDead)
+		if err == nil {
+			_, err = store.GetInfo(ctx, d.Object)
+		}
+		if !errors.Is(err, jetstream.ErrObjectNotFound) {
+			return err
+		}
 	}
-	msg := newMessage(schemas.StreamDead, subject, d.Raw)
+}
+
+// publishDeadMessage reports false where DEAD has the log already.
+func (p *Publisher) publishDeadMessage(ctx context.Context, d schemas.Dead, payload []byte) (stored bool, err error) {
+	msg := newMessage(schemas.StreamDead, schemas.SubjectDead(d.Tenant, d.Raw, d.Replay), payload)
 	setDeadHeaders(msg.Header, d)
-	if err := p.publish(ctx, msg); !taken(err) {
-		return err
+	err = p.publish(ctx, msg)
+	if taken(err) {
+		return false, nil
 	}
-	return nil
+	return err == nil, err
 }
 
 func setDeadHeaders(h nats.Header, d schemas.Dead) {

@@ -31,3 +31,10 @@ func (p *Publisher) SetOrphanAge(d time.Duration) { p.orphanAge = d }
 
 // HeaderText is headerText.
 func HeaderText(s string, limit int) string { return headerText(s, limit) }
+
+// SetWindow makes the windows of listings smaller, and how many logs one
+// question looks at.
+func (s *DeadStore) SetWindow(window, look int) { s.window, s.look = window, look }
+
+// SetAfterPut sets what happens between the two steps of a large dead log.
+func (p *Publisher) SetAfterPut(f func()) { p.afterPut = f }

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -52,3 +53,8 @@ func (p *Publisher) dropOrphans(ctx context.Context, store jetstream.ObjectStore
 
 // chunkSubject is where the library puts the chunks of an object.
 func chunkSubject(nuid string) string { return "$O." + schemas.BucketDead + ".C." + nuid }
+
+// nameSubject is where it puts the name of an object, and what belongs to it.
+func nameSubject(name string) string {
+	return "$O." + schemas.BucketDead + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
+}

@@ -47,6 +47,7 @@ type Publisher struct {
 	// memory, and keeps two copies of one log from being written side by side.
 	large     chan struct{}
 	orphanAge time.Duration
+	afterPut  func() // for tests: a large log is stored and not yet named in DEAD
 }
 
 // NewPublisher makes a publisher on the streams that Declare has declared.
@@ -56,7 +57,7 @@ func NewPublisher(c *Conn, cfg PublisherConfig) (*Publisher, error) {
 	if cfg.Timeout < 0 || cfg.Timeout >= logsDuplicates {
 		return nil, fmt.Errorf("nats: a publish timeout of %s: want less than %s, in which a repeat is recognised", cfg.Timeout, logsDuplicates)
 	}
-	return &Publisher{conn: c, cfg: cfg, large: make(chan struct{}, 1), orphanAge: orphanAge}, nil
+	return &Publisher{conn: c, cfg: cfg, large: make(chan struct{}, 1), orphanAge: orphanAge, afterPut: func() {}}, nil
 }
 
 // MaxGroup is the largest group, in bytes, that PublishGroup accepts now: it
@@ -68,6 +69,12 @@ func (p *Publisher) MaxGroup() int {
 // PublishGroup stores one framed group. A repeat with the same id within a
 // minute is stored once.
 func (p *Publisher) PublishGroup(ctx context.Context, tenant, id string, group []byte) error {
+	return p.publishGroup(ctx, tenant, id, "", group)
+}
+
+// publishGroup is PublishGroup with the name of the replay that the group is,
+// if it is one.
+func (p *Publisher) publishGroup(ctx context.Context, tenant, id, replay string, group []byte) error {
 	if err := schemas.CheckTenant(tenant); err != nil {
 		return fmt.Errorf("publish a group: %w", err)
 	}
@@ -76,6 +83,9 @@ func (p *Publisher) PublishGroup(ctx context.Context, tenant, id string, group [
 	}
 	msg := newMessage(schemas.StreamLogs, schemas.SubjectLogs(tenant), group)
 	msg.Header[jetstream.MsgIDHeader] = []string{id}
+	if replay != "" {
+		msg.Header[headerReplay] = []string{replay}
+	}
 	if err := p.publish(ctx, msg); err != nil {
 		return fmt.Errorf("publish a group of %s: %w", tenant, err)
 	}
