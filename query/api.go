@@ -104,7 +104,7 @@ func humaConfig() huma.Config {
 			},
 			Security: []map[string][]string{{"token": {}}},
 		},
-		Formats:       map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}, // json: of problem+json
+		Formats:       formats(),
 		DefaultFormat: "application/json",
 		// A misspelt filter must not widen the question in silence.
 		RejectUnknownQueryParameters: true,

@@ -14,11 +14,11 @@ type eventsInput struct {
 	Filter
 	Text string `query:"text" maxLength:"256" doc:"Any of the texts that an event shows has it, whatever its case." example:"terraform"`
 	Period
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
-	Cursor string `query:"cursor" maxLength:"1024" doc:"The value of next of the page before."`
+	Page
 }
 
 type eventsOutput struct {
+	Next
 	Body schemas.EventPage
 }
 
@@ -58,7 +58,7 @@ func (a *API) events(ctx context.Context, in *eventsInput) (*eventsOutput, error
 		last := &events[len(events)-1]
 		page.Next = encodeCursor(schemas.EventCursor{Time: last.Time, LogID: last.LogID, Tenant: last.Tenant})
 	}
-	return &eventsOutput{Body: page}, nil
+	return &eventsOutput{Next: in.next(page.Next), Body: page}, nil
 }
 
 func (a *API) eventFilter(in *eventsInput) (schemas.EventFilter, error) {

@@ -18,11 +18,11 @@ type findingsInput struct {
 	Key      string `query:"key" maxLength:"512" doc:"What the rule groups by, such as a client_id." example:"invoice-sync"`
 	Identity string `query:"identity" maxLength:"512" doc:"Whose it is." example:"app:invoice-sync"`
 	Period
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
-	Cursor string `query:"cursor" maxLength:"1024" doc:"The value of next of the page before."`
+	Page
 }
 
 type findingsOutput struct {
+	Next
 	Body schemas.FindingPage
 }
 
@@ -57,7 +57,7 @@ func (a *API) findings(ctx context.Context, in *findingsInput) (*findingsOutput,
 		last := &findings[len(findings)-1]
 		page.Next = encodeCursor(schemas.FindingCursor{Last: last.Last, ID: last.ID})
 	}
-	return &findingsOutput{Body: page}, nil
+	return &findingsOutput{Next: in.next(page.Next), Body: page}, nil
 }
 
 func (a *API) findingFilter(in *findingsInput) (schemas.FindingFilter, error) {

@@ -26,8 +26,7 @@ type identitiesInput struct {
 	Network        string `query:"network" maxLength:"4096" example:"192.0.2.*"`
 	All            bool   `query:"all" doc:"Also those that never succeeded in all that is stored: anyone can fail with any client id."`
 	Period
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
-	Cursor string `query:"cursor" maxLength:"1024" doc:"The value of next of the page before."`
+	Page
 }
 
 func (in *identitiesInput) conditions() ([]schemas.Condition, error) {
@@ -39,6 +38,7 @@ func (in *identitiesInput) conditions() ([]schemas.Condition, error) {
 }
 
 type identitiesOutput struct {
+	Next
 	Body schemas.IdentityPage
 }
 
@@ -89,7 +89,7 @@ func (a *API) identities(ctx context.Context, in *identitiesInput) (*identitiesO
 		last := &identities[len(identities)-1]
 		page.Next = encodeCursor(schemas.IdentityCursor{Last: last.Last, Tenant: last.Tenant, ID: last.ID})
 	}
-	return &identitiesOutput{Body: page}, nil
+	return &identitiesOutput{Next: in.next(page.Next), Body: page}, nil
 }
 
 // nameIdentities names the applications among identities.

@@ -39,7 +39,9 @@ func (d *described) answers() []string {
 		for _, operation := range path {
 			for _, response := range operation.Responses {
 				for _, content := range response.Content {
-					names[strings.TrimPrefix(content.Schema.Ref, componentRef)] = true
+					if name, ok := strings.CutPrefix(content.Schema.Ref, componentRef); ok {
+						names[name] = true
+					}
 				}
 			}
 		}

@@ -21,6 +21,9 @@ func describe(o *huma.OpenAPI) document {
 		paths[prefix+path] = item
 	}
 	o.Paths = paths
+	for _, item := range paths {
+		offerRows(item.Get)
+	}
 
 	components := o.Components.Schemas
 	components.Schema(reflect.TypeFor[schemas.Problem](), true, "")
@@ -39,6 +42,20 @@ func describe(o *huma.OpenAPI) document {
 		}
 	}
 	panic(err) // the document does not depend on any input
+}
+
+// offerRows says of an answer that it comes in lines and in columns too.
+func offerRows(op *huma.Operation) {
+	if op == nil || op.Responses["200"] == nil {
+		return
+	}
+	content := op.Responses["200"].Content
+	for mediaType, text := range map[string]string{
+		typeNDJSON: "A line of JSON for each row of a listing, else one.",
+		typeCSV:    "A header, and a line for each row of a listing, else one (RFC 4180). A text that a spreadsheet would take for a formula has an apostrophe before it.",
+	} {
+		content[mediaType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Description: text}}
+	}
 }
 
 // neverNull says of lists what writeJSON does with them.
