@@ -42,7 +42,7 @@ func (s *server) startListeners(context.Context) error {
 	}
 	runs := []func(context.Context) error{
 		func(ctx context.Context) error {
-			return httpserver.Serve(ctx, front, s.secured(s.apiListener), serveLimits)
+			return httpserver.Serve(ctx, front, s.secured("api", s.apiListener), s.limits())
 		},
 	}
 	if socket, err := s.openSocket(); err != nil {
@@ -54,7 +54,7 @@ func (s *server) startListeners(context.Context) error {
 		hook := httpserver.New(httpserver.Config{Name: "webhook", Logger: s.log, Registerer: s.registry, Proxies: s.proxies})
 		in.Webhook(hook)
 		runs = append(runs, func(ctx context.Context) error {
-			return httpserver.Serve(ctx, hook, s.secured(s.webhookListener), serveLimits)
+			return httpserver.Serve(ctx, hook, s.secured("webhook", s.webhookListener), s.limits())
 		})
 	}
 	s.life.run("listeners", together(runs...))
@@ -68,7 +68,7 @@ func (s *server) newIngest() (*ingest.Ingest, error) {
 	c := s.cfg.Ingest
 	in, err := ingest.New(ingest.Config{
 		Publisher: s.publisher, Tenants: s.tenants, Allow: s.allow, Logger: s.log, Registerer: s.registry, At: s.at("ingest."),
-		Limits: ingest.Limits{MaxBody: int64(c.MaxBody), MaxGroup: int(c.MaxGroup), Memory: int(c.Memory), MaxRequests: c.Requests},
+		Limits: ingest.Limits{MaxBody: int64(c.MaxBody), MaxGroup: int(c.MaxGroup), Memory: int(c.Memory), MaxRequests: c.Requests, ReadTimeout: time.Duration(c.BodyTimeout)},
 	})
 	if err != nil {
 		return nil, err
@@ -102,8 +102,15 @@ func (s *server) at(prefix string) func(string) {
 	return func(point string) { s.killAt(prefix + point) }
 }
 
-// serveLimits give requests in flight a moment when the process stops.
-var serveLimits = httpserver.Limits{Shutdown: 700 * time.Millisecond}
+// limits are those of one connection. Requests in flight have a moment when the
+// process stops.
+func (s *server) limits() httpserver.Limits {
+	c := s.cfg.HTTP
+	return httpserver.Limits{
+		ReadHeader: time.Duration(c.HeaderTimeout), BodyPause: time.Duration(c.BodyPause), Write: time.Duration(c.WriteTimeout),
+		Idle: time.Duration(c.IdleTimeout), MaxHeader: int(c.MaxHeader), Shutdown: 700 * time.Millisecond,
+	}
+}
 
 // bind takes the addresses. Nobody is answered before startListeners.
 func (s *server) bind(ctx context.Context) (err error) {
@@ -139,8 +146,12 @@ func (s *server) bindOne(ctx context.Context, flag, address string) (net.Listene
 	return ln, nil
 }
 
-// secured speaks TLS on a listener where there is a certificate.
-func (s *server) secured(ln net.Listener) net.Listener {
+// secured bounds the connections of a listener, and speaks TLS on it where
+// there is a certificate.
+func (s *server) secured(name string, ln net.Listener) net.Listener {
+	ln = httpserver.LimitConnections(ln, httpserver.ConnectionLimit{
+		Max: s.cfg.HTTP.MaxConnections, Name: name, Logger: s.log, Registerer: s.registry,
+	})
 	if s.tls == nil {
 		return ln
 	}
@@ -154,7 +165,7 @@ func (s *server) serveSocket(ln net.Listener, in *ingest.Ingest, api *query.API)
 	if in != nil {
 		in.Import(local)
 	}
-	return func(ctx context.Context) error { return httpserver.Serve(ctx, local, ln, serveLimits) }
+	return func(ctx context.Context) error { return httpserver.Serve(ctx, local, ln, s.limits()) }
 }
 
 // openSocket listens on the data directory's socket, mode 0600; nil where this

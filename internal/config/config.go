@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -39,6 +40,7 @@ type Config struct {
 	EventTypes string `koanf:"event_types"`
 
 	TLS        TLS        `koanf:"tls"`
+	HTTP       HTTP       `koanf:"http"`
 	Log        Log        `koanf:"log"`
 	Tenants    []Tenant   `koanf:"tenants"`
 	API        API        `koanf:"api"`
@@ -68,6 +70,17 @@ type TLS struct {
 	// PEM. Read at start, and again when they were replaced. Default none.
 	CertFile string `koanf:"cert_file"`
 	KeyFile  string `koanf:"key_file"`
+}
+
+// HTTP bounds what connections to Listen and to WebhookListen may take.
+type HTTP struct {
+	MaxConnections int   `koanf:"max_connections"` // of each; further ones wait until one is closed
+	MaxHeader      Bytes `koanf:"max_header"`      // of a request; more is 431
+
+	HeaderTimeout Duration `koanf:"header_timeout"` // for a handshake, and for a header; then the connection is closed
+	BodyPause     Duration `koanf:"body_pause"`     // the longest while a body comes in; one goes on for as long as it needs
+	WriteTimeout  Duration `koanf:"write_timeout"`  // from the end of a request to the end of its answer
+	IdleTimeout   Duration `koanf:"idle_timeout"`   // between requests; then the connection is closed
 }
 
 // Log says what goes to standard error.
@@ -108,6 +121,7 @@ type Ingest struct {
 	Memory   Bytes `koanf:"memory"`    // held by all requests together; more is 503
 	Requests int   `koanf:"requests"`  // at once; more is 503
 
+	BodyTimeout Duration `koanf:"body_timeout"` // for all of one body; then it is 408
 	// Allow are the networks that the webhook takes deliveries from; others get
 	// 403. Default all. Reloaded.
 	Allow []Network `koanf:"allow"`
@@ -181,10 +195,14 @@ type Webhook struct {
 // Default is the configuration before anything is read.
 func Default() Config {
 	return Config{
-		Data:       "data",
-		Listen:     "127.0.0.1:8080",
+		Data:   "data",
+		Listen: "127.0.0.1:8080",
+		HTTP: HTTP{
+			MaxConnections: 1000, MaxHeader: 32 << 10, HeaderTimeout: Duration(10 * time.Second), BodyPause: Duration(time.Minute),
+			WriteTimeout: Duration(time.Minute), IdleTimeout: Duration(2 * time.Minute),
+		},
 		Log:        Log{Level: slog.LevelInfo, Format: "text"},
-		Ingest:     Ingest{MaxBody: 128 << 20, MaxGroup: 1 << 20, Memory: 64 << 20, Requests: 256},
+		Ingest:     Ingest{MaxBody: 128 << 20, MaxGroup: 1 << 20, Memory: 64 << 20, Requests: 256, BodyTimeout: Duration(2 * time.Minute)},
 		Processor:  Processor{FlushRows: 25_000, Memory: 128 << 20},
 		NATS:       NATS{Replicas: 1, MaxPayload: 1 << 20, LogsBytes: 4 << 30, DeadBytes: 1 << 30, AlertsBytes: 64 << 20},
 		ClickHouse: ClickHouse{Database: "m2mwatch", Memory: 1 << 30},
@@ -205,6 +223,12 @@ func (c *Config) Validate() error {
 		v.check(n.Bits() > 0, "trusted_proxies: %s trusts everybody, and so whatever address anybody names", n)
 	}
 	v.check((c.TLS.CertFile == "") == (c.TLS.KeyFile == ""), "tls.cert_file and tls.key_file: want both or neither")
+	v.check(c.HTTP.MaxConnections >= 10, "http.max_connections: want 10 or more")
+	v.check(c.HTTP.MaxHeader >= 4<<10 && c.HTTP.MaxHeader <= 1<<20, "http.max_header: want 4KiB to 1MiB")
+	v.span("http.header_timeout", c.HTTP.HeaderTimeout, time.Second, 5*time.Minute)
+	v.span("http.body_pause", c.HTTP.BodyPause, time.Second, 10*time.Minute)
+	v.span("http.write_timeout", c.HTTP.WriteTimeout, time.Second, time.Hour)
+	v.span("http.idle_timeout", c.HTTP.IdleTimeout, time.Second, time.Hour)
 	v.check(c.Log.Format == "text" || c.Log.Format == "json", "log.format %q: want text or json", c.Log.Format)
 	v.tenants(c.Tenants)
 	v.tokens(c.API.Tokens)
@@ -212,6 +236,7 @@ func (c *Config) Validate() error {
 	v.check(c.Ingest.MaxGroup >= 64<<10, "ingest.max_group: want 64KiB or more")
 	v.check(c.Ingest.Memory >= 4*c.Ingest.MaxGroup, "ingest.memory: want at least four times ingest.max_group")
 	v.check(c.Ingest.Requests > 0, "ingest.requests: want 1 or more")
+	v.span("ingest.body_timeout", c.Ingest.BodyTimeout, time.Second, time.Hour)
 	v.allow(c)
 	v.check(c.Processor.FlushRows > 0 && c.Processor.FlushRows <= 1_000_000, "processor.flush_rows: want 1 to 1000000")
 	v.check(c.Processor.Memory >= 8<<20, "processor.memory: want 8MiB or more")
@@ -241,6 +266,10 @@ func (p *problems) check(ok bool, format string, args ...any) {
 func (p *problems) address(key, addr string) {
 	_, _, err := net.SplitHostPort(addr)
 	p.check(err == nil, "%s %q: want host:port", key, addr)
+}
+
+func (p *problems) span(key string, d Duration, from, to time.Duration) {
+	p.check(time.Duration(d) >= from && time.Duration(d) <= to, "%s: want %s to %s", key, from, to)
 }
 
 func (p *problems) paths(key string, paths []string) {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func write(t *testing.T, name, content string) string {
@@ -187,6 +188,27 @@ func TestValidateRefusesWhatNoServerWouldTake(t *testing.T) {
 	}
 }
 
+func TestLimitsOfHTTPAreBounded(t *testing.T) {
+	c, err := Load(Origin{File: write(t, "c.yaml", "http: {max_connections: 50, max_header: 64KiB, idle_timeout: 30s}\ningest: {body_timeout: 5m}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default().HTTP
+	want.MaxConnections, want.MaxHeader, want.IdleTimeout = 50, 64<<10, Duration(30*time.Second)
+	if c.HTTP != want || c.Ingest.BodyTimeout != Duration(5*time.Minute) {
+		t.Errorf("got %+v, %v", c.HTTP, c.Ingest.BodyTimeout)
+	}
+	_, err = Load(Origin{File: write(t, "c.yaml", "http: {max_connections: 0, max_header: 2MiB, header_timeout: 0s, body_pause: -1s, write_timeout: 2h, idle_timeout: 1ms}\ningest: {body_timeout: 0s}")})
+	for _, key := range []string{"max_connections", "max_header", "header_timeout: want 1s to 5m0s", "body_pause", "write_timeout", "idle_timeout", "ingest.body_timeout"} {
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("got %v, want %s in it", err, key)
+		}
+	}
+	if _, err := Load(Origin{File: write(t, "c.yaml", "http: {idle_timeout: 30}")}); err == nil || !strings.Contains(err.Error(), "want a number with") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestUnknownKeysAreErrors(t *testing.T) {
 	for _, text := range []string{"lissten: 127.0.0.1:1", "nats: {ulr: x}", "tenants: [{name: a, secret: x}]"} {
 		if _, err := Load(Origin{File: write(t, "c.yaml", text)}); err == nil || !strings.Contains(err.Error(), "unknown keys") {
@@ -228,6 +250,21 @@ func TestUnitsRoundTrip(t *testing.T) {
 		}
 		if out, _ := b.MarshalText(); string(out) != text {
 			t.Errorf("%s: written %s", text, out)
+		}
+	}
+	for text, want := range map[string]Duration{"500ms": Duration(500 * time.Millisecond), "30s": Duration(30 * time.Second), "2m0s": Duration(2 * time.Minute)} {
+		var d Duration
+		if err := d.UnmarshalText([]byte(text)); err != nil || d != want {
+			t.Errorf("%s: got %d, %v", text, d, err)
+		}
+		if out, _ := d.MarshalText(); string(out) != text {
+			t.Errorf("%s: written %s", text, out)
+		}
+	}
+	var d Duration
+	for _, text := range []string{"", "30", "1 hour"} {
+		if err := d.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q was taken", text)
 		}
 	}
 	var b Bytes

@@ -42,6 +42,22 @@ func (b Bytes) MarshalText() ([]byte, error) {
 	return []byte(strconv.FormatInt(int64(b), 10)), nil
 }
 
+// Duration is a span, written 500ms, 30s or 2m.
+type Duration time.Duration
+
+// UnmarshalText reads the forms above.
+func (d *Duration) UnmarshalText(text []byte) error {
+	span, err := time.ParseDuration(strings.TrimSpace(string(text)))
+	if err != nil {
+		return fmt.Errorf("span %q: want a number with ms, s, m or h", text)
+	}
+	*d = Duration(span)
+	return nil
+}
+
+// MarshalText writes the span as it is read.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
 // Days is a span of whole days, written 400d, or 0 for "for ever".
 type Days int
 
