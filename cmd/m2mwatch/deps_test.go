@@ -109,6 +109,9 @@ var drivers = []struct {
 	{"github.com/auth0/go-auth0", []string{"internal/auth0"}},
 	{"github.com/oschwald/maxminddb-golang", []string{"internal/geo"}},
 	{"github.com/maxmind/mmdbwriter", []string{"internal/geo/geotest"}},
+	{"golang.org/x/crypto/acme", []string{"internal/certificate"}},
+	{"github.com/letsencrypt/pebble", []string{"internal/certificate/certificatetest"}},
+	{"github.com/miekg/dns", []string{"internal/certificate/certificatetest"}},
 	{"github.com/labstack/echo", []string{"ingest", "query", "internal/httpserver"}},
 }
 

@@ -58,6 +58,9 @@ func (s *server) startListeners(context.Context) error {
 		})
 	}
 	s.life.run("listeners", together(runs...))
+	if s.renew != nil {
+		s.life.run("certificate", s.renew)
+	}
 	return nil
 }
 

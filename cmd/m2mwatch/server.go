@@ -59,8 +59,9 @@ type server struct {
 	writeDB *clickhouse.DB
 	readDB  *clickhouse.DB
 
-	geo     *geo.Files  // nil without .mmdb files
-	tls     *tls.Config // nil where listeners speak plain HTTP
+	geo     *geo.Files                  // nil without .mmdb files
+	tls     *tls.Config                 // nil where listeners speak plain HTTP
+	renew   func(context.Context) error // keeps the certificate of tls valid
 	tenants *ingest.TenantSet
 	tokens  *httpserver.TokenSet
 	proxies *httpserver.Proxies
@@ -138,29 +139,38 @@ func (s *server) openGeo(context.Context) error {
 	return nil
 }
 
-// openCertificate reads the certificate of the listeners, and looks for its
-// successors.
+// openCertificate reads the certificate of the listeners, or prepares to get
+// one.
 func (s *server) openCertificate(context.Context) error {
-	if s.cfg.TLS.CertFile == "" {
+	c := s.cfg.TLS
+	if len(c.ACME.Hosts) > 0 {
+		acme, err := certificate.NewACME(certificate.ACMEConfig{
+			Hosts: c.ACME.Hosts, Email: c.ACME.Email, Directory: c.ACME.Directory, CAFile: c.ACME.CAFile,
+			Cache: s.dir.ACME(), Logger: s.log, Registerer: s.registry,
+		})
+		if err != nil {
+			return err
+		}
+		s.tls, s.renew = acme.TLS(), acme.Run
 		return nil
 	}
-	files, err := certificate.Open(certificate.Config{
-		CertFile: s.cfg.TLS.CertFile, KeyFile: s.cfg.TLS.KeyFile, Logger: s.log, Registerer: s.registry,
-	})
+	if c.CertFile == "" {
+		return nil
+	}
+	files, err := certificate.Open(certificate.Config{CertFile: c.CertFile, KeyFile: c.KeyFile, Logger: s.log, Registerer: s.registry})
 	if err != nil {
 		return err
 	}
-	s.tls = files.TLS()
-	s.life.run("certificate", files.Run)
+	s.tls, s.renew = files.TLS(), files.Run
 	return nil
 }
 
 func (s *server) stop() { s.life.stop(stopLimit) }
 
 // openDir takes the data directory where this process needs one: for embedded
-// servers, or for the API's socket and token.
+// servers, for the API's socket and token, or for certificates.
 func (s *server) openDir(context.Context) error {
-	if s.opts.outside && !s.opts.has(stageQuery) {
+	if s.opts.outside && !s.opts.has(stageQuery) && len(s.cfg.TLS.ACME.Hosts) == 0 {
 		return nil
 	}
 	dir, err := datadir.Open(s.cfg.Data, s.opts.purpose)

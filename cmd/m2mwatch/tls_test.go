@@ -6,9 +6,11 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +85,46 @@ func TestListenersSpeakTLSAndTheSocketDoesNot(t *testing.T) {
 	})
 	if again := answer(client, http.MethodGet, api+"/livez"); again.serial.Cmp(first.serial) != 0 {
 		t.Error("the open connection was dropped")
+	}
+	i.interrupt()
+}
+
+// TestCertificateComesByACME uses a directory that cannot be reached for a
+// while: whatever else the process does goes on.
+func TestCertificateComesByACME(t *testing.T) {
+	directory := certificatetest.NewACME(t, 0)
+	data := filepath.Join(t.TempDir(), "data")
+	i := startProgram(t, []string{
+		"M2MWATCH_TLS_ACME_HOSTS=[m2mwatch.example]", "M2MWATCH_TLS_ACME_DIRECTORY=" + directory.URL, "M2MWATCH_TLS_ACME_CA_FILE=" + directory.CAFile,
+	}, "up", "--data", data, "--listen", "127.0.0.1:0", "--log-format", "json")
+	out, err := exec.Command(programPath(t), "status", "--data", data).CombinedOutput()
+	if err != nil {
+		t.Errorf("by the socket, without a certificate: %v\n%s", err, out)
+	}
+	address, err := url.Parse(i.api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(address.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	directory.Reach(t, port)
+	i.eventually("an answer over TLS", func() error {
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: directory.Pool(t), ServerName: "m2mwatch.example"}}}
+		response, err := client.Get("https://" + address.Host + "/livez")
+		if err != nil {
+			return err
+		}
+		response.Body.Close()
+		return nil
+	})
+	info, err := os.Stat(filepath.Join(data, "acme"))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the cache: %v, %v", info, err)
+	}
+	if strings.Contains(i.log(), "PRIVATE KEY") {
+		t.Error("the log holds a key")
 	}
 	i.interrupt()
 }

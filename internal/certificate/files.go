@@ -68,12 +68,7 @@ func Open(cfg Config) (*Files, error) {
 	f.seen = seen
 	f.current.Store(cert)
 	f.tell("a certificate is in use", cert)
-	if cfg.Registerer != nil {
-		cfg.Registerer.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "m2mwatch_http_certificate_expiry_seconds",
-			Help: "When the certificate in use expires, in seconds since 1970.",
-		}, func() float64 { return float64(f.current.Load().Leaf.NotAfter.Unix()) }))
-	}
+	registerExpiry(cfg.Registerer, func() time.Time { return f.current.Load().Leaf.NotAfter })
 	return f, nil
 }
 

@@ -70,6 +70,19 @@ type TLS struct {
 	// PEM. Read at start, and again when they were replaced. Default none.
 	CertFile string `koanf:"cert_file"`
 	KeyFile  string `koanf:"key_file"`
+	ACME     ACME   `koanf:"acme"`
+}
+
+// ACME gets certificates, instead of the files, and keeps them under Data.
+type ACME struct {
+	// Hosts are the names to get certificates for. The directory must reach
+	// Listen or WebhookListen as port 443 of each. Default none: no ACME.
+	Hosts []string `koanf:"hosts"`
+	Email string   `koanf:"email"` // told to the directory. Default none
+	// Directory is the URL of the server's directory, whose terms of service are
+	// agreed to. Default Let's Encrypt's.
+	Directory string `koanf:"directory"`
+	CAFile    string `koanf:"ca_file"` // what Directory's own certificate is trusted by. Default the system's
 }
 
 // HTTP bounds what connections to Listen and to WebhookListen may take.
@@ -197,6 +210,7 @@ func Default() Config {
 	return Config{
 		Data:   "data",
 		Listen: "127.0.0.1:8080",
+		TLS:    TLS{ACME: ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory"}},
 		HTTP: HTTP{
 			MaxConnections: 1000, MaxHeader: 32 << 10, HeaderTimeout: Duration(10 * time.Second), BodyPause: Duration(time.Minute),
 			WriteTimeout: Duration(time.Minute), IdleTimeout: Duration(2 * time.Minute),
@@ -222,7 +236,7 @@ func (c *Config) Validate() error {
 	for _, n := range c.TrustedProxies {
 		v.check(n.Bits() > 0, "trusted_proxies: %s trusts everybody, and so whatever address anybody names", n)
 	}
-	v.check((c.TLS.CertFile == "") == (c.TLS.KeyFile == ""), "tls.cert_file and tls.key_file: want both or neither")
+	v.tls(c.TLS)
 	v.check(c.HTTP.MaxConnections >= 10, "http.max_connections: want 10 or more")
 	v.check(c.HTTP.MaxHeader >= 4<<10 && c.HTTP.MaxHeader <= 1<<20, "http.max_header: want 4KiB to 1MiB")
 	v.span("http.header_timeout", c.HTTP.HeaderTimeout, time.Second, 5*time.Minute)

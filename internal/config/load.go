@@ -222,7 +222,7 @@ func (c *Config) readFiles(dir string) error {
 	if w := &c.Notify.Webhook; w.SecretFile != "" {
 		w.Secret = read("notify.webhook", w.SecretFile)
 	}
-	paths := []*string{&c.TLS.CertFile, &c.TLS.KeyFile}
+	paths := []*string{&c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.ACME.CAFile}
 	for i := range c.Enrich.MMDB {
 		paths = append(paths, &c.Enrich.MMDB[i])
 	}

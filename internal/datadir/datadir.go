@@ -7,6 +7,7 @@
 //	api-token   hash of the API token made at the first start, mode 0600
 //	nats/       JetStream files of the embedded broker
 //	clickhouse/ files of the embedded store
+//	acme/       certificates of ACME and their keys, mode 0700
 package datadir
 
 import (
@@ -173,6 +174,9 @@ func (d *Dir) NATS() string { return filepath.Join(d.path, "nats") }
 
 // ClickHouse is the folder of the embedded store.
 func (d *Dir) ClickHouse() string { return filepath.Join(d.path, "clickhouse") }
+
+// ACME is the folder of certificates that an ACME server gave.
+func (d *Dir) ACME() string { return filepath.Join(d.path, "acme") }
 
 // Socket is where the API listens for commands on this machine.
 func (d *Dir) Socket() string { return Socket(d.path) }
