@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -57,8 +58,12 @@ func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 	if got := gauge(t, registry); got != 2 {
 		t.Errorf("%g connections are counted, want 2", got)
 	}
-	if n := strings.Count(logs.String(), `"as many connections are open as may be; further ones wait","server":"webhook","connections":2`); n != 1 {
-		t.Errorf("told %d times, want once: %s", n, logs)
+	const told = `"as many connections are open as may be; further ones wait","server":"webhook","connections":2`
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(logs.String(), told); {
+		if time.Now().After(deadline) {
+			t.Fatalf("not told: %s", logs)
+		}
+		runtime.Gosched()
 	}
 	conns[0].Close()
 	if err := conns[2].SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
@@ -70,6 +75,9 @@ func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 	stop() // while the fourth waits
 	if err := <-served; err != nil {
 		t.Errorf("Serve: %v", err)
+	}
+	if n := strings.Count(logs.String(), told); n != 1 {
+		t.Errorf("told %d times, want once: %s", n, logs)
 	}
 	if got := gauge(t, registry); got != 0 {
 		t.Errorf("%g connections are left", got)
