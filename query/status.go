@@ -60,9 +60,27 @@ func (a *API) addStore(ctx context.Context, view *schemas.StatusView) error {
 		return err
 	}
 	view.Uncorrelated, view.Events, view.Bytes = s.Uncorrelated, s.Events, s.Bytes
+	view.DirtyHours, view.BytesPerDay = s.DirtyHours, s.BytesPerDay
+	view.CorrelateLag, view.RecountLag = s.CorrelateLag.Seconds(), s.RecountLag.Seconds()
+	if s.Size > 0 {
+		view.DiskFree = &s.Free
+		view.DaysToFull = daysToFull(&s)
+	}
 	view.LastEvent, view.LastStored = known(s.LastEvent), known(s.LastStored)
 	view.Versions.ClickHouse = s.Version
 	return nil
+}
+
+// daysToFull is nil where the store stops growing before its disk is full.
+func daysToFull(s *schemas.StoreStatus) *float64 {
+	if s.BytesPerDay == 0 {
+		return nil
+	}
+	days := float64(s.Free) / float64(s.BytesPerDay)
+	if s.Growing >= 0 && days > s.Growing.Hours()/24 {
+		return nil
+	}
+	return &days
 }
 
 // known is null for the zero time.

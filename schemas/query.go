@@ -141,7 +141,20 @@ type StoreStatus struct {
 	LastEvent    time.Time // newest event time, zero where there is none
 	LastStored   time.Time
 	Uncorrelated uint64 // touches that the correlator has not read
-	Version      string // of the server
+	DirtyHours   uint64 // hours, by tenant, that are not recounted
+	// CorrelateLag and RecountLag are for how long the oldest touch has waited for
+	// its reader; 0 where none waits.
+	CorrelateLag, RecountLag time.Duration
+	// BytesPerDay is what a day of events takes in all tables, by the last whole
+	// days that have any; 0 where there is none.
+	BytesPerDay uint64
+	// Free and Size are of the disk that the store is on, both 0 where they are
+	// not known, as on a cluster.
+	Free, Size uint64
+	// Growing is for how long the store grows yet: until its first day expires;
+	// negative where no day ever does.
+	Growing time.Duration
+	Version string // of the server
 }
 
 // Backlog is what the broker holds.

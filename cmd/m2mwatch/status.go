@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,18 +38,41 @@ func writeStatus(inv *invocation, s schemas.StatusView) error {
 	w := table(inv.stdout)
 	about := map[bool]string{true: "about ", false: ""}[s.PendingEstimated]
 	fmt.Fprintf(w, "pending\t%s%s records accepted and not yet stored\n", about, orUnknown(s.Pending))
-	fmt.Fprintf(w, "uncorrelated\t%d touches not yet judged by the rules\n", s.Uncorrelated)
+	fmt.Fprintf(w, "uncorrelated\t%d touches not yet judged by the rules%s\n", s.Uncorrelated, lagging(s.CorrelateLag))
+	fmt.Fprintf(w, "uncounted\t%d hours that counts read from events%s\n", s.DirtyHours, lagging(s.RecountLag))
 	fmt.Fprintf(w, "dead\t%s records that could not be read\n", orUnknown(s.Dead))
 	fmt.Fprintf(w, "alerts\t%s not yet delivered\n", orUnknown(s.Alerts))
 	if s.DelaySeconds != nil {
 		fmt.Fprintf(w, "delay\t%.1f s from arrival to store\n", *s.DelaySeconds)
 	}
 	fmt.Fprintf(w, "events\tabout %d, %s on disk\n", s.Events, size(s.Bytes))
+	if s.BytesPerDay > 0 {
+		fmt.Fprintf(w, "growth\tabout %s a day of events%s\n", size(s.BytesPerDay), room(s))
+	}
 	if s.LastEvent != nil {
 		fmt.Fprintf(w, "last event\t%s\n", clock(*s.LastEvent))
 	}
 	fmt.Fprintf(w, "versions\tm2mwatch %s, nats %s, clickhouse %s\n", s.Versions.M2MWatch, orNone(s.Versions.NATS), orNone(s.Versions.ClickHouse))
 	return w.Flush()
+}
+
+// lagging tells for how long the oldest of what waits has waited.
+func lagging(seconds float64) string {
+	if seconds <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(", the oldest for %s", time.Duration(seconds*float64(time.Second)).Round(time.Second))
+}
+
+// room tells how long the disk lasts.
+func room(s schemas.StatusView) string {
+	switch {
+	case s.DiskFree == nil:
+		return ""
+	case s.DaysToFull == nil:
+		return fmt.Sprintf(", %s free, which lasts: old days are dropped before", size(*s.DiskFree))
+	}
+	return fmt.Sprintf(", %s free, full in %.0f days", size(*s.DiskFree), *s.DaysToFull)
 }
 
 func orUnknown(n *uint64) string {

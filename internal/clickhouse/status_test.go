@@ -28,7 +28,8 @@ func TestStatusTellsWhatIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	empty := status(t, db)
-	if diff := cmp.Diff(schemas.StoreStatus{Version: version, Bytes: empty.Bytes}, empty); diff != "" {
+	want := schemas.StoreStatus{Version: version, Bytes: empty.Bytes, Free: empty.Free, Size: empty.Size, Growing: -1}
+	if diff := cmp.Diff(want, empty); diff != "" || empty.Free == 0 || empty.Free > empty.Size {
 		t.Errorf("status of an empty store (-want +got):\n%s", diff)
 	}
 
@@ -44,6 +45,9 @@ func TestStatusTellsWhatIsStored(t *testing.T) {
 	if got.Events != 4 || got.Bytes <= empty.Bytes || !got.LastEvent.Equal(all[2].Time) || got.Uncorrelated != 2 {
 		t.Errorf("status %+v, want 4 events, more bytes than %d, the last of %s, 2 uncorrelated", got, empty.Bytes, all[2].Time)
 	}
+	if got.CorrelateLag <= 0 || got.CorrelateLag > time.Minute || got.RecountLag <= 0 || got.DirtyHours != 2 || got.BytesPerDay == 0 || got.BytesPerDay > got.Bytes {
+		t.Errorf("status %+v, want two readers that lag and two hours that are dirty", got)
+	}
 	if got.LastStored.Before(before) || got.LastStored.After(time.Now()) {
 		t.Errorf("last stored %s, want it between %s and now", got.LastStored, before)
 	}
@@ -56,8 +60,8 @@ func TestStatusTellsWhatIsStored(t *testing.T) {
 	if err := clickhouse.NewFindingStore(home).MarkTouched(t.Context(), 1, []string{flush}); err != nil {
 		t.Fatal(err)
 	}
-	if got := status(t, db).Uncorrelated; got != 0 {
-		t.Errorf("the correlator's mark leaves %d uncorrelated, want 0", got)
+	if got := status(t, db); got.Uncorrelated != 0 || got.CorrelateLag != 0 {
+		t.Errorf("the correlator's mark leaves %d uncorrelated for %s, want none", got.Uncorrelated, got.CorrelateLag)
 	}
 }
 
