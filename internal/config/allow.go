@@ -20,7 +20,7 @@ func (p *problems) allow(c *Config) {
 	}
 	known := slices.ContainsFunc(c.TrustedProxies, func(n Network) bool { return slices.ContainsFunc(local, n.Overlaps) })
 	p.check(known, "ingest.allow: %s is %s, where only a proxy or tunnel on this machine delivers, so that the sender's address is not known: "+
-		"name that proxy in trusted_proxies (%s) if it sends X-Forwarded-For, or set %s to an address that Auth0 reaches itself", key, addr, local[0], key)
+		"name that proxy in trusted_proxies (%s) if it sends X-Forwarded-For, or set webhook_listen to an address that Auth0 reaches itself", key, addr, local[0])
 }
 
 // loopback is where the peers of a listener are that other machines cannot
