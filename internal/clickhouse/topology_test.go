@@ -1,6 +1,7 @@
 package clickhouse_test
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -264,8 +265,8 @@ func TestEveryTableIsDistributedOnACluster(t *testing.T) {
 
 // isChangedEverywhere tells whether a statement alters or drops one of the two
 // tables of a name on every server, and another one of all the other in the
-// same way. The sorting key, indexes and settings of how rows are stored are the
-// local table's alone.
+// same way. The sorting key, indexes, settings of how rows are stored and codecs
+// of columns that keep their type are the local table's alone.
 func isChangedEverywhere(statement, all string) bool {
 	for _, verb := range []string{"ALTER TABLE ", "DROP TABLE IF EXISTS "} {
 		_, code, _ := strings.Cut(statement, verb)
@@ -273,15 +274,30 @@ func isChangedEverywhere(statement, all string) bool {
 		if !ok {
 			continue
 		}
-		other, local := strings.CutSuffix(name, "_local")
+		other, local := strings.CutSuffix(strings.TrimSpace(name), "_local")
 		if !local {
 			other = name + "_local"
 		}
 		action, _, _ = strings.Cut(action, ",\n    MODIFY ORDER BY")
-		isStorage := local && !strings.Contains(action, "CODEC") && (strings.Contains(action, "MODIFY SETTING ") || strings.Contains(action, " INDEX "))
+		isStorage := local && keepsTypes(action, all, other) && (strings.Contains(action, "CODEC") || strings.Contains(action, "MODIFY SETTING ") || strings.Contains(action, " INDEX "))
 		return isStorage || strings.Contains(all, verb+other+" ON CLUSTER 'main'"+action)
 	}
 	return false
+}
+
+var modified = regexp.MustCompile(`MODIFY COLUMN (\w+) +(\S+) +CODEC`)
+
+// keepsTypes tells whether every column to which an action gives a codec has the
+// type that it had when its table was made.
+func keepsTypes(action, all, table string) bool {
+	_, made, _ := strings.Cut(all, "CREATE TABLE IF NOT EXISTS "+table+"_local ")
+	made, _, _ = strings.Cut(made, "ENGINE")
+	for _, column := range modified.FindAllStringSubmatch(action, -1) {
+		if !regexp.MustCompile(`\b` + column[1] + ` +` + regexp.QuoteMeta(column[2]) + ` `).MatchString(made) {
+			return false
+		}
+	}
+	return true
 }
 
 // isFilledFromAll tells whether a statement inserts into a table what it selects
