@@ -36,13 +36,16 @@ type Config struct {
 	Delay func() (time.Duration, bool)
 	// Timeout bounds each question to the store and the broker. Default 10 s.
 	Timeout time.Duration
+	// Poll is how often a stream of events looks for new ones. Default 1 s.
+	Poll time.Duration
 	// Version of the program, for the status.
 	Version string
 }
 
 // API answers questions. Its methods may be called concurrently.
 type API struct {
-	cfg Config
+	cfg     Config
+	streams chan struct{} // has one for each stream of events that is open
 }
 
 // New makes an API.
@@ -59,7 +62,10 @@ func New(cfg Config) *API {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 10 * time.Second
 	}
-	return &API{cfg: cfg}
+	if cfg.Poll <= 0 {
+		cfg.Poll = time.Second
+	}
+	return &API{cfg: cfg, streams: make(chan struct{}, maxStreams)}
 }
 
 // Register serves the API under /v1 of e, behind the middlewares: a token is
@@ -69,6 +75,7 @@ func (a *API) Register(e *echo.Echo, middlewares ...echo.MiddlewareFunc) {
 	api := humaecho.NewWithGroup(e, g, humaConfig())
 	api.UseMiddleware(catchErrors)
 	a.registerEvents(api)
+	a.registerStream(api)
 	a.registerTokens(api)
 	a.registerIdentities(api)
 	a.registerStats(api)

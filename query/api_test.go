@@ -94,6 +94,18 @@ func (s *store) ClientNames(ctx context.Context, tenant string, clients []string
 	return s.names, s.ask(ctx, append([]string{tenant}, clients...))
 }
 
+func (s *store) Clock(ctx context.Context) (time.Time, error) { return now, s.ask(ctx, "clock") }
+
+func (s *store) Stored(ctx context.Context, tenant string, since time.Time) ([]schemas.Stored, error) {
+	return nil, s.ask(ctx, []any{tenant, since})
+}
+
+func (s *store) EventsStored(ctx context.Context, f schemas.EventFilter, since time.Time, logs []uint64) ([]schemas.Event, error) {
+	return s.events, s.ask(ctx, []any{f, since, logs})
+}
+
+func (s *store) LogHash(string, string) uint64 { return 1 }
+
 func (s *store) DirtyHours(context.Context, string, time.Time, time.Time) (int, error) {
 	return 3, nil
 }

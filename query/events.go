@@ -62,13 +62,11 @@ func (a *API) events(ctx context.Context, in *eventsInput) (*eventsOutput, error
 }
 
 func (a *API) eventFilter(in *eventsInput) (schemas.EventFilter, error) {
-	f := schemas.EventFilter{Tenant: in.Tenant, Text: in.Text, Limit: in.Limit}
-	var err error
-	if f.Where, err = in.conditions(); err != nil {
+	f, err := in.eventFilter()
+	if err != nil {
 		return f, err
 	}
-	f.ClientID, f.Identity = exact(&f.Where, "client_id"), exact(&f.Where, "identity")
-	f.UserID, f.Type = exact(&f.Where, "user_id"), exact(&f.Where, "type")
+	f.Text, f.Limit = in.Text, in.Limit
 	if f.From, f.To, err = in.resolve(a.cfg.Now()); err != nil {
 		return f, err
 	}

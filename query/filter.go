@@ -48,6 +48,20 @@ func (f *Filter) conditions() ([]schemas.Condition, error) {
 	return all, nil
 }
 
+// eventFilter has what an index can serve in fields of their own.
+func (f *Filter) eventFilter() (schemas.EventFilter, error) {
+	conditions, err := f.conditions()
+	if err != nil {
+		return schemas.EventFilter{}, err
+	}
+	e := schemas.EventFilter{
+		Tenant: f.Tenant, ClientID: exact(&conditions, "client_id"), Identity: exact(&conditions, "identity"),
+		UserID: exact(&conditions, "user_id"), Type: exact(&conditions, "type"),
+	}
+	e.Where = conditions
+	return e, nil
+}
+
 // exact moves the one value that a field may have out of conditions, so that an
 // index can serve it; "" where there is none.
 func exact(conditions *[]schemas.Condition, field string) string {

@@ -50,6 +50,9 @@ func offerRows(op *huma.Operation) {
 		return
 	}
 	content := op.Responses["200"].Content
+	if content["application/json"] == nil {
+		return
+	}
 	for mediaType, text := range map[string]string{
 		typeNDJSON: "A line of JSON for each row of a listing, else one.",
 		typeCSV:    "A header, and a line for each row of a listing, else one (RFC 4180). A text that a spreadsheet would take for a formula has an apostrophe before it.",

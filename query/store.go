@@ -23,6 +23,16 @@ type Store interface {
 	Presence(ctx context.Context, tenant, identity string, from, to time.Time) ([]schemas.Presence, error)
 	// ClientNames are the last names of those clients that have one.
 	ClientNames(ctx context.Context, tenant string, clients []string) (map[string]string, error)
+	// Clock is the store's time, by which it says when something was stored.
+	Clock(ctx context.Context) (time.Time, error)
+	// Stored are the copies that were stored since a time, repeats too. A later
+	// call may find older ones: they are seen some time after they were stored.
+	Stored(ctx context.Context, tenant string, since time.Time) ([]schemas.Stored, error)
+	// EventsStored are those of the logs of Stored, as they are now, that f lets
+	// through.
+	EventsStored(ctx context.Context, f schemas.EventFilter, since time.Time, logs []uint64) ([]schemas.Event, error)
+	// LogHash is what Stored calls a log.
+	LogHash(tenant, logID string) uint64
 	// DirtyHours is how many hours of a tenant, or of all, are not recounted yet.
 	DirtyHours(ctx context.Context, tenant string, from, to time.Time) (int, error)
 	Findings(ctx context.Context, f schemas.FindingFilter) ([]schemas.Finding, error)

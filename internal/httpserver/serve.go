@@ -56,6 +56,7 @@ func Serve(ctx context.Context, e *echo.Echo, ln net.Listener, limits Limits) er
 	limits = limits.withDefaults()
 	srv := newServer(e, limits)
 	closeAtStop(srv)
+	tellStop(srv)
 	failed := make(chan error, 1)
 	go func() {
 		defer close(failed) // ln is closed then

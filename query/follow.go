@@ -1,0 +1,279 @@
+package query
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
+	"github.com/go-json-experiment/json"
+
+	"github.com/m2mwatch/m2mwatch/internal/httpserver"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+type streamInput struct {
+	Filter
+	Text        string `query:"text" maxLength:"256" doc:"Any of the texts that an event shows has it, whatever its case." example:"terraform"`
+	Since       string `query:"since" maxLength:"64" doc:"Begin with what was stored since: RFC 3339, or how long ago (10m). At most a day. Default: now." example:"10m"`
+	LastEventID string `header:"Last-Event-ID" maxLength:"32" doc:"The id of the last event that came: go on there. What was stored in the ten seconds before comes again."`
+}
+
+const typeSSE = "text/event-stream"
+
+func (a *API) registerStream(api huma.API) {
+	op := operation("follow-events", "/events/stream", "Follow events",
+		"Events as they are stored, a late one too, as server-sent events: id is for Last-Event-ID, data is an event as list-events shows it. No log_id comes twice on one connection, unless half a million others came in between.")
+	op.Responses["200"] = &huma.Response{
+		Description: "OK",
+		Content:     map[string]*huma.MediaType{typeSSE: {Schema: &huma.Schema{Type: huma.TypeString}}},
+	}
+	huma.Register(api, op, a.stream)
+}
+
+// How far a look reaches back behind the one before, since rows are seen when
+// their insert has ended and carry the time at which it began. Most inserts take
+// less than a second; the wide look finds those that took long.
+const (
+	narrowLook = 10 * time.Second
+	wideLook   = 2 * time.Minute
+	wideEvery  = 30 * time.Second
+
+	maxSince      = 24 * time.Hour
+	maxStreams    = 16
+	maxLooked     = 500_000   // copies that one connection knows to have looked at
+	maxSent       = 1_000_000 // logs that one connection knows to have sent
+	fetchTogether = 2000      // logs that are fetched together
+	quietLimit    = 15 * time.Second
+	streamWrite   = 30 * time.Second // for the client to take what is written
+)
+
+func (a *API) stream(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
+	filter, err := in.eventFilter()
+	if err != nil {
+		return nil, err
+	}
+	filter.Text = in.Text
+	now, err := ask(ctx, a, "store", a.cfg.Store.Clock)
+	if err != nil {
+		return nil, err
+	}
+	start, err := in.start(now)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case a.streams <- struct{}{}:
+	default:
+		return nil, &httpserver.Error{
+			Status: http.StatusServiceUnavailable, Code: "too_many_streams", RetryAfter: 10 * time.Second,
+			Message: fmt.Sprintf("%d clients follow events already, which is the most; end one of them, or list events by from and to.", maxStreams),
+		}
+	}
+	return &huma.StreamResponse{Body: func(hctx huma.Context) {
+		defer func() { <-a.streams }()
+		hctx.SetHeader("Content-Type", typeSSE)
+		hctx.SetHeader("Cache-Control", "no-store")
+		hctx.SetHeader("X-Accel-Buffering", "no") // nginx would hold events back
+		hctx.SetStatus(http.StatusOK)
+		w := humaecho.Unwrap(unwrapped(hctx)).Response()
+		f := &follower{
+			api: a, filter: filter, start: start, last: start, looked: newRecent(maxLooked), sent: newRecent(maxSent),
+			w: w, conn: http.NewResponseController(w),
+		}
+		f.run(hctx.Context())
+	}}, nil
+}
+
+// unwrapped is humaecho's own context.
+func unwrapped(ctx huma.Context) huma.Context {
+	if c, ok := ctx.(*errorContext); ok {
+		return c.Unwrap()
+	}
+	return ctx
+}
+
+// start is from when on, by the store's clock, what was stored is sent.
+func (in *streamInput) start(now time.Time) (time.Time, error) {
+	start := now
+	switch {
+	case in.LastEventID != "":
+		ms, err := strconv.ParseInt(in.LastEventID, 10, 64)
+		if err != nil {
+			return start, invalid("Last-Event-ID: want the id of an event of this stream")
+		}
+		start = time.UnixMilli(ms).Add(-narrowLook)
+	case in.Since != "":
+		var err error
+		if start, err = parseTime("since", in.Since, now); err != nil {
+			return start, err
+		}
+	}
+	if start.After(now) {
+		start = now
+	}
+	if now.Sub(start) > maxSince+narrowLook {
+		return start, invalid("since: want a day ago at most; list-events has what is older")
+	}
+	return start, nil
+}
+
+// follower sends what is stored to one client.
+type follower struct {
+	api    *API
+	filter schemas.EventFilter
+	start  time.Time // nothing that was stored before is sent
+	last   time.Time // the store's time at the last look that was answered
+	wide   time.Time // that of the last wide one
+	looked *recent   // the highest ver of each log that was looked at lately
+	sent   *recent   // logs that were sent
+
+	w     http.ResponseWriter
+	conn  *http.ResponseController
+	wrote time.Time
+}
+
+// run ends when the client goes, when it does not take what is written, or when
+// the server stops.
+func (f *follower) run(ctx context.Context) {
+	if f.write([]byte("retry: 2000\n\n")) != nil {
+		return
+	}
+	tick := time.NewTicker(f.api.cfg.Poll)
+	defer tick.Stop()
+	for {
+		// An outage is no end: the next look reaches back to before it.
+		err := f.look(ctx)
+		if ctx.Err() != nil || f.gone(err) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-httpserver.Stopping(ctx):
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// gone keeps a quiet connection alive, and tells whether the client is gone.
+func (f *follower) gone(err error) bool {
+	if _, failed := errors.AsType[writeError](err); failed {
+		return true
+	}
+	switch {
+	case err != nil:
+		return f.write([]byte(": the store does not answer; nothing is lost\n\n")) != nil
+	case time.Since(f.wrote) > quietLimit:
+		return f.write([]byte(":\n\n")) != nil
+	}
+	return false
+}
+
+// writeError means that the client is gone, or takes nothing.
+type writeError struct{ error }
+
+func (f *follower) write(b []byte) error {
+	f.wrote = time.Now()
+	_ = f.conn.SetWriteDeadline(f.wrote.Add(streamWrite))
+	_, err := f.w.Write(b)
+	if err == nil {
+		err = f.conn.Flush()
+	}
+	if err != nil {
+		return writeError{err}
+	}
+	return nil
+}
+
+// look sends what was stored since the last one.
+func (f *follower) look(ctx context.Context) error {
+	store := f.api.cfg.Store
+	now, err := ask(ctx, f.api, "store", store.Clock)
+	if err != nil {
+		return err
+	}
+	since := f.last.Add(-narrowLook)
+	if wide := now.Sub(f.wide) >= wideEvery; wide {
+		since = f.last.Add(-wideLook)
+		f.wide = now
+	}
+	if since.Before(f.start) {
+		since = f.start
+	}
+	stored, err := ask(ctx, f.api, "store", func(ctx context.Context) ([]schemas.Stored, error) {
+		return store.Stored(ctx, f.filter.Tenant, since)
+	})
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(f.unseen(stored), fetchTogether) {
+		events, err := ask(ctx, f.api, "store", func(ctx context.Context) ([]schemas.Event, error) {
+			return store.EventsStored(ctx, f.filter, since, logsOf(part))
+		})
+		if err != nil {
+			return err
+		}
+		if err := f.send(events); err != nil {
+			return err
+		}
+		for _, s := range part {
+			f.looked.put(s.Log, s.Ver)
+		}
+	}
+	f.last = now
+	return nil
+}
+
+// unseen are the logs of which there is a copy that was not looked at, each once.
+func (f *follower) unseen(stored []schemas.Stored) []schemas.Stored {
+	var unseen []schemas.Stored
+	at := map[uint64]int{}
+	for _, s := range stored {
+		if _, sent := f.sent.get(s.Log); sent {
+			continue
+		}
+		if ver, looked := f.looked.get(s.Log); looked && ver >= s.Ver {
+			continue
+		}
+		if i, twice := at[s.Log]; twice {
+			unseen[i].Ver = max(unseen[i].Ver, s.Ver)
+			continue
+		}
+		at[s.Log] = len(unseen)
+		unseen = append(unseen, s)
+	}
+	return unseen
+}
+
+func logsOf(stored []schemas.Stored) []uint64 {
+	logs := make([]uint64, len(stored))
+	for i, s := range stored {
+		logs[i] = s.Log
+	}
+	return logs
+}
+
+func (f *follower) send(events []schemas.Event) error {
+	var b bytes.Buffer
+	for i := range events {
+		e := &events[i]
+		data, err := json.Marshal(viewEvent(e), jsonOptions)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "id: %d\nevent: event\ndata: %s\n\n", e.StoredAt.UnixMilli(), data)
+		f.sent.put(f.api.cfg.Store.LogHash(e.Tenant, e.LogID), 0)
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	return f.write(b.Bytes())
+}

@@ -1,0 +1,186 @@
+package query_test
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/internal/httpserver"
+	"github.com/m2mwatch/m2mwatch/query"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// liveAPI serves an API over a real store, as a process does, until stop is
+// called.
+func liveAPI(t *testing.T) (db *clickhouse.DB, url string, stop func() error) {
+	t.Helper()
+	db = clickhousetest.New(t)
+	e := httpserver.New(httpserver.Config{Name: "api"})
+	query.New(query.Config{Store: clickhouse.NewReader(db), Poll: 5 * time.Millisecond}).Register(e)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- httpserver.Serve(ctx, e, ln, httpserver.Limits{Shutdown: time.Minute}) }()
+	stop = func() error {
+		cancel()
+		err := <-ended
+		ended <- err
+		return err
+	}
+	t.Cleanup(func() { stop() })
+	return db, "http://" + ln.Addr().String(), stop
+}
+
+// sse is a stream of events that is being read.
+type sse struct {
+	t      *testing.T
+	lines  *bufio.Reader
+	lastID string
+}
+
+func follow(t *testing.T, url, path, lastID string) *sse {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lastID != "" {
+		req.Header.Set("Last-Event-ID", lastID)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	if ct := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || ct != "text/event-stream" {
+		t.Fatalf("status %d, %s", resp.StatusCode, ct)
+	}
+	return &sse{t: t, lines: bufio.NewReader(resp.Body)}
+}
+
+// next is the log_id of the next event, "" at the end.
+func (s *sse) next() string {
+	s.t.Helper()
+	for {
+		line, err := s.lines.ReadString('\n')
+		if err != nil {
+			return ""
+		}
+		if id, ok := strings.CutPrefix(line, "id: "); ok {
+			s.lastID = strings.TrimSpace(id)
+		}
+		if data, ok := strings.CutPrefix(line, "data: "); ok {
+			return decode[schemas.EventView](s.t, data).LogID
+		}
+	}
+}
+
+func (s *sse) want(ids ...string) {
+	s.t.Helper()
+	var got []string
+	for range ids {
+		got = append(got, s.next())
+	}
+	if diff := cmp.Diff(ids, got); diff != "" {
+		s.t.Fatalf("(-want +got):\n%s", diff)
+	}
+}
+
+// stored makes an event of an age and stores it.
+func stored(t *testing.T, db *clickhouse.DB, id string, age time.Duration, change func(*schemas.Event)) {
+	t.Helper()
+	e := event()
+	e.LogID, e.Time, e.UserAgent, e.Raw = id, time.Now().Add(-age).Truncate(time.Millisecond).UTC(), "agent", []byte("{}")
+	e.Ver = 1
+	if change != nil {
+		change(&e)
+	}
+	if err := clickhouse.NewWriter(db).InsertEvents(t.Context(), []schemas.Event{e}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStreamSendsWhatIsStoredOnce(t *testing.T) {
+	db, url, _ := liveAPI(t)
+	stored(t, db, "before", 0, nil)
+	all := follow(t, url, "/v1/events/stream?tenant=acme", "")
+	some := follow(t, url, "/v1/events/stream?client_id=a*,b&outcome=success", "")
+	at := time.Now().Add(-time.Hour).Truncate(time.Millisecond).UTC()
+	first := func(e *schemas.Event) { e.Time = at }
+	stored(t, db, "first", 0, first)
+	all.want("first")
+	stored(t, db, "first", 0, first) // again
+	stored(t, db, "late", 300*24*time.Hour, nil)
+	stored(t, db, "first", 0, func(e *schemas.Event) { e.Time, e.Ver = at, 2 }) // a copy that wins
+	stored(t, db, "other", 0, func(e *schemas.Event) { e.Tenant = "beta" })
+	stored(t, db, "a", 0, func(e *schemas.Event) { e.ClientID, e.Outcome = "abc", schemas.OutcomeSuccess })
+	all.want("late", "a")
+	some.want("a")
+	// What was looked at and did not fit may fit once a better copy is there.
+	stored(t, db, "turned", 0, func(e *schemas.Event) { e.ClientID, e.Time = "b", at })
+	all.want("turned")
+	stored(t, db, "turned", 0, func(e *schemas.Event) { e.ClientID, e.Time, e.Ver, e.Outcome = "b", at, 2, schemas.OutcomeSuccess })
+	some.want("turned")
+}
+
+func TestStreamGoesOnWhereItWas(t *testing.T) {
+	db, url, _ := liveAPI(t)
+	s := follow(t, url, "/v1/events/stream", "")
+	stored(t, db, "1", 0, nil)
+	s.want("1")
+	stored(t, db, "2", 0, nil)
+	again := follow(t, url, "/v1/events/stream", s.lastID)
+	again.want("1", "2") // the last ten seconds come again
+	if since := follow(t, url, "/v1/events/stream?since=1h", ""); since.next() != "1" {
+		t.Error("a stream since an hour ago does not begin with what was stored then")
+	}
+	for path, detail := range map[string]string{"since=2d": "a day ago at most", "since=soon": "since: want a time", "type=a,,b": "type: a value is empty"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1/events/stream?"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := do(t, req); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, detail) {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+}
+
+func TestStreamsEndWhenTheServerStops(t *testing.T) {
+	_, url, stop := liveAPI(t)
+	s := follow(t, url, "/v1/events/stream", "")
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if got := s.next(); got != "" {
+		t.Errorf("got %q behind the end", got)
+	}
+}
+
+func TestStreamsAreBounded(t *testing.T) {
+	_, url, _ := liveAPI(t)
+	for range 16 {
+		follow(t, url, "/v1/events/stream", "")
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/v1/events/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := do(t, req)
+	if seconds, err := strconv.Atoi(a.header.Get("Retry-After")); a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "too_many_streams") || err != nil || seconds < 1 {
+		t.Errorf("the 17th: %d %s", a.status, a.body)
+	}
+}
