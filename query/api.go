@@ -25,6 +25,9 @@ type Config struct {
 	// Backlog tells what is accepted and not yet stored. Nil means that this
 	// process has no broker: the status then says null.
 	Backlog Backlog
+	// Dead has the logs that could not be read. Nil, as of Backlog: questions
+	// for them are refused with what to do.
+	Dead DeadLetters
 	// Catalogue has the event types. Default: schemas.EventTypes().
 	Catalogue *schemas.Catalogue
 	// Logger may be nil.
@@ -83,6 +86,7 @@ func (a *API) Register(e *echo.Echo, middlewares ...echo.MiddlewareFunc) {
 	a.registerEventTypes(api)
 	a.registerFindings(api)
 	a.registerReprocess(api)
+	a.registerDead(api)
 	a.registerStatus(api)
 
 	spec := describe(api.OpenAPI())

@@ -22,6 +22,7 @@ var errorTexts = map[int]string{
 	http.StatusBadRequest:          "The cursor is not one that this API gave.",
 	http.StatusUnauthorized:        "The token is missing or wrong.",
 	http.StatusNotFound:            "There is no such thing.",
+	http.StatusConflict:            "It cannot be done as things are; the detail says what to change.",
 	http.StatusUnprocessableEntity: "A parameter is wrong; the detail says which and why.",
 	http.StatusServiceUnavailable:  "The store or the broker is away; try again after Retry-After seconds.",
 	http.StatusGatewayTimeout:      "The question took too long; narrow it.",

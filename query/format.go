@@ -65,6 +65,8 @@ func rowsOf(v any) list {
 		return listOf(v.EventTypes)
 	case schemas.ReprocessPage:
 		return listOf(v.Jobs)
+	case schemas.DeadPage:
+		return listOf(v.Dead)
 	case eventDetail:
 		return listOf([]eventRow{{EventView: v.EventView, Raw: string(v.Raw)}})
 	}

@@ -50,7 +50,7 @@ func offerRows(op *huma.Operation) {
 		return
 	}
 	content := op.Responses["200"].Content
-	if content["application/json"] == nil {
+	if content["application/json"] == nil || content[typeBytes] != nil { // it writes its answer by itself
 		return
 	}
 	for mediaType, text := range map[string]string{

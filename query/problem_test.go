@@ -216,11 +216,14 @@ func TestDocumentDescribesTheErrorsThatAreWritten(t *testing.T) {
 		t.Errorf("openapi %s with %d paths", spec.OpenAPI, len(spec.Paths))
 	}
 	for path, item := range spec.Paths {
-		if _, ok := item["get"]; !ok {
+		if _, ok := item["get"]; !ok && !strings.HasSuffix(path, "/replay") && !strings.HasSuffix(path, "/discard") {
 			t.Errorf("%s cannot be asked", path)
 		}
 		for method, operation := range item {
 			answer := map[string]string{"get": "200", "post": "202", "delete": "202"}[method]
+			if strings.HasPrefix(path, "/v1/dead/") {
+				answer = "200"
+			}
 			for _, status := range []string{answer, "401", "422", "503", "504"} {
 				if operation.Responses[status] == nil {
 					t.Errorf("%s %s does not describe %s", method, path, status)

@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 )
@@ -75,4 +76,60 @@ type DeadSwept struct {
 	Left    uint64 // about how many are still to be looked at
 	Through uint64 // of the sweep
 	Next    uint64 // After of the next sweep; 0 where there is none
+}
+
+// DeadView is a dead log as the API lists it: without its bytes, which nobody
+// could look through for secrets.
+type DeadView struct {
+	ID         uint64    `json:"id" doc:"Its number in DEAD. A log that is given up again gets another."`
+	Tenant     string    `json:"tenant" doc:"Empty where a whole message could not be read." example:"acme"`
+	Source     string    `json:"source" doc:"The way that it came." example:"stream"`
+	IngestedAt time.Time `json:"ingested_at" doc:"When it arrived; time, where an earlier build did not write that down."`
+	Time       time.Time `json:"time" doc:"When it was given up."`
+	Code       DeadCode  `json:"code" doc:"The class of the reason: json, size, log_id, time, framing or store; empty where an earlier build has given it up." example:"time"`
+	Reason     string    `json:"reason" doc:"What is wrong, and what to change where that is known."`
+	Size       int64     `json:"size" doc:"Bytes."`
+	Masked     bool      `json:"masked" doc:"Values of secrets are replaced by ***. Where a log cannot be read they may not all have been found."`
+	Replayed   bool      `json:"replayed" doc:"It was replayed from DEAD and could not be read again."`
+}
+
+// View is d as the API lists it.
+func (d *Dead) View() DeadView {
+	return DeadView{
+		ID: d.ID, Tenant: d.Tenant, Source: d.Source.String(), IngestedAt: d.IngestedAt, Time: d.Time,
+		Code: d.Code, Reason: d.Reason, Size: d.Size, Masked: d.Masked, Replayed: d.Replay != "",
+	}
+}
+
+// DeadPage is one page of dead logs, the newest first.
+type DeadPage struct {
+	Dead []DeadView `json:"dead"`
+	Next string     `json:"next,omitempty" doc:"The cursor of the next page; absent at the end. A page that is short, or empty, is not the last one while it has it."`
+}
+
+// The forms in which DeadDetail has the bytes of a log.
+const (
+	DeadEncodingJSON    = "json"
+	DeadEncodingText    = "text"
+	DeadEncodingBase64  = "base64"
+	DeadEncodingOmitted = "omitted"
+)
+
+// DeadDetail is a dead log with its bytes.
+type DeadDetail struct {
+	DeadView
+	Encoding string          `json:"encoding" enum:"json,text,base64,omitted" doc:"What raw is: the JSON value itself, a string of its text, or of its bytes in base64. It is omitted where it has more than 1 MiB: ask with raw=true."`
+	Raw      json.RawMessage `json:"raw,omitempty" doc:"The log as it came, byte for byte, or a string."`
+}
+
+// DeadChange is what one request to replay or discard dead logs did. Where it
+// has a cursor it is not at the end, and done and kept are of this part alone.
+type DeadChange struct {
+	DryRun  bool   `json:"dry_run" doc:"Nothing was done: the numbers tell what would be."`
+	Done    uint64 `json:"done" doc:"Logs that were replayed, or discarded, and are gone from DEAD."`
+	Kept    uint64 `json:"kept" doc:"Logs that fit and cannot be replayed; they stay."`
+	Reason  string `json:"reason,omitempty" doc:"Why the first of them stays, and what to do."`
+	Left    uint64 `json:"left" doc:"About how many logs are still to be looked at."`
+	Through uint64 `json:"through" doc:"The highest id that this looks at: the last one that was there when it began."`
+	Next    string `json:"next,omitempty" doc:"The cursor to go on with; absent at the end."`
 }
