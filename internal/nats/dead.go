@@ -264,30 +264,6 @@ func objectDigest(raw []byte) string {
 	return "SHA-256=" + base64.URLEncoding.EncodeToString(sum[:])
 }
 
-// DeadLetters calls each for every log in DEAD, oldest first, and stops at its
-// first error, which it returns. What comes in meanwhile may be missed. A log
-// whose Object is set has its bytes in the object store: see DeadObject.
-func (c *Conn) DeadLetters(ctx context.Context, each func(schemas.Dead) error) error {
-	stream, err := c.js.Stream(ctx, schemas.StreamDead)
-	if err != nil {
-		return fmt.Errorf("read DEAD: %w", err)
-	}
-	for seq := stream.CachedInfo().State.FirstSeq; seq <= stream.CachedInfo().State.LastSeq; seq++ {
-		msg, err := stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject("dead.>"))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read DEAD: message %d: %w", seq, err)
-		}
-		if err := each(readDead(msg)); err != nil {
-			return err
-		}
-		seq = msg.Sequence // the numbers have gaps
-	}
-	return nil
-}
-
 // readDead reads what PublishDead wrote. It does not fail: a header that does
 // not parse must not hide the log.
 func readDead(msg *jetstream.RawStreamMsg) schemas.Dead {
