@@ -142,6 +142,15 @@ type follower struct {
 // run ends when the client goes, when it does not take what is written, or when
 // the server stops.
 func (f *follower) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-httpserver.Stopping(ctx):
+			cancel() // a look that is under way, too
+		case <-ctx.Done():
+		}
+	}()
 	if f.write([]byte("retry: 2000\n\n")) != nil {
 		return
 	}
@@ -155,8 +164,6 @@ func (f *follower) run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-			return
-		case <-httpserver.Stopping(ctx):
 			return
 		case <-tick.C:
 		}

@@ -270,7 +270,7 @@ func (d *demo) ready(ctx context.Context, sent bool) error {
 	if err != nil {
 		return err
 	}
-	stats, err := d.client.Stats(ctx, apiclient.StatsQuery{Tenant: demoTenant, By: []string{"source"}})
+	stats, err := d.client.Stats(ctx, apiclient.StatsQuery{Where: map[string]string{"tenant": demoTenant}, By: []string{"source"}})
 	if err != nil {
 		return err
 	}

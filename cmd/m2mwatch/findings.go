@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"sort"
@@ -20,26 +21,28 @@ func newFindings(inv *invocation) *cobra.Command {
 
 func newFindingsList(inv *invocation) *cobra.Command {
 	var (
-		q      apiclient.FindingQuery
-		asJSON bool
+		q   apiclient.FindingQuery
+		out output
 	)
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List findings, the last active first",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := inv.client()
-			if err != nil {
-				return err
+			l := listing[schemas.Finding]{
+				what: "findings", path: apiclient.FindingsPath, params: q.Values(), limit: q.Limit, cursor: q.Cursor,
+				read: func(ctx context.Context, client *apiclient.Client, limit int, cursor string) ([]schemas.Finding, string, error) {
+					q.Limit, q.Cursor = limit, cursor
+					page, err := client.Findings(ctx, q)
+					return page.Findings, page.Next, err
+				},
+				page:   func(rows []schemas.Finding, next string) any { return schemas.FindingPage{Findings: rows, Next: next} },
+				header: []string{"ID", "LEVEL", "STATE", "RULE", "TENANT", "IDENTITY", "COUNT", "LAST", "WHAT"},
+				row: func(f *schemas.Finding) []string {
+					return []string{f.ID, string(f.Level), string(f.State), f.RuleID, f.Tenant, f.Identity, count(f.Count), clock(f.Last), f.Title}
+				},
 			}
-			page, err := client.Findings(cmd.Context(), q)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return writeJSON(inv.stdout, page)
-			}
-			return writeFindings(inv, page)
+			return l.print(cmd.Context(), inv, out)
 		},
 	}
 	f := cmd.Flags()
@@ -47,32 +50,13 @@ func newFindingsList(inv *invocation) *cobra.Command {
 	f.StringVar(&q.RuleID, "rule", "", "of this rule, such as MI-02")
 	f.StringVar(&q.State, "state", "open", "open or withdrawn; empty for both")
 	f.StringVar(&q.Level, "level", "", "of this level")
+	f.StringVar(&q.Identity, "identity", "", "of this identity, such as app:CLIENT_ID")
 	f.StringVar(&q.From, "from", "", "active since: RFC 3339, a date, or 24h, 7d ago")
 	f.StringVar(&q.To, "to", "", "active before")
 	f.IntVar(&q.Limit, "limit", 100, "at most this many")
 	f.StringVar(&q.Cursor, "cursor", "", "continue a listing")
-	f.BoolVar(&asJSON, "json", false, "JSON as the API answers it")
+	out.flags(cmd)
 	return cmd
-}
-
-func writeFindings(inv *invocation, page schemas.FindingPage) error {
-	if len(page.Findings) == 0 {
-		fmt.Fprintln(inv.stderr, "no findings")
-		return nil
-	}
-	w := table(inv.stdout)
-	fmt.Fprintln(w, "ID\tLEVEL\tSTATE\tRULE\tTENANT\tIDENTITY\tCOUNT\tLAST\tWHAT")
-	for _, f := range page.Findings {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
-			f.ID, f.Level, f.State, f.RuleID, f.Tenant, f.Identity, f.Count, clock(f.Last), f.Title)
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if page.Next != "" {
-		fmt.Fprintf(inv.stderr, "more: --cursor %s\n", page.Next)
-	}
-	return nil
 }
 
 func newFindingsShow(inv *invocation) *cobra.Command {

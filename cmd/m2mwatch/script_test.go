@@ -107,7 +107,7 @@ func TestREADMECommandsRun(t *testing.T) {
 	var i *instance
 	ran := map[string]bool{}
 	for _, m := range readmeCommand.FindAllStringSubmatch(strings.ReplaceAll(string(readme), " && ", "`\n`"), -1) {
-		command := m[1]
+		command, _, _ := strings.Cut(m[1], " # ")
 		words := strings.Fields(command)
 		switch {
 		case words[0] == "make":

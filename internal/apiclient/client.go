@@ -91,12 +91,24 @@ func decode(b []byte, out any) error {
 }
 
 func (c *Client) do(ctx context.Context, method, path, contentType string, body io.Reader) ([]byte, error) {
+	resp, err := c.send(ctx, method, path, http.Header{"Content-Type": {contentType}}, body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return readAnswer(resp)
+}
+
+// send answers what is 2xx alone.
+func (c *Client) send(ctx context.Context, method, path string, header http.Header, body io.Reader) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", path, err)
 	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
+	for name, values := range header {
+		if values[0] != "" {
+			req.Header[name] = values
+		}
 	}
 	if c.cfg.Socket == "" && c.cfg.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)
@@ -105,13 +117,22 @@ func (c *Client) do(ctx context.Context, method, path, contentType string, body 
 	if err != nil {
 		return nil, c.unreachable(ctx, err)
 	}
-	defer resp.Body.Close()
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		defer resp.Body.Close()
+		b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		if err != nil {
+			return nil, fmt.Errorf("read the answer: %w", err)
+		}
+		return nil, problemOf(resp, b)
+	}
+	return resp, nil
+}
+
+func readAnswer(resp *http.Response) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read the answer: %w", err)
-	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return nil, problemOf(resp, b)
 	case len(b) > maxAnswer:
 		return nil, fmt.Errorf("read the answer: it is larger than %d bytes", maxAnswer)
 	}
@@ -136,22 +157,48 @@ func number(n int) string {
 	return strconv.Itoa(n)
 }
 
-// EventQuery narrows a listing of events; what is empty does not. From and To
-// are in the forms that the API reads: RFC 3339, a date, or 24h, 7d ago.
+// EventQuery narrows a listing of events; what is empty does not. Where has
+// conditions in the words of schemas.ParseCondition, by the names of
+// schemas.FilterFields. From and To are in the forms that the API reads: RFC
+// 3339, a date, or 24h, 7d ago.
 type EventQuery struct {
-	Tenant, ClientID, UserID, Type string
-	From, To                       string
-	Limit                          int
-	Cursor                         string
+	Where    map[string]string
+	Text     string
+	From, To string
+	Limit    int
+	Cursor   string
+}
+
+// Values are the parameters of the question.
+func (q EventQuery) Values() url.Values {
+	return withConditions(q.Where, "text", q.Text, "from", q.From, "to", q.To, "limit", number(q.Limit), "cursor", q.Cursor)
 }
 
 // Events lists events, newest first.
 func (c *Client) Events(ctx context.Context, q EventQuery) (schemas.EventPage, error) {
 	var page schemas.EventPage
-	err := c.get(ctx, "/v1/events", setParams(
-		"tenant", q.Tenant, "client_id", q.ClientID, "user_id", q.UserID, "type", q.Type,
-		"from", q.From, "to", q.To, "limit", number(q.Limit), "cursor", q.Cursor), &page)
+	err := c.get(ctx, EventsPath, q.Values(), &page)
 	return page, err
+}
+
+// Paths of listings, for CSV.
+const (
+	EventsPath     = "/v1/events"
+	FindingsPath   = "/v1/findings"
+	IdentitiesPath = "/v1/identities"
+	StatsPath      = "/v1/stats"
+	UsagePath      = "/v1/usage"
+)
+
+// withConditions are the parameters of conditions and others.
+func withConditions(where map[string]string, pairs ...string) url.Values {
+	v := setParams(pairs...)
+	for field, text := range where {
+		if text != "" {
+			v.Set(field, text)
+		}
+	}
+	return v
 }
 
 // Event is one event with its raw record.
@@ -161,36 +208,99 @@ func (c *Client) Event(ctx context.Context, tenant, logID string) (schemas.Event
 	return e, err
 }
 
-// StatsQuery says what to count and by what.
+// StatsQuery says what to count and by what; see EventQuery for the rest.
 type StatsQuery struct {
-	Tenant   string
+	Where    map[string]string
 	By       []string // schemas.StatsDimensions; none means by type
+	Interval string   // hour, day, month; "" counts the range as a whole
 	From, To string
 	Limit    int
+}
+
+// Values are the parameters of the question.
+func (q StatsQuery) Values() url.Values {
+	return withConditions(q.Where, "by", strings.Join(q.By, ","), "interval", q.Interval, "from", q.From, "to", q.To, "limit", number(q.Limit))
 }
 
 // Stats counts events.
 func (c *Client) Stats(ctx context.Context, q StatsQuery) (schemas.StatsPage, error) {
 	var page schemas.StatsPage
-	err := c.get(ctx, "/v1/stats", setParams(
-		"tenant", q.Tenant, "by", strings.Join(q.By, ","), "from", q.From, "to", q.To, "limit", number(q.Limit)), &page)
+	err := c.get(ctx, StatsPath, q.Values(), &page)
 	return page, err
+}
+
+// UsageQuery says which tokens to count and by what; see StatsQuery.
+type UsageQuery struct {
+	Where    map[string]string // tenant and schemas.UsageDimensions
+	By       []string          // schemas.UsageDimensions; none means by client_id
+	Interval string            // day or month; "" means month
+	From, To string
+	Limit    int
+}
+
+// Values are the parameters of the question.
+func (q UsageQuery) Values() url.Values {
+	return StatsQuery(q).Values()
+}
+
+// Usage counts tokens.
+func (c *Client) Usage(ctx context.Context, q UsageQuery) (schemas.UsagePage, error) {
+	var page schemas.UsagePage
+	err := c.get(ctx, UsagePath, q.Values(), &page)
+	return page, err
+}
+
+// IdentityQuery narrows a listing of identities; see EventQuery.
+type IdentityQuery struct {
+	Where    map[string]string
+	All      bool // also those that never succeeded
+	From, To string
+	Limit    int
+	Cursor   string
+}
+
+// Values are the parameters of the question.
+func (q IdentityQuery) Values() url.Values {
+	all := ""
+	if q.All {
+		all = "true"
+	}
+	return withConditions(q.Where, "all", all, "from", q.From, "to", q.To, "limit", number(q.Limit), "cursor", q.Cursor)
+}
+
+// Identities lists who was seen, the last seen first.
+func (c *Client) Identities(ctx context.Context, q IdentityQuery) (schemas.IdentityPage, error) {
+	var page schemas.IdentityPage
+	err := c.get(ctx, IdentitiesPath, q.Values(), &page)
+	return page, err
+}
+
+// Identity is one identity and what it did in a range.
+func (c *Client) Identity(ctx context.Context, tenant, id, from, to string) (schemas.IdentityDetail, error) {
+	var d schemas.IdentityDetail
+	err := c.get(ctx, IdentitiesPath+"/"+url.PathEscape(tenant)+"/"+url.PathEscape(id), setParams("from", from, "to", to), &d)
+	return d, err
 }
 
 // FindingQuery narrows a listing of findings; what is empty does not.
 type FindingQuery struct {
-	Tenant, RuleID, State, Level, Key string
-	From, To                          string
-	Limit                             int
-	Cursor                            string
+	Tenant, RuleID, State, Level, Key, Identity string
+	From, To                                    string
+	Limit                                       int
+	Cursor                                      string
+}
+
+// Values are the parameters of the question.
+func (q FindingQuery) Values() url.Values {
+	return setParams(
+		"tenant", q.Tenant, "rule_id", q.RuleID, "state", q.State, "level", q.Level, "key", q.Key, "identity", q.Identity,
+		"from", q.From, "to", q.To, "limit", number(q.Limit), "cursor", q.Cursor)
 }
 
 // Findings lists findings, the last active first.
 func (c *Client) Findings(ctx context.Context, q FindingQuery) (schemas.FindingPage, error) {
 	var page schemas.FindingPage
-	err := c.get(ctx, "/v1/findings", setParams(
-		"tenant", q.Tenant, "rule_id", q.RuleID, "state", q.State, "level", q.Level, "key", q.Key,
-		"from", q.From, "to", q.To, "limit", number(q.Limit), "cursor", q.Cursor), &page)
+	err := c.get(ctx, FindingsPath, q.Values(), &page)
 	return page, err
 }
 

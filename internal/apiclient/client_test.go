@@ -109,7 +109,7 @@ func TestAnswersComeBackAsTheyWereStored(t *testing.T) {
 	c, _ := serve(t, s)
 	ctx := t.Context()
 
-	page, err := c.Events(ctx, apiclient.EventQuery{Tenant: "acme", ClientID: "a b&c", UserID: "auth0|u", Type: "seccft", From: "24h", To: "1h", Limit: 1})
+	page, err := c.Events(ctx, apiclient.EventQuery{Where: map[string]string{"tenant": "acme", "client_id": "a b&c", "user_id": "auth0|u", "type": "seccft"}, From: "24h", To: "1h", Limit: 1})
 	if err != nil || len(page.Events) != 1 || page.Events[0].LogID != "1" || !page.Events[0].IngestedAt.Equal(now.Add(time.Second)) {
 		t.Fatalf("events %+v, %v", page, err)
 	}
