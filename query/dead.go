@@ -106,6 +106,14 @@ type (
 	}
 )
 
+// deadVerb is what can be done to dead logs.
+type deadVerb struct {
+	name, summary, doc string
+	of                 func(DeadLetters) sweep
+}
+
+type sweep = func(context.Context, schemas.DeadSweep) (schemas.DeadSwept, error)
+
 func (a *API) registerDead(api huma.API) {
 	const part = " One request does a part of what was there when the first of them began; go on with the cursor of each answer until one has none."
 	huma.Register(api, operation("list-dead", "/dead", "List dead logs",
@@ -119,10 +127,7 @@ func (a *API) registerDead(api huma.API) {
 		typeBytes:          {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
 	}}
 	huma.Register(api, show, a.deadLog)
-	for _, c := range []struct {
-		verb, summary, doc string
-		sweep              func(DeadLetters) sweep
-	}{
+	for _, v := range []deadVerb{
 		{
 			"replay", "Replay",
 			"Publishes dead logs to LOGS once more, as they came, and takes them out of DEAD when that is on disk. What still cannot be read is given up again, as a new log.",
@@ -134,15 +139,15 @@ func (a *API) registerDead(api huma.API) {
 			func(d DeadLetters) sweep { return d.DiscardDead },
 		},
 	} {
-		all := operation(c.verb+"-dead", "/dead/"+c.verb, c.summary+" dead logs", c.doc+" Without parameters: all of them."+part, http.StatusBadRequest, http.StatusConflict)
+		all := operation(v.name+"-dead", "/dead/"+v.name, v.summary+" dead logs", v.doc+" Without parameters: all of them."+part, http.StatusBadRequest, http.StatusConflict)
 		all.Method = http.MethodPost
 		huma.Register(api, all, func(ctx context.Context, in *changeDeadInput) (*changeDeadOutput, error) {
-			return a.changeDead(ctx, in, c.sweep)
+			return a.changeDead(ctx, in, v)
 		})
-		one := operation(c.verb+"-dead-log", "/dead/{id}/"+c.verb, c.summary+" one dead log", c.doc, http.StatusNotFound, http.StatusConflict)
+		one := operation(v.name+"-dead-log", "/dead/{id}/"+v.name, v.summary+" one dead log", v.doc, http.StatusNotFound, http.StatusConflict)
 		one.Method = http.MethodPost
 		huma.Register(api, one, func(ctx context.Context, in *changeDeadLogInput) (*changeDeadOutput, error) {
-			return a.changeDeadLog(ctx, in, c.sweep)
+			return a.changeDeadLog(ctx, in, v)
 		})
 	}
 }
@@ -174,20 +179,34 @@ func (a *API) deadLogs(ctx context.Context, in *deadLogsInput) (*deadLogsOutput,
 	if place == nil {
 		place = &deadPlace{}
 	}
-	page, err := ask(ctx, a, "broker", func(ctx context.Context) (page schemas.DeadPage, err error) {
-		logs, next, err := dead.DeadLogs(ctx, f, place.Before, in.Limit)
-		for i := range logs {
-			page.Dead = append(page.Dead, logs[i].View())
-		}
-		if next > 0 {
-			page.Next = encodeCursor(deadPlace{Before: next})
-		}
-		return page, err
+	page, err := ask(ctx, a, "broker", func(ctx context.Context) (schemas.DeadPage, error) {
+		return a.deadPage(ctx, dead, f, place.Before, in.Limit)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &deadLogsOutput{Next: in.next(page.Next), Body: page}, nil
+}
+
+// deadPage fills a page, in half of the time that there is at most.
+func (a *API) deadPage(ctx context.Context, dead DeadLetters, f schemas.DeadFilter, before uint64, limit int) (page schemas.DeadPage, err error) {
+	end := time.Now().Add(a.cfg.Timeout / 2)
+	for {
+		logs, next, err := dead.DeadLogs(ctx, f, before, limit-len(page.Dead))
+		if err != nil {
+			return page, err
+		}
+		for i := range logs {
+			page.Dead = append(page.Dead, logs[i].View())
+		}
+		if next == 0 {
+			return page, nil
+		}
+		if before = next; len(page.Dead) >= limit || time.Now().After(end) {
+			page.Next = encodeCursor(deadPlace{Before: next})
+			return page, nil
+		}
+	}
 }
 
 func (a *API) deadLog(ctx context.Context, in *deadLogInput) (*huma.StreamResponse, error) {
@@ -287,9 +306,7 @@ func deadDetail(d schemas.Dead) ([]byte, error) {
 	return append(append(b, raw...), '}'), nil
 }
 
-type sweep = func(context.Context, schemas.DeadSweep) (schemas.DeadSwept, error)
-
-func (a *API) changeDead(ctx context.Context, in *changeDeadInput, pick func(DeadLetters) sweep) (*changeDeadOutput, error) {
+func (a *API) changeDead(ctx context.Context, in *changeDeadInput, v deadVerb) (*changeDeadOutput, error) {
 	dead, err := a.dead()
 	if err != nil {
 		return nil, err
@@ -305,7 +322,7 @@ func (a *API) changeDead(ctx context.Context, in *changeDeadInput, pick func(Dea
 	if place != nil {
 		s.After, s.Through = place.After, place.Through
 	}
-	out, err := a.sweep(ctx, s, pick(dead))
+	out, err := a.sweep(ctx, v, dead, s)
 	if err != nil {
 		return nil, err
 	}
@@ -315,9 +332,12 @@ func (a *API) changeDead(ctx context.Context, in *changeDeadInput, pick func(Dea
 // sweep does a part of a sweep. One that broke off when it had done something
 // is no failure: the next part begins where this one did, and meets what is
 // wrong at once.
-func (a *API) sweep(ctx context.Context, s schemas.DeadSweep, do sweep) (schemas.DeadChange, error) {
+func (a *API) sweep(ctx context.Context, v deadVerb, dead DeadLetters, s schemas.DeadSweep) (schemas.DeadChange, error) {
 	out, err := ask(ctx, a, "broker", func(ctx context.Context) (schemas.DeadChange, error) {
-		swept, err := do(ctx, s)
+		swept, err := v.of(dead)(ctx, s)
+		if swept.Done > 0 && !s.DryRun {
+			a.cfg.Logger.InfoContext(ctx, "logs were taken out of DEAD", "by", v.name, "done", swept.Done, "tenant", s.Tenant, "reason", s.Reason, "through", swept.Through)
+		}
 		out := schemas.DeadChange{DryRun: s.DryRun, Done: swept.Done, Left: swept.Left, Through: swept.Through}
 		if err != nil && swept.Done > 0 && !s.DryRun {
 			a.cfg.Logger.WarnContext(ctx, "a sweep of DEAD broke off and is to be gone on with", "done", swept.Done, "error", err)
@@ -339,12 +359,12 @@ func (a *API) sweep(ctx context.Context, s schemas.DeadSweep, do sweep) (schemas
 	return out, err
 }
 
-func (a *API) changeDeadLog(ctx context.Context, in *changeDeadLogInput, pick func(DeadLetters) sweep) (*changeDeadOutput, error) {
+func (a *API) changeDeadLog(ctx context.Context, in *changeDeadLogInput, v deadVerb) (*changeDeadOutput, error) {
 	dead, err := a.dead()
 	if err != nil {
 		return nil, err
 	}
-	out, err := a.sweep(ctx, schemas.DeadSweep{After: in.ID - 1, Through: in.ID, Limit: 1, DryRun: in.DryRun}, pick(dead))
+	out, err := a.sweep(ctx, v, dead, schemas.DeadSweep{After: in.ID - 1, Through: in.ID, Limit: 1, DryRun: in.DryRun})
 	switch {
 	case err != nil:
 		return nil, err
