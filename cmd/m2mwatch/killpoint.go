@@ -16,6 +16,7 @@ var killPoints = []string{
 	"processor.events_inserted", "processor.matches_inserted", "processor.touches_inserted", "processor.acked",
 	"correlator.alert_published", "correlator.history_written", "correlator.findings_written", "correlator.touches_marked",
 	"reprocessor.running_saved", "reprocessor.begun", "reprocessor.matches_replaced", "reprocessor.records_replaced", "reprocessor.marks_inserted", "reprocessor.touches_inserted", "reprocessor.position_saved",
+	"dead.replay_published", "dead.replay_removed",
 	"notify.alert_sent", "notify.delivery_recorded", "notify.alert_acked",
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/m2mwatch/m2mwatch/ingest"
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/httpserver"
+	"github.com/m2mwatch/m2mwatch/internal/nats"
 	"github.com/m2mwatch/m2mwatch/query"
 )
 
@@ -87,6 +88,7 @@ func (s *server) newQuery() *query.API {
 	c := query.Config{Store: clickhouse.NewReader(s.readDB), Jobs: clickhouse.NewReprocessJobs(s.readDB), Catalogue: s.cfg.Catalogue(), Logger: s.log, Version: version}
 	if s.broker != nil {
 		c.Backlog = s.broker
+		c.Dead = nats.NewDeadStore(s.broker, s.publisher, s.at("dead."))
 	}
 	if s.processor != nil {
 		c.Delay = func() (time.Duration, bool) {

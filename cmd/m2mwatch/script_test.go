@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,7 +37,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"settled": scriptSettled, "newer": scriptNewer},
+		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"settled": scriptSettled, "stored": scriptStored, "newer": scriptNewer},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("M2MWATCH_ENGINE_LIBRARY", library)
 			e.Setenv("LIBRARY", library)
@@ -62,6 +63,27 @@ func scriptSettled(ts *testscript.TestScript, neg bool, args []string) {
 		s, err := client.Status(ctx)
 		return err == nil && s.Pending != nil && *s.Pending == 0 && s.Uncorrelated == 0, nil
 	}))
+}
+
+// scriptStored fails unless a tenant has so many events, listed and counted.
+func scriptStored(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: stored DIR TENANT COUNT")
+	}
+	client, err := apiclient.New(apiclient.Config{Socket: datadir.Socket(ts.MkAbs(args[0]))})
+	ts.Check(err)
+	defer client.Close()
+	page, err := client.Events(context.Background(), apiclient.EventQuery{Where: map[string]string{"tenant": args[1]}, Limit: 1000})
+	ts.Check(err)
+	stats, err := client.Stats(context.Background(), apiclient.StatsQuery{Where: map[string]string{"tenant": args[1]}})
+	ts.Check(err)
+	counted := uint64(0)
+	for _, row := range stats.Rows {
+		counted += row.Count
+	}
+	if got := fmt.Sprint(len(page.Events)); got != args[2] || fmt.Sprint(counted) != got {
+		ts.Fatalf("%s events are listed and %d counted, want %s", got, counted, args[2])
+	}
 }
 
 // scriptNewer records in the store of a data directory a migration that a

@@ -16,7 +16,7 @@ import (
 // ALERTS. Notify starts first and stops last, so that what the correlator
 // still publishes finds its reader.
 func (s *server) startProcess(context.Context) error {
-	if !s.opts.has(stageProcess) && !s.opts.has(stageIngest) {
+	if s.broker == nil { // a query stage that was told of none
 		return nil
 	}
 	var err error

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
 	"github.com/m2mwatch/m2mwatch/internal/config"
 	"github.com/m2mwatch/m2mwatch/internal/nats/natstest"
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // TestStagesRunApart runs each stage as a process of its own, two processors
@@ -36,6 +38,7 @@ func TestStagesRunApart(t *testing.T) {
 			one.kill()
 		}
 	}
+	replayApart(t, api)
 	api.settle()
 	api.checkOnce(want)
 	for _, i := range []*instance{api, in, two} {
@@ -43,6 +46,26 @@ func TestStagesRunApart(t *testing.T) {
 		if strings.Contains(i.log(), password) {
 			t.Error("the log holds the store's password")
 		}
+	}
+}
+
+// replayApart has the stage that answers publish to LOGS what cannot be read
+// this time either.
+func replayApart(t *testing.T, api *instance) {
+	t.Helper()
+	if status, _, dead := api.post([]byte(`{"cut off`)); status != http.StatusOK || dead != 1 {
+		t.Fatalf("got %d, %d dead", status, dead)
+	}
+	replay := exec.Command(programPath(t), "dead", "replay", "--all")
+	replay.Env = append(cleanEnviron(), "M2MWATCH_URL="+api.api, "M2MWATCH_TOKEN="+testToken)
+	if out, err := replay.CombinedOutput(); err != nil || string(out) != "1 replayed\n" {
+		t.Fatalf("replay: %v: %s", err, out)
+	}
+	api.settle()
+	var page schemas.DeadPage
+	api.mustGet("/v1/dead", &page)
+	if len(page.Dead) != 1 || !page.Dead[0].Replayed {
+		t.Errorf("DEAD lists %+v, want the log that failed again", page.Dead)
 	}
 }
 

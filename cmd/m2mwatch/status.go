@@ -40,7 +40,7 @@ func writeStatus(inv *invocation, s schemas.StatusView) error {
 	fmt.Fprintf(w, "pending\t%s%s records accepted and not yet stored\n", about, orUnknown(s.Pending))
 	fmt.Fprintf(w, "uncorrelated\t%d touches not yet judged by the rules%s\n", s.Uncorrelated, lagging(s.CorrelateLag))
 	fmt.Fprintf(w, "uncounted\t%d hours that counts read from events%s\n", s.DirtyHours, lagging(s.RecountLag))
-	fmt.Fprintf(w, "dead\t%s records that could not be read\n", orUnknown(s.Dead))
+	fmt.Fprintf(w, "dead\t%s records that could not be read%s\n", orUnknown(s.Dead), deadAdvice(s.Dead))
 	fmt.Fprintf(w, "alerts\t%s not yet delivered\n", orUnknown(s.Alerts))
 	if s.DelaySeconds != nil {
 		fmt.Fprintf(w, "delay\t%.1f s from arrival to store\n", *s.DelaySeconds)
@@ -87,4 +87,11 @@ func orNone(s string) string {
 		return "unknown"
 	}
 	return s
+}
+
+func deadAdvice(n *uint64) string {
+	if n == nil || *n == 0 {
+		return ""
+	}
+	return ": see `m2mwatch dead list`"
 }
