@@ -33,30 +33,31 @@ var aliases = map[string]string{"NATS_URL": "nats.url", "CLICKHOUSE_URL": "click
 
 // Load reads, merges and validates. Its error holds every problem found.
 func Load(from Origin) (*Config, error) {
-	k := koanf.New(".")
-	if err := loadFile(k, from.File); err != nil {
-		return nil, err
-	}
-	env, err := environment(from.Environ)
+	c, err := Inspect(from)
 	if err != nil {
 		return nil, err
 	}
+	return c, nil
+}
+
+// Inspect is Load for whoever looks for what is wrong: beside an error it
+// returns what could be read, the defaults for the rest, to be looked at and
+// not to be used.
+func Inspect(from Origin) (*Config, error) {
+	c := Default()
+	k := koanf.New(".")
+	if err := loadFile(k, from.File); err != nil {
+		return &c, err
+	}
+	env, err := environment(from.Environ)
+	errs := []error{err}
 	for _, layer := range []map[string]any{env, from.Flags} {
 		if err := k.Load(confmap.Provider(layer, "."), nil); err != nil {
-			return nil, fmt.Errorf("merge settings: %w", err)
+			return &c, fmt.Errorf("merge settings: %w", err)
 		}
 	}
-	c := Default()
-	if err := decode(k, &c); err != nil {
-		return nil, err
-	}
-	if err := c.readFiles(filepath.Dir(from.File)); err != nil {
-		return nil, err
-	}
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	return &c, nil
+	errs = append(errs, decode(k, &c), c.readFiles(filepath.Dir(from.File)), c.Validate())
+	return &c, errors.Join(errs...)
 }
 
 func loadFile(k *koanf.Koanf, path string) error {

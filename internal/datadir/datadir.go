@@ -92,29 +92,38 @@ func lock(path string) (*os.File, error) {
 
 // checkFormat reads FORMAT, or writes it into a folder that has none.
 func (d *Dir) checkFormat(purpose Purpose) error {
-	path := filepath.Join(d.path, "FORMAT")
-	b, err := os.ReadFile(path)
+	found, err := d.readFormat()
 	if errors.Is(err, fs.ErrNotExist) {
 		d.New = true
-		return writeSynced(path, fmt.Appendf(nil, "%s %d %s\n", formatWord, Format, purpose))
+		return writeSynced(filepath.Join(d.path, "FORMAT"), fmt.Appendf(nil, "%s %d %s\n", formatWord, Format, purpose))
 	}
 	if err != nil {
-		return fmt.Errorf("read data directory's format: %w", err)
+		return err
 	}
-	var (
-		word, found string
-		version     int
-	)
-	if _, err := fmt.Sscan(string(b), &word, &version, &found); err != nil || word != formatWord {
-		return fmt.Errorf("%s is not a data directory of m2mwatch: its FORMAT file reads %q", d.path, string(b))
-	}
-	if version != Format {
-		return fmt.Errorf("data directory %s has format %d, this program reads %d: use the release that wrote it", d.path, version, Format)
-	}
-	if Purpose(found) != purpose {
+	if found != purpose {
 		return fmt.Errorf("data directory %s was made for %s, not for %s: choose another with --data", d.path, found, purpose)
 	}
 	return nil
+}
+
+// readFormat returns what the folder was made for. Its error wraps
+// fs.ErrNotExist where there is no FORMAT.
+func (d *Dir) readFormat() (Purpose, error) {
+	b, err := os.ReadFile(filepath.Join(d.path, "FORMAT"))
+	if err != nil {
+		return "", fmt.Errorf("read data directory's format: %w", err)
+	}
+	var (
+		word, purpose string
+		version       int
+	)
+	if _, err := fmt.Sscan(string(b), &word, &version, &purpose); err != nil || word != formatWord {
+		return "", fmt.Errorf("%s is not a data directory of m2mwatch: its FORMAT file reads %q", d.path, string(b))
+	}
+	if version != Format {
+		return "", fmt.Errorf("data directory %s has format %d, this program reads %d: use the release that wrote it", d.path, version, Format)
+	}
+	return Purpose(purpose), nil
 }
 
 // checkOurs refuses a folder that holds other things, before anything is put
@@ -128,7 +137,7 @@ func (d *Dir) checkOurs() error {
 		return nil // checkFormat reads it under the lock
 	}
 	for _, e := range entries {
-		if name := e.Name(); name != "lock" && name != "FORMAT.new" { // what a start that was killed leaves
+		if !leftOver(e.Name()) {
 			return fmt.Errorf("%s is not empty and not a data directory of m2mwatch: choose another with --data", d.path)
 		}
 	}
