@@ -155,3 +155,6 @@ func (f *Files) tell(what string, cert *tls.Certificate) {
 		f.cfg.Logger.Info(what, attrs...)
 	}
 }
+
+// Certificate is the one in use, its leaf parsed.
+func (f *Files) Certificate() *tls.Certificate { return f.current.Load() }

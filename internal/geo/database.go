@@ -129,15 +129,28 @@ func read(path string, log *slog.Logger) (*database, stamp, error) {
 	return d, before, nil
 }
 
-// mostNetworks is how many networks check looks at in each part of the address
+// mostNetworks is how many networks walk looks at in each part of the address
 // space.
 const mostNetworks = 50_000
 
-// check goes from one network to the next, and refuses a file that cannot be
-// read or tells neither a country nor an autonomous system of any. It looks
+// check refuses a file that cannot be read or tells neither a country nor an
+// autonomous system of any network.
+func (d *database) check() error {
+	tells := false
+	err := d.walk(func(f found) bool {
+		tells = f != found{}
+		return tells
+	})
+	if err == nil && !tells {
+		err = fmt.Errorf("%s tells neither a country nor an autonomous system of its first networks", d.kind)
+	}
+	return err
+}
+
+// walk goes from one network to the next until enough says so. It looks
 // addresses up, which takes one path through the tree each: a small file whose
 // branches meet again has more paths than can ever be walked.
-func (d *database) check() error {
+func (d *database) walk(enough func(found) bool) error {
 	starts := []netip.Addr{netip.IPv4Unspecified()}
 	if d.reader.Metadata.IPVersion == 6 {
 		starts = append(starts, netip.MustParseAddr("2000::")) // where addresses are given out
@@ -153,14 +166,14 @@ func (d *database) check() error {
 				if err := result.Decode(&r); err != nil {
 					return err
 				}
-				if r.found() != (found{}) {
+				if enough(r.found()) {
 					return nil
 				}
 			}
 			addr = behind(addr, result.Prefix())
 		}
 	}
-	return fmt.Errorf("%s tells neither a country nor an autonomous system of its first networks", d.kind)
+	return nil
 }
 
 // behind is the first address behind the network of addr, invalid where there
