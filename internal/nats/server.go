@@ -158,6 +158,15 @@ func (s *Server) SyncAlways() (bool, error) {
 	return v.JetStream.Config != nil && v.JetStream.Config.SyncAlways, nil
 }
 
+// CheckSync returns nil while the running server says that it syncs always.
+func (s *Server) CheckSync() error {
+	always, err := s.SyncAlways()
+	if err == nil && !always {
+		err = errors.New("the embedded NATS server does not sync each write")
+	}
+	return err
+}
+
 // Close stops the server and returns when its files are closed. It may be
 // called more than once. Close the connections first: what they have not
 // published by then is not stored.

@@ -137,6 +137,16 @@ func (c *Conn) updateStream(ctx context.Context, want jetstream.StreamConfig) er
 	if err := conflict(is, want); err != nil {
 		return err
 	}
+	cfg := wanted(is, want)
+	if len(differences(is, cfg)) == 0 {
+		return nil
+	}
+	_, err = c.js.UpdateStream(ctx, cfg)
+	return err
+}
+
+// wanted is what an update makes of a stream that is there.
+func wanted(is, want jetstream.StreamConfig) jetstream.StreamConfig {
 	cfg := is
 	cfg.Discard = want.Discard
 	cfg.MaxBytes, cfg.MaxMsgs, cfg.MaxMsgSize, cfg.MaxAge = want.MaxBytes, -1, -1, 0
@@ -146,18 +156,7 @@ func (c *Conn) updateStream(ctx context.Context, want jetstream.StreamConfig) er
 	if want.Duplicates != 0 {
 		cfg.Duplicates = want.Duplicates
 	}
-	if unchanged(is, cfg) {
-		return nil
-	}
-	_, err = c.js.UpdateStream(ctx, cfg)
-	return err
-}
-
-func unchanged(a, b jetstream.StreamConfig) bool {
-	return a.Discard == b.Discard && a.MaxBytes == b.MaxBytes && a.MaxMsgs == b.MaxMsgs &&
-		a.MaxMsgSize == b.MaxMsgSize && a.MaxAge == b.MaxAge && a.MaxMsgsPerSubject == b.MaxMsgsPerSubject &&
-		a.DiscardNewPerSubject == b.DiscardNewPerSubject && a.Replicas == b.Replicas &&
-		a.NoAck == b.NoAck && a.Duplicates == b.Duplicates
+	return cfg
 }
 
 // conflict says what makes a stream another thing than the one we want: what
@@ -186,12 +185,24 @@ func conflict(is, want jetstream.StreamConfig) error {
 	return nil
 }
 
-func (c *Conn) declareBuckets(ctx context.Context, l Limits) error {
-	leases := jetstream.StreamConfig{
+// leasesConfig is the stream beneath the bucket of leases.
+func leasesConfig(l Limits) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
 		Name: streamLeases, Subjects: []string{"$KV." + schemas.BucketLeases + ".>"},
 		Discard: jetstream.DiscardNew, MaxBytes: leasesBytes, MaxMsgsPerSubject: 1, Replicas: l.Replicas,
 	}
-	err := c.declareStream(ctx, leases, func(ctx context.Context, s jetstream.StreamConfig) error {
+}
+
+// deadLargeConfig is the stream beneath the store of large dead logs.
+func deadLargeConfig(l Limits) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: streamDeadLarge, Subjects: []string{"$O." + schemas.BucketDead + ".C.>", "$O." + schemas.BucketDead + ".M.>"},
+		Discard: jetstream.DiscardNew, MaxBytes: l.DeadLargeBytes, MaxMsgsPerSubject: -1, Replicas: l.Replicas,
+	}
+}
+
+func (c *Conn) declareBuckets(ctx context.Context, l Limits) error {
+	err := c.declareStream(ctx, leasesConfig(l), func(ctx context.Context, s jetstream.StreamConfig) error {
 		_, err := c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
 			Bucket: schemas.BucketLeases, Description: "who correlates",
 			MaxBytes: s.MaxBytes, Replicas: s.Replicas, Storage: jetstream.FileStorage,
@@ -201,11 +212,7 @@ func (c *Conn) declareBuckets(ctx context.Context, l Limits) error {
 	if err != nil {
 		return fmt.Errorf("declare bucket %s: %w", schemas.BucketLeases, err)
 	}
-	large := jetstream.StreamConfig{
-		Name: streamDeadLarge, Subjects: []string{"$O." + schemas.BucketDead + ".C.>", "$O." + schemas.BucketDead + ".M.>"},
-		Discard: jetstream.DiscardNew, MaxBytes: l.DeadLargeBytes, MaxMsgsPerSubject: -1, Replicas: l.Replicas,
-	}
-	err = c.declareStream(ctx, large, func(ctx context.Context, s jetstream.StreamConfig) error {
+	err = c.declareStream(ctx, deadLargeConfig(l), func(ctx context.Context, s jetstream.StreamConfig) error {
 		_, err := c.js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
 			Bucket: schemas.BucketDead, Description: "dead logs larger than a message may be",
 			MaxBytes: s.MaxBytes, Replicas: s.Replicas, Storage: jetstream.FileStorage,

@@ -82,6 +82,19 @@ func (o *Outside) Stop() {
 // SetMaxPayload sets the largest message from the next Start on.
 func (o *Outside) SetMaxPayload(n int32) { o.opts.MaxPayload = n }
 
+// Monitored makes the server serve its monitoring, and sync each write only
+// where always says so, from the next Start on.
+func (o *Outside) Monitored(always bool) {
+	o.opts.HTTPHost, o.opts.HTTPPort = "127.0.0.1", server.RANDOM_PORT
+	o.opts.SyncAlways = always
+}
+
+// WithoutJetStream takes JetStream away from the next Start on.
+func (o *Outside) WithoutJetStream() { o.opts.JetStream = false }
+
+// MonitorURL is where the monitoring is.
+func (o *Outside) MonitorURL() string { return "http://" + o.inner.MonitorAddr().String() }
+
 // URL is the server's, with user and password in it.
 func (o *Outside) URL() string {
 	return fmt.Sprintf("nats://%s:%s@%s", o.User, o.Password, o.Host)
