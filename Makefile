@@ -73,7 +73,7 @@ tools: need-go
 
 golden: need-go engine ## rewrite golden files (look at the difference before committing it)
 	@$(GO) test ./query -update
-	@$(GO) test ./internal/clickhouse -run ClusterRendering -update
+	@$(GO) test ./internal/clickhouse -run 'ClusterRendering|TablesAreThose' -update
 	@$(GO) test ./cmd/m2mwatch -run TestScripts -update
 
 generate: golden ## schemas/openapi.yaml is generated from the code
