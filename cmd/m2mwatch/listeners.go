@@ -163,9 +163,10 @@ func (s *server) secured(name string, ln net.Listener) net.Listener {
 	return tls.NewListener(ln, s.tls)
 }
 
-// serveSocket serves the API without a token, where only this user can reach it.
+// serveSocket serves the API and health without a token, where only this user can reach it.
 func (s *server) serveSocket(ln net.Listener, in *ingest.Ingest, api *query.API) func(context.Context) error {
 	local := httpserver.New(httpserver.Config{Name: "socket", Logger: s.log, Registerer: s.registry})
+	s.health.Register(local)
 	api.Register(local)
 	if in != nil {
 		in.Import(local)

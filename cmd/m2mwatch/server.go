@@ -288,6 +288,7 @@ func (s *server) openBroker(ctx context.Context) error {
 		s.life.closes("embedded nats", embedded)
 		cfg.Server = embedded
 		s.health.Add("nats_writing", func(context.Context) error { return embedded.Check() })
+		s.health.Add("nats_syncing", func(context.Context) error { return embedded.CheckSync() })
 	}
 	broker, err := nats.Connect(ctx, cfg)
 	if err != nil {

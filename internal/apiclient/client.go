@@ -101,6 +101,28 @@ func (c *Client) do(ctx context.Context, method, path, contentType string, body 
 
 // send answers what is 2xx alone.
 func (c *Client) send(ctx context.Context, method, path string, header http.Header, body io.Reader) (*http.Response, error) {
+	resp, err := c.ask(ctx, method, path, header, body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return nil, refusal(resp)
+	}
+	return resp, nil
+}
+
+// refusal reads an answer that is not 2xx, to its end.
+func refusal(resp *http.Response) error {
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	return problemOf(resp, b)
+}
+
+// ask answers whatever the status is.
+func (c *Client) ask(ctx context.Context, method, path string, header http.Header, body io.Reader) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", path, err)
@@ -116,14 +138,6 @@ func (c *Client) send(ctx context.Context, method, path string, header http.Head
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.unreachable(ctx, err)
-	}
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		defer resp.Body.Close()
-		b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-		if err != nil {
-			return nil, fmt.Errorf("read the answer: %w", err)
-		}
-		return nil, problemOf(resp, b)
 	}
 	return resp, nil
 }
@@ -316,6 +330,25 @@ func (c *Client) Status(ctx context.Context) (schemas.StatusView, error) {
 	var s schemas.StatusView
 	err := c.get(ctx, "/v1/status", nil, &s)
 	return s, err
+}
+
+// Ready is whether the process is ready, check by check. One that is not is no
+// error.
+func (c *Client) Ready(ctx context.Context) (schemas.Readiness, error) {
+	var r schemas.Readiness
+	resp, err := c.ask(ctx, http.MethodGet, "/readyz", nil, nil)
+	if err != nil {
+		return r, err
+	}
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusServiceUnavailable {
+		return r, refusal(resp)
+	}
+	defer resp.Body.Close()
+	b, err := readAnswer(resp)
+	if err != nil {
+		return r, err
+	}
+	return r, decode(b, &r)
 }
 
 // StartReprocess asks to normalize stored records again. Asked for in the same

@@ -269,3 +269,18 @@ func TestStatsEntrySurvivesTheRoundTrip(t *testing.T) {
 		}
 	}
 }
+
+func TestReadyTellsWhatIsNot(t *testing.T) {
+	c, e := serve(t, &store{})
+	if _, err := c.Ready(t.Context()); err == nil {
+		t.Error("no error where nothing tells")
+	}
+	var health httpserver.Health
+	health.Add("nats", func(context.Context) error { return errors.New("not connected") })
+	health.Register(e)
+	r, err := c.Ready(t.Context())
+	want := schemas.Readiness{Checks: []schemas.ReadyCheck{{Name: "nats", Error: "not connected"}}}
+	if diff := cmp.Diff(want, r); diff != "" || err != nil {
+		t.Errorf("%v %s", err, diff)
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // Health answers whether the process lives and whether it is ready. The zero
@@ -51,22 +53,10 @@ func (h *Health) Register(e *echo.Echo) {
 	e.GET("/readyz", h.readyz)
 }
 
-// readiness is the answer of /readyz, one line per check when it is printed.
-type readiness struct {
-	Ready  bool          `json:"ready"`
-	Checks []checkResult `json:"checks"`
-}
-
-type checkResult struct {
-	Name  string `json:"name"`
-	OK    bool   `json:"ok"`
-	Error string `json:"error,omitempty"`
-}
-
 // readyz is no error when it is 503: a process that is not ready is no news
 // for the log at every look of an orchestrator.
 func (h *Health) readyz(c echo.Context) error {
-	answer := readiness{Ready: true, Checks: h.runAll(c.Request().Context())}
+	answer := schemas.Readiness{Ready: true, Checks: h.runAll(c.Request().Context())}
 	status := http.StatusOK
 	for _, r := range answer.Checks {
 		if !r.OK {
@@ -76,14 +66,14 @@ func (h *Health) readyz(c echo.Context) error {
 	return c.JSONPretty(status, answer, "  ")
 }
 
-func (h *Health) runAll(ctx context.Context) []checkResult {
+func (h *Health) runAll(ctx context.Context) []schemas.ReadyCheck {
 	h.mu.Lock()
 	checks := slices.Clip(h.checks)
 	h.mu.Unlock()
 
 	ctx, cancel := context.WithTimeout(ctx, orDefault(h.Timeout, 2*time.Second))
 	defer cancel()
-	results := make([]checkResult, len(checks))
+	results := make([]schemas.ReadyCheck, len(checks))
 	var wg sync.WaitGroup
 	for i, chk := range checks {
 		wg.Go(func() { results[i] = chk.result(ctx) })
@@ -92,11 +82,11 @@ func (h *Health) runAll(ctx context.Context) []checkResult {
 	return results
 }
 
-func (k *check) result(ctx context.Context) checkResult {
+func (k *check) result(ctx context.Context) schemas.ReadyCheck {
 	if err := k.bounded(ctx); err != nil {
-		return checkResult{Name: k.name, Error: clip(err.Error(), 200)}
+		return schemas.ReadyCheck{Name: k.name, Error: clip(err.Error(), 200)}
 	}
-	return checkResult{Name: k.name, OK: true}
+	return schemas.ReadyCheck{Name: k.name, OK: true}
 }
 
 // bounded returns when ctx ends, even where the check does not.
