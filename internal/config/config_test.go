@@ -273,3 +273,20 @@ func TestUnitsRoundTrip(t *testing.T) {
 		}
 	}
 }
+
+func TestInspectReturnsWhatCouldBeReadBesideEveryProblem(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "m2mwatch.yaml")
+	text := "data: elsewhere\ntennants: []\nnats: {replicas: 2}\ntenants: [{name: acme, secret_files: [none]}]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Inspect(Origin{File: file})
+	if err == nil || c == nil || c.Data != "elsewhere" || len(c.Tenants) != 1 || c.Listen != Default().Listen {
+		t.Fatalf("got %+v, %v", c, err)
+	}
+	for _, want := range []string{"unknown keys: tennants", "nats.replicas", "read secret file"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not told: %v", want, err)
+		}
+	}
+}
