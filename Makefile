@@ -94,7 +94,8 @@ TOGETHER ?= 200
 histories: need-go engine ## the property test of the store over N histories (10000), from SEED on
 	@$(GO) test ./internal/exact -run TestHistories -histories $(N) -seed $(SEED) -together $(TOGETHER) -timeout 24h -v
 
-bench: need-go engine ## benchmarks of every package
+bench: build build-bench engine ## the way from webhook to row against the least that could do it, then benchmarks of every package
+	@$(BENCH_BIN) road $(ROAD)
 	@$(GO) test -run '^$$' -bench . -benchmem $(ARGS) ./...
 
 # Outside the clone: 100 million events take about 10 GB.

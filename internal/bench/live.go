@@ -101,7 +101,13 @@ func (l *live) start(ctx context.Context, config string) error {
 	if err := os.WriteFile(config, []byte(liveConfig), 0o600); err != nil {
 		return err
 	}
-	l.program = exec.Command(l.config.Program, "up", "--config", config, "--data", l.config.Dir, "--listen", "127.0.0.1:0", "--log-format", "json")
+	return l.startProcess(ctx, l.config.Program, "up", "--config", config, "--data", l.config.Dir, "--listen", "127.0.0.1:0", "--log-format", "json")
+}
+
+// startProcess starts a program that logs JSON and waits until it says where it
+// listens.
+func (l *live) startProcess(ctx context.Context, program string, args ...string) error {
+	l.program = exec.Command(program, args...)
 	stderr, err := l.program.StderrPipe()
 	if err != nil {
 		return err
@@ -115,13 +121,13 @@ func (l *live) start(ctx context.Context, config string) error {
 		l.follow(stderr, ready)
 		l.ended <- l.program.Wait()
 	}()
-	l.say("waiting for m2mwatch up")
+	l.say("waiting for m2mwatch %s", args[0])
 	select {
 	case listen := <-ready:
 		l.url = "http://" + listen
 		return nil
 	case err := <-l.ended:
-		return fmt.Errorf("m2mwatch up ended before it was ready: %w", errors.Join(err, errEnded))
+		return fmt.Errorf("%s ended before it was ready: %w", args[0], errors.Join(err, errEnded))
 	case <-ctx.Done():
 		l.kill()
 		return ctx.Err()

@@ -24,7 +24,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{Use: "m2mbench", Short: "Measures the store", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(newFill(), newStore(), newLive())
+	root.AddCommand(newFill(), newStore(), newLive(), newRoad(), newWebhook())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "m2mbench:", err)
 		os.Exit(1)
@@ -99,6 +99,43 @@ func newLive() *cobra.Command {
 	flags.DurationVar(&c.For, "for", 2*time.Minute, "how long to send")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.MarkFlagRequired("dir")
+	return cmd
+}
+
+func newRoad() *cobra.Command {
+	c := bench.RoadConfig{Progress: os.Stderr}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "road",
+		Short: "Measure the way from the webhook to the rows against the least programs that could do it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if c.Self, err = os.Executable(); err != nil {
+				return err
+			}
+			report, err := bench.Road(cmd.Context(), c)
+			return printed(report, asJSON, err)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&c.Program, "program", "bin/m2mwatch", "the program")
+	flags.DurationVar(&c.For, "for", 5*time.Second, "how long each webhook is loaded")
+	flags.IntVar(&c.Events, "events", 500_000, "how many events go the whole way")
+	flags.DurationVar(&c.Probe, "probe", 30*time.Second, "how long the delay is looked at")
+	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// newWebhook is what road starts.
+func newWebhook() *cobra.Command {
+	var kind, dir string
+	cmd := &cobra.Command{
+		Use: "webhook", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return bench.Webhook(cmd.Context(), kind, dir) },
+	}
+	cmd.Flags().StringVar(&kind, "kind", bench.WebhookOurs, "which one")
+	cmd.Flags().StringVar(&dir, "dir", "", "where its broker keeps messages")
 	return cmd
 }
 
