@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/m2mwatch/m2mwatch/internal/apiclient"
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -87,7 +85,7 @@ func newDeadDiscard(inv *invocation) *cobra.Command {
 				return err
 			}
 			if !force && !c.dryRun {
-				if noInput || !terminalInput(inv) {
+				if noInput || !isTerminal(inv.stdin) {
 					return fmt.Errorf("%w: dead discard is for good and there is nobody to ask: say --force, or --dry-run to see how many it would be", errUsage)
 				}
 				if some, err := c.confirm(cmd.Context()); err != nil || !some {
@@ -125,16 +123,6 @@ func (c *deadChange) confirm(ctx context.Context) (some bool, err error) {
 		return true, nil
 	}
 	return false, errors.New("nothing was discarded")
-}
-
-// terminalInput reports whether somebody can be asked.
-func terminalInput(inv *invocation) bool {
-	f, ok := inv.stdin.(*os.File)
-	if !ok {
-		return false
-	}
-	_, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	return err == nil
 }
 
 func (c *deadChange) run(ctx context.Context) error {

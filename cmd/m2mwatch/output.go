@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"fmt"
 	"io"
 	"net/url"
@@ -110,7 +111,11 @@ func csvPages(ctx context.Context, inv *invocation, client *apiclient.Client, pa
 		if err != nil {
 			return err
 		}
-		left -= maxPage
+		records, err := csv.NewReader(bytes.NewReader(page)).ReadAll()
+		if err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		left -= len(records) - 1
 		if !header {
 			_, page, _ = bytes.Cut(page, []byte("\n")) // names of columns have no line ends
 		}
