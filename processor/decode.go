@@ -71,19 +71,27 @@ func newDecoder() *decoder {
 // there twice the last one counts, as it does for most readers of JSON.
 // Nesting is bounded by jsontext, at 10,000.
 func (d *decoder) decode(raw []byte) (*record, error) {
+	if err := d.read(raw, (*decoder).eventMember); err != nil {
+		return nil, err
+	}
+	return d.choose(), nil
+}
+
+// read reads one object, whose members it gives to member.
+func (d *decoder) read(raw []byte, member func(d *decoder, r *record, name []byte) error) error {
 	d.input = *bytes.NewBuffer(raw)
 	d.tokens.Reset(&d.input, d.options, jsontext.AllowInvalidUTF8(true))
 	d.text, d.outer, d.inner = d.text[:0], record{}, record{}
 	if d.tokens.PeekKind() != '{' {
-		return nil, refuse(schemas.DeadCodeJSON, "not a JSON object%s", d.why())
+		return refuse(schemas.DeadCodeJSON, "not a JSON object%s", d.why())
 	}
-	if err := d.object(&d.outer, (*decoder).eventMember); err != nil {
-		return nil, refuse(schemas.DeadCodeJSON, "not a JSON object: %s", clip(err.Error(), 160))
+	if err := d.object(&d.outer, member); err != nil {
+		return refuse(schemas.DeadCodeJSON, "not a JSON object: %s", clip(err.Error(), 160))
 	}
 	if _, err := d.tokens.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, refuse(schemas.DeadCodeJSON, "more than one JSON object in a record")
+		return refuse(schemas.DeadCodeJSON, "more than one JSON object in a record")
 	}
-	return d.choose(), nil
+	return nil
 }
 
 // why tells the cause when the first token cannot be read.

@@ -65,6 +65,12 @@ const (
 	fieldAuthUserID   // auth.user.user_id
 	fieldUsedTokenID  // auth.credentials.jti
 
+	// Of custom events alone.
+	fieldSpecVersion // specversion
+	fieldSource      // source
+	fieldAPI         // data.api
+	fieldOutcome     // data.outcome
+
 	fieldCount
 )
 

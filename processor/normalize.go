@@ -33,9 +33,13 @@ func NewNormalizer(c *schemas.Catalogue, p Places) *Normalizer {
 // Normalize reads one log. The event keeps log.Raw and copies all else. An
 // error is one sentence that says why the log cannot be an event: it is not a
 // JSON object, has no log_id, or neither a date nor a stamp in its log_id.
-// Nothing else that is missing or odd is an error.
+// Nothing else that is missing or odd is an error. A custom event is another
+// form of log, and has to be a CloudEvent.
 func (n *Normalizer) Normalize(log *schemas.Log) (schemas.Event, error) {
 	n.odd = 0
+	if log.Source == schemas.SourceCustom {
+		return n.normalizeCustom(log)
+	}
 	r, err := n.decoder.decode(log.Raw)
 	if err != nil {
 		return schemas.Event{}, err
@@ -97,11 +101,7 @@ func (n *Normalizer) Normalize(log *schemas.Log) (schemas.Event, error) {
 		Raw:              log.Raw,
 		RawMasked:        log.Masked,
 	}
-	addr := address(e.Address())
-	e.Network = network(addr)
-	if n.places != nil {
-		locate(&e, n.places.Place(addr))
-	}
+	n.locate(&e)
 	if e.Outcome == schemas.OutcomeFailure {
 		e.Cause = failureCause(e.Type, e.Description, r.has(fieldClientAuthError))
 	}
@@ -112,9 +112,15 @@ func (n *Normalizer) Normalize(log *schemas.Log) (schemas.Event, error) {
 	return e, nil
 }
 
-// locate adds a place to an event. What the log says of the country goes first:
-// it is what rules at Auth0 have seen.
-func locate(e *schemas.Event, p schemas.Place) {
+// locate adds the network of its address to an event, and the place. What the
+// log says of the country goes first: it is what rules at Auth0 have seen.
+func (n *Normalizer) locate(e *schemas.Event) {
+	addr := address(e.Address())
+	e.Network = network(addr)
+	if n.places == nil {
+		return
+	}
+	p := n.places.Place(addr)
 	e.Ver = p.Version(e.Ver)
 	e.ASN, e.ASOrg = p.ASN, p.ASOrg
 	if e.Country == "" {

@@ -154,7 +154,7 @@ func (g *generator) log(kind, client string, at time.Time) {
 	g.n++
 	f := anyFacts(r, g.h.tenant, g.h.seed, g.n, kind, client, user, at.Truncate(time.Millisecond))
 	born := max(g.born(f.at), g.least)
-	live := f.copyOf(formStream, pick(r, schemas.SourceStream, schemas.SourceStream, schemas.SourceCustom), false)
+	live := f.copyOf(formStream, schemas.SourceStream, false)
 	switch r.IntN(10) {
 	case 0, 1, 2, 3, 4: // once, perhaps late
 		g.send(born, live)

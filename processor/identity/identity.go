@@ -25,6 +25,7 @@ const (
 	ReasonDeviceFlow               = "device_flow"    // a person let a device or a command line tool in
 	ReasonCIBA                     = "ciba"           // backchannel authentication
 	ReasonProvisioning             = "provisioning"   // SCIM, directory sync, import of users
+	ReasonCustom                   = "custom"         // a custom event names an application and no person
 	ReasonUser                     = "user"
 	ReasonNoSignal                 = "no_signal"
 )
@@ -32,6 +33,7 @@ const (
 // Facts is what a log says about its actor, and the catalogue about its type.
 // Absent values are empty.
 type Facts struct {
+	Custom          bool // a custom event; its type means nothing here
 	Type            string
 	Outcome         schemas.Outcome
 	Machine         schemas.MachineClass
@@ -88,11 +90,25 @@ var table = [...]row{
 	{ReasonUser, schemas.KindHuman, hasUser, user},
 }
 
+// customTable is the table of custom events. Who reports one says what it knows
+// of the caller's token: a person in user_id, who acts through the application
+// in client_id, or that application alone. A failure may carry any client_id,
+// for the token may be made up.
+var customTable = [...]row{
+	{ReasonClientsSubject, schemas.KindMachine, clientsSubject, customSubject},
+	{ReasonUser, schemas.KindHuman, hasUser, user},
+	{ReasonCustom, schemas.KindMachine, hasClient, provenApp},
+}
+
 // Classify tells the identity behind an event. A log that gives no signal is
 // of unknown kind and names nobody. It keeps no reference to f.
 func Classify(f *Facts) schemas.Identity {
-	for i := range table {
-		if r := &table[i]; r.applies(f) {
+	rows := table[:]
+	if f.Custom {
+		rows = customTable[:]
+	}
+	for i := range rows {
+		if r := &rows[i]; r.applies(f) {
 			return schemas.Identity{ID: r.id(f), Kind: r.kind, Reason: r.reason}
 		}
 	}

@@ -58,6 +58,8 @@ func tokenQuota(f *Facts) bool { return f.Type == "token_quota_consumption_warni
 
 func hasUser(f *Facts) bool { return f.UserID != "" }
 
+func hasClient(f *Facts) bool { return f.ClientID != "" }
+
 // byAgent is true where an agent acts without a person: it refreshes or trades
 // a token. Where a person logs in to an agent's application the log has the
 // agent's id too; there the person acts. An agent's client credentials stay
@@ -200,6 +202,15 @@ func subjectApp(f *Facts) string {
 		id, _ = subjectClient(f.Subject)
 	}
 	return orNobody(schemas.AppID, id)
+}
+
+// customSubject is the client in the subject of a token that an API has seen,
+// and was not refused.
+func customSubject(f *Facts) string {
+	if f.Outcome == schemas.OutcomeFailure {
+		return ""
+	}
+	return subjectApp(f)
 }
 
 // managementUser prefers the user of the token that made the call to the
