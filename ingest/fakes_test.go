@@ -115,12 +115,17 @@ type fixture struct {
 	addr    string
 }
 
-const secret = "a-webhook-secret-of-acme"
+const (
+	secret       = "a-webhook-secret-of-acme"
+	customSecret = "a-secret-of-globex-for-custom-events"
+)
 
 func newFixture(t *testing.T, change func(*Config, *memoryPublisher)) *fixture {
 	t.Helper()
 	f := &fixture{pub: &memoryPublisher{max: 1 << 20, ids: map[string]bool{}}, tenants: new(TenantSet), reg: prometheus.NewRegistry()}
-	f.tenants.Store(map[string][]string{"acme": {secret}, "globex": {"another"}, "mute": nil})
+	f.tenants.Store(map[string]TenantSecrets{
+		"acme": {Stream: []string{secret}}, "globex": {Stream: []string{"another"}, Custom: []string{customSecret}}, "mute": {},
+	})
 	cfg := Config{Publisher: f.pub, Tenants: f.tenants, Registerer: f.reg}
 	if change != nil {
 		change(&cfg, f.pub)

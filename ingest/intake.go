@@ -26,11 +26,14 @@ type intake struct {
 	ctx    context.Context
 	tenant string
 	source schemas.Source
+	check  func(raw []byte) error // see delivery
+	limit  int64                  // bytes of the body
 	share  *share
 
 	to       *committer
 	maxGroup int
 	open     portion
+	held     []portion // full ones of a body that may yet be refused
 	groups   []*group
 
 	masker masker
@@ -41,19 +44,20 @@ type intake struct {
 }
 
 // take splits the body, makes its records durable and returns when they are.
-// Its errors wrap those of Splitter and Publisher, errOverloaded, errGone or errNotReady.
+// Its errors wrap those of Splitter and Publisher, eventError, errOverloaded, errGone or errNotReady.
 //
-//  1. records are framed and handed to the committer, portion by portion
+//  1. records are framed and handed to the committer, portion by portion; where
+//     they are checked, when the last of them has been
 //  2. what cannot be read is stored in DEAD
 //  3. all groups that hold a record of it are awaited
 //
 // A crash or an error anywhere loses nothing: the sender has no 2xx and sends
 // the body again; what was published before is published twice.
-func (in *Ingest) take(ctx context.Context, tenant string, source schemas.Source, body io.Reader) (schemas.Accepted, error) {
+func (in *Ingest) take(ctx context.Context, d delivery, body io.Reader) (schemas.Accepted, error) {
 	r := &intake{
-		in: in, ctx: ctx, tenant: tenant, source: source,
+		in: in, ctx: ctx, tenant: d.tenant, source: d.source, check: d.check, limit: d.maxBody,
 		share:    &share{ctx: ctx, budget: in.budget, large: in.large},
-		to:       in.committer(tenant, source),
+		to:       in.committer(d.tenant, d.source),
 		maxGroup: in.maxGroup(),
 	}
 	if r.maxGroup < minGroup {
@@ -75,7 +79,7 @@ func (in *Ingest) take(ctx context.Context, tenant string, source schemas.Source
 }
 
 func (r *intake) split(body io.Reader) error {
-	s := newSplitter(body, SplitOptions{MaxRecord: r.maxRecord(), MaxBody: r.in.cfg.Limits.MaxBody, mem: r.share}, &r.in.pools)
+	s := newSplitter(body, SplitOptions{MaxRecord: r.maxRecord(), MaxBody: r.limit, CloudEvents: r.check != nil, mem: r.share}, &r.in.pools)
 	defer s.Close()
 	for {
 		rec, err := s.Next()
@@ -91,10 +95,15 @@ func (r *intake) split(body io.Reader) error {
 	}
 }
 
-// flush hands over what is still open.
+// flush hands over what is still open or held.
 func (r *intake) flush() error {
+	for _, p := range r.held {
+		r.join(p)
+	}
+	r.held = nil
 	if r.open.logs > 0 {
-		r.handOver()
+		r.join(r.open)
+		r.open = portion{}
 	}
 	return r.flushDead()
 }
@@ -105,10 +114,13 @@ func (r *intake) maxRecord() int {
 }
 
 func (r *intake) record(rec Record) error {
-	r.answer.Accepted++
-	r.bytes += len(rec.Raw)
 	raw, masked := r.masker.mask(rec.Raw, rec.Broken == "")
 	defer r.masker.shrink()
+	if err := r.checked(rec, len(raw)); err != nil {
+		return &eventError{index: r.answer.Accepted, err: err}
+	}
+	r.answer.Accepted++
+	r.bytes += len(rec.Raw)
 	if masked {
 		r.masked++
 	}
@@ -120,6 +132,20 @@ func (r *intake) record(rec Record) error {
 		return r.publishDead(schemas.DeadCodeSize, raw, masked, fmt.Sprintf("record of %d bytes is larger than a message may be (%d): raise max_payload of the NATS server and ingest.max_group", len(raw), r.maxRecord()))
 	}
 	return r.add(raw, masked)
+}
+
+// checked returns what is wrong with a record of size bytes as it will be
+// stored, where that is asked.
+func (r *intake) checked(rec Record, size int) error {
+	switch {
+	case r.check == nil:
+		return nil
+	case rec.Broken != "":
+		return errors.New(rec.Broken)
+	case rec.Oversize || size > r.maxRecord():
+		return fmt.Errorf("it has %d bytes, more than %d", size, r.maxRecord())
+	}
+	return r.check(rec.Raw)
 }
 
 func (r *intake) add(raw []byte, masked bool) error {
@@ -162,9 +188,19 @@ func (r *intake) ensure(need int) error {
 	return nil
 }
 
+// handOver lets the open portion go to disk, or holds it where a record that
+// is still to come may refuse it.
 func (r *intake) handOver() {
-	g := r.to.join(r.open, r.maxGroup)
+	if r.check != nil {
+		r.held = append(r.held, r.open)
+	} else {
+		r.join(r.open)
+	}
 	r.open = portion{}
+}
+
+func (r *intake) join(p portion) {
+	g := r.to.join(p, r.maxGroup)
 	if n := len(r.groups); n == 0 || r.groups[n-1] != g {
 		r.groups = append(r.groups, g)
 	}
@@ -176,6 +212,10 @@ func (r *intake) drop() {
 		r.share.release(r.open.reserved, false)
 		r.open = portion{}
 	}
+	for _, p := range r.held {
+		r.share.release(p.reserved, false)
+	}
+	r.held = nil
 	r.dropDead()
 }
 

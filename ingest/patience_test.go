@@ -61,7 +61,7 @@ func TestGroupsInTheQueueTimeOutTogether(t *testing.T) {
 		in := newSlow(t, &slowPublisher{takes: time.Hour})
 		body := strings.Repeat(logA+"\n", 200) // a dozen groups, published one at a time
 		start := time.Now()
-		_, err := in.take(t.Context(), "acme", schemas.SourceStream, strings.NewReader(body))
+		_, err := in.take(t.Context(), delivery{tenant: "acme", source: schemas.SourceStream, maxBody: DefaultMaxBody}, strings.NewReader(body))
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("err = %v, want a timeout", err)
 		}
@@ -82,7 +82,7 @@ func TestLargeDeadLogOutlivesItsSender(t *testing.T) {
 		p := &slowPublisher{takes: 15 * time.Second, begun: hangUp}
 		large := `{"log_id":"` + strings.Repeat("x", 8<<20) + `"}`
 		in := newSlow(t, p)
-		if _, err := in.take(ctx, "acme", schemas.SourceStream, strings.NewReader(large)); err != nil {
+		if _, err := in.take(ctx, delivery{tenant: "acme", source: schemas.SourceStream, maxBody: DefaultMaxBody}, strings.NewReader(large)); err != nil {
 			t.Errorf("take: %v", err)
 		}
 		if p.dead.Load() != 1 {

@@ -28,6 +28,9 @@ type SplitOptions struct {
 	// MaxBody is the hard cap of the body, compressed and decompressed.
 	// Default DefaultMaxBody.
 	MaxBody int64
+	// CloudEvents are records, and not the sign that a sender was set up to
+	// deliver what is no log.
+	CloudEvents bool
 
 	mem memory
 }
@@ -73,6 +76,7 @@ type Splitter struct {
 	w     window
 	body  body
 	limit int
+	ce    bool // CloudEvents are records
 	shape shape
 
 	dec    *jsontext.Decoder
@@ -119,6 +123,7 @@ func newSplitter(r io.Reader, o SplitOptions, pools *splitPools) *Splitter {
 	o.setDefaults()
 	s := &Splitter{
 		limit: o.MaxRecord,
+		ce:    o.CloudEvents,
 		dec:   pools.decoder(),
 		opts:  []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)},
 		pools: pools,
@@ -324,7 +329,7 @@ func (s *Splitter) record(n int) (Record, error) {
 	if s.key == nil {
 		s.key = firstKey(raw)
 	}
-	if s.isCloudEvent(raw) {
+	if !s.ce && s.isCloudEvent(raw) {
 		return Record{}, ErrCloudEvent
 	}
 	return s.take(n, ""), nil

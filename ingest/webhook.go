@@ -27,11 +27,12 @@ type Router interface {
 }
 
 // Webhook mounts what faces the internet: POST /v1/logs/:tenant, where log
-// streams deliver, guarded by Config.Allow and by the tenant's secrets.
+// streams deliver, and POST /v1/custom/:tenant, where custom events come in,
+// guarded by Config.Allow and by the tenant's secrets.
 func (in *Ingest) Webhook(r Router) {
 	r.POST("/v1/logs/:tenant", in.counted(in.fromAllowed(in.postLogs)))
 	r.GET("/v1/logs/:tenant", in.counted(in.fromAllowed(getLogs)))
-	r.POST("/v1/custom/:tenant", in.counted(in.fromAllowed(postCustom)))
+	r.POST("/v1/custom/:tenant", in.counted(in.fromAllowed(in.postCustom)))
 }
 
 // Import mounts POST /v1/import/:tenant, where history comes in. It asks for
@@ -42,14 +43,15 @@ func (in *Ingest) Import(r Router, guard ...echo.MiddlewareFunc) {
 
 func (in *Ingest) postLogs(c echo.Context) error {
 	tenant := c.Param("tenant")
-	if !authorized(in.cfg.Tenants, tenant, c.Request().Header.Get(echo.HeaderAuthorization)) {
+	secrets, known := in.cfg.Tenants.Secrets(tenant)
+	if !authorized(secrets, known, c.Request().Header.Get(echo.HeaderAuthorization)) {
 		c.Response().Header().Set(echo.HeaderWWWAuthenticate, "Bearer")
 		return &httpserver.Error{
 			Status: http.StatusUnauthorized, Code: "unauthorized",
 			Message: "The tenant is not configured here, or the Authorization header is none of its secrets. Compare the log stream's Authorization token with the tenant's secrets.",
 		}
 	}
-	return in.receive(c, tenant, schemas.SourceStream)
+	return in.receive(c, delivery{tenant: tenant, source: schemas.SourceStream, maxBody: in.cfg.Limits.MaxBody})
 }
 
 func (in *Ingest) postImport(c echo.Context) error {
@@ -60,7 +62,7 @@ func (in *Ingest) postImport(c echo.Context) error {
 			Message: "No tenant of this name is configured. Add it to tenants in the configuration.",
 		}
 	}
-	return in.receive(c, tenant, schemas.SourceImport)
+	return in.receive(c, delivery{tenant: tenant, source: schemas.SourceImport, maxBody: in.cfg.Limits.MaxBody})
 }
 
 func getLogs(c echo.Context) error {
@@ -71,31 +73,35 @@ func getLogs(c echo.Context) error {
 	}
 }
 
-func postCustom(echo.Context) error {
-	return &httpserver.Error{
-		Status: http.StatusNotImplemented, Code: "not_implemented",
-		Message: "Custom events come with a later release.",
-	}
+// delivery is what is known of a body before it is read.
+type delivery struct {
+	tenant  string
+	source  schemas.Source
+	maxBody int64 // compressed and decompressed
+	// check says what is wrong with a record, a JSON object. Where it is set the
+	// body is taken as a whole or refused as a whole, and nothing of it goes to
+	// DEAD.
+	check func(raw []byte) error
 }
 
 // receive takes the body in and answers.
-func (in *Ingest) receive(c echo.Context, tenant string, source schemas.Source) error {
+func (in *Ingest) receive(c echo.Context, d delivery) error {
 	leave, err := in.enter()
 	if err != nil {
 		return err
 	}
 	defer leave()
 	req := c.Request()
-	if req.ContentLength > in.cfg.Limits.MaxBody {
-		return in.refusal(ErrTooLarge)
+	if req.ContentLength > d.maxBody {
+		return in.refusal(ErrTooLarge, d.maxBody)
 	}
 	body := newTimedBody(req.Body, http.NewResponseController(c.Response()), in.cfg.Limits.ReadTimeout)
-	answer, err := in.take(req.Context(), tenant, source, body)
+	answer, err := in.take(req.Context(), d, body)
 	if err != nil {
-		return in.refusal(err)
+		return in.refusal(err, d.maxBody)
 	}
 	if answer.Dead > 0 {
-		in.cfg.Logger.WarnContext(req.Context(), "records went to DEAD", "tenant", tenant, "source", source.String(), "dead", answer.Dead, "accepted", answer.Accepted)
+		in.cfg.Logger.WarnContext(req.Context(), "records went to DEAD", "tenant", d.tenant, "source", d.source.String(), "dead", answer.Dead, "accepted", answer.Accepted)
 	}
 	in.cfg.At("before_answer")
 	return c.JSON(http.StatusOK, answer)
@@ -111,19 +117,24 @@ func (in *Ingest) enter() (leave func(), err error) {
 		default:
 		}
 	}
-	return nil, in.refusal(fmt.Errorf("%w: %d requests at once, or shutting down", errOverloaded, in.cfg.Limits.MaxRequests))
+	return nil, in.refusal(fmt.Errorf("%w: %d requests at once, or shutting down", errOverloaded, in.cfg.Limits.MaxRequests), 0)
 }
 
-// refusal makes the answer of an error.
-func (in *Ingest) refusal(err error) error {
+// refusal makes the answer of an error. maxBody is what the body was held
+// against.
+func (in *Ingest) refusal(err error, maxBody int64) error {
 	e := &httpserver.Error{Cause: err}
+	var bad *eventError
 	switch {
+	case errors.As(err, &bad):
+		e.Status, e.Code = http.StatusBadRequest, "invalid_event"
+		e.Message = fmt.Sprintf("%v. Nothing of the body was stored.", bad)
 	case errors.Is(err, ErrCloudEvent):
 		e.Status, e.Code = http.StatusBadRequest, "event_stream"
 		e.Message = "This is an event of Auth0's Event Streams, which carry no logins and no tokens. Create a log stream instead: Monitoring, Streams, Custom Webhook, with this URL."
 	case errors.Is(err, ErrTooLarge):
 		e.Status, e.Code = http.StatusRequestEntityTooLarge, "too_large"
-		e.Message = fmt.Sprintf("The body is larger than %d bytes. Send it in parts.", in.cfg.Limits.MaxBody)
+		e.Message = fmt.Sprintf("The body is larger than %d bytes. Send it in parts.", maxBody)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		e.Status, e.Code = http.StatusRequestTimeout, "too_slow"
 		e.Message = fmt.Sprintf("The body did not arrive within %v. Send it again, in smaller parts.", in.cfg.Limits.ReadTimeout)

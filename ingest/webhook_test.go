@@ -109,7 +109,7 @@ func TestWebhookTakesSecretsWhileTheyAreRotated(t *testing.T) {
 		{[]string{"new", ""}, 401, 200},
 		{nil, 401, 401},
 	} {
-		f.tenants.Store(map[string][]string{"acme": step.secrets})
+		f.tenants.Store(map[string]TenantSecrets{"acme": {Stream: step.secrets}})
 		if o, n := try("Bearer old"), try("new"); o != step.old || n != step.new {
 			t.Errorf("%q: old %d, new %d", step.secrets, o, n)
 		}
@@ -126,7 +126,6 @@ func TestWebhookRefuses(t *testing.T) {
 	f.send(t, zipped(strings.Repeat(" ", 1<<20+1))).want(t, 413)
 	f.post(t, "/v1/logs/acme", secret, io.MultiReader(strings.NewReader(strings.Repeat(" ", 1<<20+1)))).want(t, 413)
 	f.send(t, zipped(logA)[:30]).want(t, 400, "body_incomplete")
-	f.post(t, "/v1/custom/acme", secret, strings.NewReader(logA)).want(t, 501, "later release")
 	f.post(t, "/v1/import/nobody", "", strings.NewReader(logA)).want(t, 404, "unknown_tenant")
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+"/v1/logs/acme", nil)
 	if err != nil {
@@ -474,7 +473,7 @@ func TestNewSaysWhatIsMissing(t *testing.T) {
 func TestWebhookPublishesToJetStream(t *testing.T) {
 	h := natstest.New(t)
 	f := &fixture{tenants: new(TenantSet)}
-	f.tenants.Store(map[string][]string{"acme": {secret}})
+	f.tenants.Store(map[string]TenantSecrets{"acme": {Stream: []string{secret}}})
 	f.serve(t, Config{Publisher: h.Publisher(t), Tenants: f.tenants})
 	want := map[string]bool{}
 	var wg sync.WaitGroup

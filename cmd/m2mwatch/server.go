@@ -353,11 +353,9 @@ func (s *server) watchConfig(context.Context) error {
 
 // applyReloadable puts into force what may change without a restart.
 func (s *server) applyReloadable(c *config.Config) error {
-	secrets := map[string][]string{}
+	secrets := map[string]ingest.TenantSecrets{}
 	for _, t := range c.Tenants {
-		for _, secret := range t.Secrets {
-			secrets[t.Name] = append(secrets[t.Name], secret.Reveal())
-		}
+		secrets[t.Name] = ingest.TenantSecrets{Stream: config.Reveal(t.Secrets), Custom: config.Reveal(t.CustomSecrets)}
 	}
 	s.tenants.Store(secrets)
 	tokens, err := s.apiTokens(c)

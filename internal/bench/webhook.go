@@ -66,7 +66,7 @@ func serveOurs(ctx context.Context, dir string, ln net.Listener, log *slog.Logge
 		return err
 	}
 	tenants := &ingest.TenantSet{}
-	tenants.Store(map[string][]string{Tenant: {liveSecret}})
+	tenants.Store(map[string]ingest.TenantSecrets{Tenant: {Stream: []string{liveSecret}}})
 	in, err := ingest.New(ingest.Config{Publisher: publisher, Tenants: tenants, Logger: log})
 	if err != nil {
 		return err

@@ -110,6 +110,12 @@ type Tenant struct {
 	Secrets []Secret `koanf:"secrets"`
 	// SecretFiles are read at start and whenever they change.
 	SecretFiles []string `koanf:"secret_files"`
+	// CustomSecrets are what senders of custom events may send as
+	// Authorization. Without any, Secrets are valid for them: then an API that
+	// reports events could send logs as well.
+	CustomSecrets []Secret `koanf:"custom_secrets"`
+	// CustomSecretFiles are read as SecretFiles are.
+	CustomSecretFiles []string `koanf:"custom_secret_files"`
 }
 
 // API guards the query API.
@@ -305,11 +311,29 @@ func (p *problems) tenants(tenants []Tenant) {
 		p.check(!seen[t.Name], "tenants: %s is there twice", t.Name)
 		seen[t.Name] = true
 		p.check(len(t.Secrets) > 0, "tenant %s: want at least one secret (secrets or secret_files)", t.Name)
+		stream := map[string]bool{}
 		for _, s := range t.Secrets {
-			bare := strings.TrimPrefix(strings.TrimSpace(s.Reveal()), "Bearer ")
-			p.check(len(strings.TrimSpace(bare)) >= 8, "tenant %s: a secret is shorter than 8 characters", t.Name)
+			bare := bareSecret(s)
+			stream[bare] = true
+			p.check(len(bare) >= 8, "tenant %s: a secret is shorter than 8 characters", t.Name)
+		}
+		for _, s := range t.CustomSecrets {
+			bare := bareSecret(s)
+			p.check(len(bare) >= 8, "tenant %s: a secret of custom_secrets is shorter than 8 characters", t.Name)
+			p.check(!stream[bare], "tenant %s: a secret of custom_secrets is the log stream's too; whoever has it could send logs", t.Name)
 		}
 	}
+}
+
+// bareSecret is a secret without the scheme, which Auth0 sends where it was
+// typed.
+func bareSecret(s Secret) string {
+	const scheme = "Bearer "
+	bare := strings.TrimSpace(s.Reveal())
+	if len(bare) >= len(scheme) && strings.EqualFold(bare[:len(scheme)], scheme) {
+		bare = strings.TrimSpace(bare[len(scheme):])
+	}
+	return bare
 }
 
 func (p *problems) tokens(tokens []Token) {

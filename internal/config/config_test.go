@@ -85,8 +85,8 @@ func TestEveryKeyIsAnEnvironmentVariable(t *testing.T) {
 }
 
 func TestSecretsComeFromFiles(t *testing.T) {
-	secret := write(t, "secret", "from-a-file-1\n")
-	file := write(t, "c.yaml", fmt.Sprintf("tenants: [{name: acme, secrets: [inline-secret], secret_files: [%q]}]", secret))
+	secret, custom := write(t, "secret", "from-a-file-1\n"), write(t, "custom", "from-a-file-2\n")
+	file := write(t, "c.yaml", fmt.Sprintf("tenants: [{name: acme, secrets: [inline-secret], secret_files: [%q], custom_secrets: [inline-custom], custom_secret_files: [%q]}]", secret, custom))
 	c, err := Load(Origin{File: file})
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +94,10 @@ func TestSecretsComeFromFiles(t *testing.T) {
 	if got := c.Tenants[0].Secrets; len(got) != 2 || got[1].Reveal() != "from-a-file-1" {
 		t.Errorf("got %d secrets", len(got))
 	}
-	if files := c.Files(file); len(files) != 2 {
+	if got := Reveal(c.Tenants[0].CustomSecrets); len(got) != 2 || got[1] != "from-a-file-2" {
+		t.Errorf("got %d secrets for custom events", len(got))
+	}
+	if files := c.Files(file); len(files) != 3 {
 		t.Errorf("files to watch: got %v", files)
 	}
 }
@@ -180,6 +183,9 @@ func TestValidateRefusesWhatNoServerWouldTake(t *testing.T) {
 		"tenants: [{name: acme, secrets: ['Bearer short']}]":   "shorter than 8",
 		"tenants: [{name: acme, secrets: ['             ']}]":  "shorter than 8",
 		"tenants: [{name: acme, secrets: ['Bearer        ']}]": "shorter than 8",
+
+		"tenants: [{name: acme, secrets: [long-enough], custom_secrets: [short]}]":                "custom_secrets is shorter than 8",
+		"tenants: [{name: acme, secrets: [long-enough], custom_secrets: ['bearer long-enough']}]": "the log stream's too",
 	} {
 		if _, err := Load(Origin{File: write(t, "c.yaml", text)}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", text, err, want)

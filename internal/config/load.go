@@ -214,6 +214,11 @@ func (c *Config) readFiles(dir string) error {
 				t.Secrets = append(t.Secrets, s)
 			}
 		}
+		for _, path := range t.CustomSecretFiles {
+			if s := read("tenant "+t.Name, path); s != "" {
+				t.CustomSecrets = append(t.CustomSecrets, s)
+			}
+		}
 	}
 	for i := range c.API.Tokens {
 		if t := &c.API.Tokens[i]; t.TokenFile != "" {
@@ -272,6 +277,9 @@ func (c *Config) Files(file string) []string {
 	}
 	for _, t := range c.Tenants {
 		for _, f := range t.SecretFiles {
+			add(f)
+		}
+		for _, f := range t.CustomSecretFiles {
 			add(f)
 		}
 	}

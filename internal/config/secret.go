@@ -45,3 +45,12 @@ func readSecretFile(path string) (Secret, error) {
 	}
 	return Secret(s), nil
 }
+
+// Reveal returns several secrets; the caller must not log them.
+func Reveal(secrets []Secret) []string {
+	plain := make([]string, len(secrets))
+	for i, s := range secrets {
+		plain[i] = s.Reveal()
+	}
+	return plain
+}
