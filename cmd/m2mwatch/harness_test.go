@@ -186,7 +186,12 @@ func (i *instance) post(body []byte) (status int, accepted, dead int) {
 }
 
 func (i *instance) postReader(body io.Reader) (status int, accepted, dead int) {
-	request, err := http.NewRequest(http.MethodPost, i.webhook, body)
+	return i.postTo(i.webhook, body)
+}
+
+// postTo sends a body with acme's secret.
+func (i *instance) postTo(url string, body io.Reader) (status int, accepted, dead int) {
+	request, err := http.NewRequest(http.MethodPost, url, body)
 	if err != nil {
 		i.tb.Error(err)
 		return 0, 0, 0

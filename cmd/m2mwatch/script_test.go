@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -122,9 +123,11 @@ func TestREADMECommandsRun(t *testing.T) {
 	}
 	t.Chdir(t.TempDir())
 	writeFiles(t, map[string]string{
-		"acme.secret":   testSecret + "\n",
-		"m2mwatch.yaml": fence(t, string(readme), "yaml") + "api: {tokens: [{name: readme, token: " + testToken + "}]}\n",
+		"acme.secret": testSecret + "\n",
+		// Old samples: the retention of a real tenant would refuse them.
+		"m2mwatch.yaml": fence(t, string(readme), "yaml") + "\nstore: {retention: 0}\napi: {tokens: [{name: readme, token: " + testToken + "}]}\n",
 		"FILE":          history(3),
+		"events.json":   fence(t, string(readme), "json"),
 	})
 	var i *instance
 	ran := map[string]bool{}
@@ -138,6 +141,16 @@ func TestREADMECommandsRun(t *testing.T) {
 			i = startProgram(t, nil, append(replace(words[1:], "0.0.0.0:8081", "127.0.0.1:0"), "--listen", "127.0.0.1:0", "--log-format", "json")...)
 		case words[0] == "bin/m2mwatch":
 			runCommand(t, programPath(t), words[1:]...)
+		case words[0] == "curl" && strings.Contains(command, " --data-binary "):
+			file, url, _ := strings.Cut(command[strings.Index(command, "@")+1:], " ")
+			_, path, _ := strings.Cut(url, "127.0.0.1:8081")
+			body, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status, accepted, _ := i.postTo("http://"+i.hook+path, bytes.NewReader(body)); status != 200 || accepted != 1 {
+				t.Errorf("%s: status %d, %d accepted", command, status, accepted)
+			}
 		case words[0] == "curl":
 			url := strings.Trim(words[len(words)-1], "'")
 			_, path, _ := strings.Cut(url, "127.0.0.1:8080")
@@ -151,8 +164,8 @@ func TestREADMECommandsRun(t *testing.T) {
 		}
 	}
 	i.settle()
-	if n := i.counts()["seccft"]; n != 3 {
-		t.Errorf("%d events imported, want 3", n)
+	if n := i.counts(); n["seccft"] != 3 || n["custom:token.used"] != 1 {
+		t.Errorf("events stored: %v, want 3 imported and 1 custom", n)
 	}
 	i.interrupt()
 }
@@ -178,8 +191,7 @@ func fence(t *testing.T, text, language string) string {
 	for line := range strings.Lines(m[2]) {
 		b.WriteString(strings.TrimPrefix(line, m[1]))
 	}
-	// Old samples: the retention of a real tenant would refuse them.
-	return b.String() + "\nstore: {retention: 0}\n"
+	return b.String()
 }
 
 func writeFiles(t *testing.T, files map[string]string) {

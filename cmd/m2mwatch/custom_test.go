@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// customUse is a CloudEvent that tells of the n-th use of a token.
+func customUse(n int, jti, ip string) string {
+	return fmt.Sprintf(`{"specversion":"1.0","type":"token.used","source":"/gateway","id":"use-%d","time":%q,"data":{"jti":%q,"client_id":"client-a","ip":%q,"api":"https://api.example.com","scope":"read:a","method":"GET","path":"/things/%d"}}`,
+		n, epoch.Add(time.Duration(n)*time.Second).Format(time.RFC3339), jti, ip, n)
+}
+
+func TestCustomEventsAreStoredOnceAndListedAtTheirToken(t *testing.T) {
+	i := startUp(t, filepath.Join(t.TempDir(), "data"))
+	custom := i.api + "/v1/custom/acme"
+	send := func(body string) (status, accepted int) {
+		status, accepted, _ = i.postTo(custom, strings.NewReader(body))
+		return status, accepted
+	}
+	issueID, issue := record(1, epoch, "seccft", "client-a", "192.0.2")
+	issue = strings.Replace(issue, `"data":{`, `"data":{"details":{"access_token_jti":"j1"},`, 1)
+	if status, _, _ := i.post([]byte(issue)); status != 200 {
+		t.Fatalf("the log: status %d", status)
+	}
+	batch := "[" + strings.Join([]string{
+		customUse(1, "j1", "192.0.2.1"), customUse(2, "j1", "192.0.2.2"), customUse(3, "j1", "203.0.113.1"), customUse(4, "j2", "192.0.2.1"),
+	}, ",") + "]"
+	for range 2 { // and its repeat
+		if status, accepted := send(batch); status != 200 || accepted != 4 {
+			t.Fatalf("status %d, %d accepted", status, accepted)
+		}
+		i.settle()
+	}
+	if status, _ := send("[" + customUse(5, "j1", "192.0.2.1") + `,{"specversion":"1.0","type":"x","source":"s","id":"1"}]`); status != 400 {
+		t.Errorf("an event without time: status %d, want 400", status)
+	}
+	i.settle()
+
+	if n := i.counts(); n["custom:token.used"] != 4 || n["seccft"] != 1 || len(n) != 2 {
+		t.Errorf("counted %v, want 4 uses and a token", n)
+	}
+	listed := i.listed("&type=custom:token.used")
+	for id, n := range listed {
+		if n != 1 || !strings.HasPrefix(id, "custom-") {
+			t.Errorf("%s is listed %d times", id, n)
+		}
+		var event struct {
+			Type, Source string
+			Identity     struct{ ID, Kind string }
+			Raw          struct{ Type string }
+		}
+		i.mustGet("/v1/events/acme/"+id, &event)
+		if event.Type != "custom:token.used" || event.Source != "custom" || event.Identity.ID != "app:client-a" || event.Identity.Kind != "machine" || event.Raw.Type != "token.used" {
+			t.Errorf("event %+v", event)
+		}
+	}
+	if len(listed) != 4 {
+		t.Errorf("%d events listed, want 4", len(listed))
+	}
+	var token struct {
+		Issue struct {
+			LogID string `json:"log_id"`
+		}
+		UseCount int `json:"use_count"`
+		Uses     []struct{ Network, Path string }
+	}
+	i.mustGet("/v1/tokens/acme/j1", &token)
+	if token.Issue.LogID != issueID || token.UseCount != 3 || len(token.Uses) != 3 || token.Uses[2].Path != "/things/3" {
+		t.Errorf("token %+v", token)
+	}
+	i.interrupt()
+}
