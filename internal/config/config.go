@@ -168,10 +168,13 @@ type NATS struct {
 	CredsFile string `koanf:"creds_file"` // a user's .creds file
 	User      string `koanf:"user"`
 	Password  Secret `koanf:"password"`
-	CAFile    string `koanf:"ca_file"`
-	CertFile  string `koanf:"cert_file"`
-	KeyFile   string `koanf:"key_file"`
-	Replicas  int    `koanf:"replicas"` // of each stream; 3 on a cluster
+	// PasswordFile has the password, read at start.
+	PasswordFile string `koanf:"password_file"`
+
+	CAFile   string `koanf:"ca_file"`
+	CertFile string `koanf:"cert_file"`
+	KeyFile  string `koanf:"key_file"`
+	Replicas int    `koanf:"replicas"` // of each stream; 3 on a cluster
 
 	MaxPayload  Bytes `koanf:"max_payload"`  // of the embedded server
 	LogsBytes   Bytes `koanf:"logs_bytes"`   // LOGS may grow to this; full means 503
@@ -182,7 +185,10 @@ type NATS struct {
 // ClickHouse is the store. Without a URL the process brings its own as a child
 // process, on loopback, under Data.
 type ClickHouse struct {
-	URL      Secret `koanf:"url"`      // clickhouse://user:pass@host:9440/db?secure=true; CLICKHOUSE_URL works too
+	URL Secret `koanf:"url"` // clickhouse://user:pass@host:9440/db?secure=true; CLICKHOUSE_URL works too
+	// PasswordFile has the password of the URL's user, read at start.
+	PasswordFile string `koanf:"password_file"`
+
 	Cluster  string `koanf:"cluster"`  // of the servers' configuration: tables are replicated and Distributed on it
 	Database string `koanf:"database"` // where the URL names none
 	Library  string `koanf:"library"`  // path of the engine library; default: the user's cache directory

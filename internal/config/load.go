@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -228,6 +229,12 @@ func (c *Config) readFiles(dir string) error {
 	if w := &c.Notify.Webhook; w.SecretFile != "" {
 		w.Secret = read("notify.webhook", w.SecretFile)
 	}
+	if n := &c.NATS; n.PasswordFile != "" {
+		n.Password = read("nats.password_file", n.PasswordFile)
+	}
+	if c.ClickHouse.PasswordFile != "" {
+		errs = append(errs, c.ClickHouse.usePassword(read("clickhouse.password_file", c.ClickHouse.PasswordFile)))
+	}
 	paths := []*string{&c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.ACME.CAFile}
 	for i := range c.Enrich.MMDB {
 		paths = append(paths, &c.Enrich.MMDB[i])
@@ -260,6 +267,20 @@ func readEventTypes(path string) (*schemas.Catalogue, error) {
 		return nil, err
 	}
 	return schemas.EventTypes().With(path, string(b))
+}
+
+// usePassword puts a password into the URL, which must name the user that it is of.
+func (c *ClickHouse) usePassword(password Secret) error {
+	u, err := url.Parse(c.URL.Reveal())
+	if err != nil || u.User.Username() == "" {
+		return errors.New("clickhouse.password_file: want clickhouse.url to name a user, as clickhouse://USER@HOST:9000/DATABASE")
+	}
+	if _, twice := u.User.Password(); twice {
+		return errors.New("clickhouse.password_file: clickhouse.url has a password already")
+	}
+	u.User = url.UserPassword(u.User.Username(), password.Reveal())
+	c.URL = Secret(u.String())
+	return nil
 }
 
 // Files lists the files whose content the configuration rests on, for whoever
