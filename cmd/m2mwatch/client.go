@@ -47,10 +47,16 @@ func (inv *invocation) dataDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if cfg.Data == defaultData && !listens(datadir.Socket(defaultData)) && listens(datadir.Socket(demoData)) {
-		return demoData, nil
+	return runningData(cfg.Data), nil
+}
+
+// runningData is the demo's data directory where nothing runs in the default
+// one and a demo does.
+func runningData(data string) string {
+	if data == defaultData && !listens(datadir.Socket(defaultData)) && listens(datadir.Socket(demoData)) {
+		return demoData
 	}
-	return cfg.Data, nil
+	return data
 }
 
 func listens(socket string) bool {

@@ -112,20 +112,29 @@ func migrateStore(ctx context.Context, inv *invocation, cfg *config.Config, orig
 		return err
 	}
 	defer s.stop()
-	if err := s.openDir(ctx); err != nil {
+	db, err := s.openStoreAlone(ctx)
+	if err != nil {
 		return err
+	}
+	_, err = clickhouse.Migrate(ctx, db, schemasql.Migrations, o)
+	return err
+}
+
+// openStoreAlone opens the store for writing, with what it needs and as it is.
+func (s *server) openStoreAlone(ctx context.Context) (*clickhouse.DB, error) {
+	if err := s.openDir(ctx); err != nil {
+		return nil, err
 	}
 	writer, _, err := s.storeConfigs(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	db, err := clickhouse.Connect(ctx, writer)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.life.closes("store", db)
-	_, err = clickhouse.Migrate(ctx, db, schemasql.Migrations, o)
-	return err
+	return db, nil
 }
 
 // writeMigrated prints SQL that a person may run, or names what was applied.

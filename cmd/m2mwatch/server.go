@@ -273,10 +273,8 @@ func (s *server) openWriter(ctx context.Context, c clickhouse.Config) error {
 
 func (s *server) openBroker(ctx context.Context) error {
 	c := s.cfg.NATS
-	cfg := nats.Config{
-		URL: c.URL.Reveal(), CredsFile: c.CredsFile, User: c.User, Password: c.Password.Reveal(),
-		CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, Logger: s.log, Registerer: s.registry,
-	}
+	cfg := outsideBroker(s.cfg)
+	cfg.Logger, cfg.Registerer = s.log, s.registry
 	if c.URL == "" {
 		if s.opts.outside { // a query stage that was told of no broker
 			return nil
@@ -304,13 +302,28 @@ func (s *server) declareStreams(ctx context.Context) error {
 	if s.opts.outside && s.opts.has(stageQuery) {
 		return nil // it only asks how much is waiting
 	}
-	return s.broker.Declare(ctx, nats.Limits{
-		Replicas:    s.cfg.NATS.Replicas,
-		LogsBytes:   int64(s.cfg.NATS.LogsBytes),
-		DeadBytes:   int64(s.cfg.NATS.DeadBytes),
-		AlertsBytes: int64(s.cfg.NATS.AlertsBytes),
-		AckWait:     s.ackWait(),
-	})
+	limits := streamLimits(s.cfg)
+	limits.AckWait = s.ackWait()
+	return s.broker.Declare(ctx, limits)
+}
+
+// outsideBroker is how to connect to the server of the configured URL.
+func outsideBroker(cfg *config.Config) nats.Config {
+	c := cfg.NATS
+	return nats.Config{
+		URL: c.URL.Reveal(), CredsFile: c.CredsFile, User: c.User, Password: c.Password.Reveal(),
+		CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile,
+	}
+}
+
+// streamLimits are the configured sizes of the streams.
+func streamLimits(cfg *config.Config) nats.Limits {
+	return nats.Limits{
+		Replicas:    cfg.NATS.Replicas,
+		LogsBytes:   int64(cfg.NATS.LogsBytes),
+		DeadBytes:   int64(cfg.NATS.DeadBytes),
+		AlertsBytes: int64(cfg.NATS.AlertsBytes),
+	}
 }
 
 // ackWait is after how long what a dead reader held comes again. With a broker

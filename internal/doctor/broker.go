@@ -1,0 +1,118 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/internal/nats"
+)
+
+const (
+	brokerTimeout = 5 * time.Second
+	nearlyFull    = 0.8 // of a stream's limit
+)
+
+// broker looks at the outside NATS and at the streams on it.
+func (d *Doctor) broker(ctx context.Context) Result {
+	var r Result
+	if d.cfg.Settings.NATS.URL == "" {
+		r.ok("embedded, nats-server %s", nats.EmbeddedVersion)
+		return r
+	}
+	connecting, cancel := context.WithTimeout(ctx, brokerTimeout)
+	defer cancel()
+	conn, err := nats.Connect(connecting, d.cfg.Broker)
+	if err != nil {
+		r.fail("see that it runs and is reached from here, and that nats.user, .password, .creds_file and .ca_file are right", "%v", err)
+		return r
+	}
+	defer conn.Close()
+	streams, err := conn.Inspect(connecting, d.cfg.Limits)
+	if errors.Is(err, nats.ErrNoJetStream) {
+		r.fail("turn it on in the server's configuration (jetstream), and for the account of this user", "nats-server %s at %s: %v", conn.Version(), d.cfg.Broker, err)
+		return r
+	}
+	if err != nil {
+		r.fail("give the user the rights to publish to $JS.API.> and to subscribe to _INBOX.>", "nats-server %s at %s: %v", conn.Version(), d.cfg.Broker, err)
+		return r
+	}
+	r.ok("nats-server %s at %s", conn.Version(), d.cfg.Broker)
+	now := time.Time{}
+	for _, s := range streams {
+		judgeStream(&r, s)
+		now = s.Now
+	}
+	d.apart(&r, "NATS", now)
+	return r
+}
+
+func judgeStream(r *Result, s nats.StreamState) {
+	switch {
+	case s.Missing:
+		r.warn("none: ingest and process make it when they start", "stream %s is not there yet", s.Name)
+	case s.Err != nil:
+		r.fail("m2mwatch changes nothing that could lose messages: do as it says", "stream %s: %v", s.Name, s.Err)
+	case len(s.Differs) > 0:
+		r.warn("none: the next start changes it; two processes with different settings take turns", "stream %s: %s", s.Name, strings.Join(s.Differs, ", "))
+	case s.MaxBytes > 0 && float64(s.Bytes) > nearlyFull*float64(s.MaxBytes):
+		r.warn("see that what reads it runs (process; for DEAD `m2mwatch dead list`), or raise its limit", "stream %s holds %s of %s: full means 503", s.Name, bytesText(s.Bytes), bytesText(uint64(s.MaxBytes)))
+	}
+}
+
+const syncAlways = "set sync_interval: always under jetstream in the configuration of every NATS server, and restart them one by one"
+
+// brokerSync reads from the servers themselves whether an ack means "on disk".
+func (d *Doctor) brokerSync(ctx context.Context) Result {
+	var r Result
+	if d.cfg.Settings.NATS.URL == "" {
+		d.embeddedSync(ctx, &r)
+		return r
+	}
+	if len(d.cfg.Monitors) == 0 {
+		r.warn("turn on http_port on every server and say --nats-monitor http://host:8222 for each; or look at sync_interval under jetstream in their configuration: it must be always",
+			"not known: NATS tells a client nothing of how it syncs, only its monitoring and its system account. Without it 2xx does not mean on disk")
+		return r
+	}
+	for _, address := range d.cfg.Monitors {
+		m, err := nats.Monitor(ctx, address)
+		switch {
+		case err != nil:
+			r.fail("see that http_port is set on the server and reached from here", "%v", err)
+		case !m.JetStream:
+			r.warn("leave it out, if it stores no stream", "%s has no JetStream", m.Name)
+		case !m.SyncAlways:
+			r.fail(syncAlways, "%s syncs every %s: what was acknowledged in between is lost with the power", m.Name, m.SyncInterval)
+		default:
+			r.ok("%s syncs each write before it is acknowledged", m.Name)
+		}
+		d.apart(&r, "NATS server "+m.Name, m.Now)
+	}
+	return r
+}
+
+// embeddedSync asks the instance that runs what its server says.
+func (d *Doctor) embeddedSync(ctx context.Context, r *Result) {
+	if !d.running {
+		r.ok("the embedded server is started to sync each write; one that runs is asked")
+		return
+	}
+	ready, err := d.client.Ready(ctx)
+	if err != nil {
+		r.fail("see the check of instance", "%v", err)
+		return
+	}
+	for _, c := range ready.Checks {
+		if c.Name != "nats_syncing" {
+			continue
+		}
+		if c.OK {
+			r.ok("the embedded server says that it syncs each write")
+		} else {
+			r.fail(readyAdvice[c.Name], "%s", c.Error)
+		}
+		return
+	}
+	r.warn("call doctor with the settings of the instance that runs", "the instance that runs has no embedded NATS")
+}

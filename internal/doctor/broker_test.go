@@ -1,0 +1,72 @@
+package doctor
+
+import (
+	"testing"
+
+	"github.com/m2mwatch/m2mwatch/internal/config"
+	"github.com/m2mwatch/m2mwatch/internal/nats"
+	"github.com/m2mwatch/m2mwatch/internal/nats/natstest"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+func outside(t *testing.T, o *natstest.Outside) Config {
+	t.Helper()
+	s := settings(t)
+	s.NATS.URL = config.Secret(o.URL())
+	return Config{Settings: s, Broker: nats.Config{URL: o.URL()}, Limits: natstest.Limits()}
+}
+
+func TestOutsideNATSIsLookedAt(t *testing.T) {
+	wantNote(t, look(t, Config{Settings: settings(t)}, "nats"), StateOK, "embedded")
+	o := natstest.NewOutside(t)
+	c := outside(t, o)
+	wantNote(t, look(t, c, "nats"), StateWarn, "stream LOGS is not there yet")
+	conn := natstest.Connect(t, c.Broker)
+	if err := conn.Declare(t.Context(), c.Limits); err != nil {
+		t.Fatal(err)
+	}
+	wantNote(t, look(t, c, "nats"), StateOK, nats.EmbeddedVersion)
+	c.Limits.LogsBytes *= 2
+	wantNote(t, look(t, c, "nats"), StateWarn, "stream LOGS: max_bytes is")
+	wrong := c
+	wrong.Broker.URL, wrong.Broker.User, wrong.Broker.Password = "nats://"+o.Host, o.User, "not-the-one-of-the-test"
+	wantNote(t, look(t, wrong, "nats"), StateFail, "Authorization")
+	conn.Close()
+	o.Stop()
+	o.WithoutJetStream()
+	o.Start(t)
+	wantNote(t, look(t, outside(t, o), "nats"), StateFail, "JetStream is not enabled")
+}
+
+func TestSyncIsReadFromTheServer(t *testing.T) {
+	for _, always := range []bool{true, false} {
+		o := natstest.NewOutside(t)
+		o.Stop()
+		o.Monitored(always)
+		o.Start(t)
+		c := outside(t, o)
+		wantNote(t, look(t, c, "nats sync"), StateWarn, "not known")
+		c.Monitors = []string{o.MonitorURL()}
+		r := look(t, c, "nats sync")
+		if always {
+			wantNote(t, r, StateOK, "syncs each write")
+		} else {
+			wantNote(t, r, StateFail, "syncs every 2m0s")
+		}
+	}
+	c := outside(t, natstest.NewOutside(t))
+	c.Monitors = []string{"http://127.0.0.1:1"}
+	wantNote(t, look(t, c, "nats sync"), StateFail, "monitoring of NATS")
+}
+
+func TestSyncOfTheEmbeddedServerIsAskedOfTheInstance(t *testing.T) {
+	s := settings(t)
+	wantNote(t, look(t, Config{Settings: s}, "nats sync"), StateOK, "is started to sync")
+	i := &instance{ready: schemas.Readiness{Checks: []schemas.ReadyCheck{{Name: "nats_syncing", OK: true}}}}
+	i.run(t, s)
+	wantNote(t, look(t, Config{Settings: s}, "nats sync"), StateOK, "says that it syncs")
+	i.ready.Checks[0] = schemas.ReadyCheck{Name: "nats_syncing", Error: "it does not"}
+	wantNote(t, look(t, Config{Settings: s}, "nats sync"), StateFail, "it does not")
+	i.ready.Checks = nil
+	wantNote(t, look(t, Config{Settings: s}, "nats sync"), StateWarn, "no embedded NATS")
+}
