@@ -329,7 +329,9 @@ func TestEventDetailHoldsTheRawRecordByteForByte(t *testing.T) {
 func TestTokenAnswer(t *testing.T) {
 	issue, use := event(), event()
 	issue.TokenID, use.UsedTokenID, use.Time = "jti/1", "jti/1", now
-	s := &store{token: schemas.Token{Tenant: "acme", ID: "jti/1", Issue: &issue, Uses: []schemas.Event{use}, UseCount: 7}}
+	s := &store{token: schemas.Token{Tenant: "acme", ID: "jti/1", Issue: &issue, Uses: []schemas.Event{use}, UseCount: 7, Places: []schemas.TokenPlace{
+		{Network: "192.0.2.0/24", Scope: "read:a", Audience: "https://api.acme.example/", Count: 7, First: now, Last: now.Add(time.Hour)},
+	}}}
 	srv := api(t, s, query.Config{})
 	golden(t, "token.json", ok(t, srv, "/v1/tokens/acme/jti%2F1"))
 	s.token = schemas.Token{Tenant: "acme", ID: "jti/1", Uses: []schemas.Event{use}, UseCount: 1}

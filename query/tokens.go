@@ -35,7 +35,8 @@ func (a *API) token(ctx context.Context, in *tokenInput) (*tokenOutput, error) {
 }
 
 func viewToken(t *schemas.Token) schemas.TokenView {
-	v := schemas.TokenView{ID: t.ID, Tenant: t.Tenant, UseCount: t.UseCount, Uses: make([]schemas.EventView, len(t.Uses))}
+	v := schemas.TokenView{ID: t.ID, Tenant: t.Tenant, UseCount: t.UseCount, Uses: make([]schemas.EventView, len(t.Uses)), Places: make([]schemas.TokenPlace, len(t.Places))}
+	copy(v.Places, t.Places)
 	if t.Issue != nil {
 		issue, expires := viewEvent(t.Issue), t.Issue.Time.Add(schemas.TokenLifetime)
 		v.Issue, v.Expires, v.ExpiresEstimated = &issue, &expires, true

@@ -59,7 +59,7 @@ type EventView struct {
 	OrganizationName string    `json:"organization_name"`
 	Hostname         string    `json:"hostname"`
 	TokenID          string    `json:"token_id" doc:"The jti of the access token that was issued."`
-	UsedTokenID      string    `json:"used_token_id" doc:"The jti of the access token that a Management API call used."`
+	UsedTokenID      string    `json:"used_token_id" doc:"The jti of the access token that was used: by a call of the Management API, or as a custom event token.used tells."`
 	SessionID        string    `json:"session_id"`
 	MTLSThumbprint   string    `json:"mtls_thumbprint" doc:"SHA-256 of the client's certificate."`
 	AgentID          string    `json:"agent_id"`
@@ -106,13 +106,14 @@ type EventPage struct {
 
 // TokenView is an access token: who got it, and what it was used for.
 type TokenView struct {
-	ID               string      `json:"id" doc:"The token's jti."`
-	Tenant           string      `json:"tenant" example:"acme"`
-	Issue            *EventView  `json:"issue" doc:"The event that issued it; null where that is not stored."`
-	Expires          *time.Time  `json:"expires" doc:"Until when it may be used; null where its issue is not stored."`
-	ExpiresEstimated bool        `json:"expires_estimated" doc:"expires is the time of issue and the default lifetime of 24 hours: no log tells the API's own."`
-	UseCount         uint64      `json:"use_count" doc:"How many events used it. Calls of the Management API name the token that they used; no log tells of calls to other APIs."`
-	Uses             []EventView `json:"uses" doc:"The first 1000 events that used it, by time."`
+	ID               string       `json:"id" doc:"The token's jti."`
+	Tenant           string       `json:"tenant" example:"acme"`
+	Issue            *EventView   `json:"issue" doc:"The event that issued it; null where that is not stored."`
+	Expires          *time.Time   `json:"expires" doc:"Until when it may be used; null where its issue is not stored."`
+	ExpiresEstimated bool         `json:"expires_estimated" doc:"expires is the time of issue and the default lifetime of 24 hours: no log tells the API's own."`
+	UseCount         uint64       `json:"use_count" doc:"How many events used it. Calls of the Management API name the token that they used; of calls to other APIs only custom events of the type token.used tell."`
+	Uses             []EventView  `json:"uses" doc:"The first 1000 events that used it, by time."`
+	Places           []TokenPlace `json:"places" doc:"Its uses by network, scope and API, exact whatever was repeated: the 1000 with most uses, these first."`
 }
 
 // FindingDetail is a finding with the changes of its state, the first first.

@@ -90,7 +90,7 @@ type Event struct {
 	OrganizationID   string
 	OrganizationName string
 	TokenID          string // jti of the access token that was issued
-	UsedTokenID      string // jti of the access token that a Management API call used
+	UsedTokenID      string // jti of the access token that was used: by a Management API call, or as a token.used tells
 	SessionID        string
 	MTLSThumbprint   string // SHA-256 of the client's certificate
 	AgentID          string

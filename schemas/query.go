@@ -71,9 +71,20 @@ type EventCursor struct {
 type Token struct {
 	Tenant   string
 	ID       string
-	Issue    *Event  // the event that issued it; nil where that is not stored
-	Uses     []Event // the first 1000 events that used it, by time
-	UseCount uint64  // of all that used it
+	Issue    *Event       // the event that issued it; nil where that is not stored
+	Uses     []Event      // the first 1000 events that used it, by time
+	UseCount uint64       // of all that used it
+	Places   []TokenPlace // the 1000 with most uses, these first
+}
+
+// TokenPlace is where a token was used from, and for what.
+type TokenPlace struct {
+	Network  string    `json:"network" doc:"The /24 or /48 that it was used from; empty where no address was told." example:"192.0.2.0/24"`
+	Scope    string    `json:"scope" doc:"The scopes that were told of the use, with spaces between them." example:"read:invoices"`
+	Audience string    `json:"audience" doc:"The API that it was used at." example:"https://api.example.com"`
+	Count    uint64    `json:"count" doc:"How many uses."`
+	First    time.Time `json:"first" doc:"The first of them."`
+	Last     time.Time `json:"last" doc:"The last of them."`
 }
 
 // TokenLifetime is how long an access token lives where its API does not say

@@ -67,10 +67,17 @@ func TestCustomEventsAreStoredOnceAndListedAtTheirToken(t *testing.T) {
 		}
 		UseCount int `json:"use_count"`
 		Uses     []struct{ Network, Path string }
+		Places   []struct {
+			Network, Scope, Audience string
+			Count                    int
+		}
 	}
 	i.mustGet("/v1/tokens/acme/j1", &token)
 	if token.Issue.LogID != issueID || token.UseCount != 3 || len(token.Uses) != 3 || token.Uses[2].Path != "/things/3" {
 		t.Errorf("token %+v", token)
+	}
+	if p := token.Places; len(p) != 2 || p[0].Network != "192.0.2.0/24" || p[0].Scope != "read:a" || p[0].Audience != "https://api.example.com" || p[0].Count != 2 || p[1].Count != 1 {
+		t.Errorf("places %+v", p)
 	}
 	i.interrupt()
 }
