@@ -42,7 +42,9 @@ func (d *Doctor) broker(ctx context.Context) Result {
 	now := time.Time{}
 	for _, s := range streams {
 		judgeStream(&r, s)
-		now = s.Now
+		if s.Now.After(now) { // one that is missing tells none
+			now = s.Now
+		}
 	}
 	d.apart(&r, "NATS", now)
 	return r
