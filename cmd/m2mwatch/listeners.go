@@ -167,6 +167,7 @@ func (s *server) secured(name string, ln net.Listener) net.Listener {
 func (s *server) serveSocket(ln net.Listener, in *ingest.Ingest, api *query.API) func(context.Context) error {
 	local := httpserver.New(httpserver.Config{Name: "socket", Logger: s.log, Registerer: s.registry})
 	s.health.Register(local)
+	httpserver.Profile(local)
 	api.Register(local)
 	if in != nil {
 		in.Import(local)

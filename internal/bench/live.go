@@ -210,14 +210,21 @@ func (l *live) post(ctx context.Context, body []byte) (accepted int, err error) 
 	}
 }
 
+// liveStatus is what the instance says of how far it is.
+type liveStatus struct{ Pending, Uncorrelated uint64 }
+
 func (l *live) awaitDone(ctx context.Context) error {
+	return l.await(ctx, func(s liveStatus) bool { return s.Pending == 0 && s.Uncorrelated == 0 })
+}
+
+func (l *live) await(ctx context.Context, done func(liveStatus) bool) error {
 	for {
-		var status struct{ Pending, Uncorrelated uint64 }
+		var status liveStatus
 		code, err := l.ask(ctx, http.MethodGet, "/v1/status", "Bearer "+liveToken, nil, &status)
 		if err != nil || code != http.StatusOK {
 			return errors.Join(err, fmt.Errorf("/v1/status answered %d", code))
 		}
-		if status.Pending == 0 && status.Uncorrelated == 0 {
+		if done(status) {
 			return nil
 		}
 		if err := sleepUntil(ctx, time.Now().Add(liveBatch)); err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ type RoadConfig struct {
 	For     time.Duration // how long each webhook is loaded
 	Events  int           // that go the whole way
 	Probe   time.Duration // how long the delay is looked at
+	Profile string        // file for a CPU profile of m2mwatch on the whole way; "" for none
 
 	Progress io.Writer
 }
@@ -56,11 +58,12 @@ func (r *road) say(format string, args ...any) {
 	fmt.Fprintf(r.config.Progress, time.Now().Format(time.TimeOnly)+"  "+format+"\n", args...)
 }
 
-// logs are realistic records, all of them distinct.
+// logs are realistic records of the hour that has passed, all of them distinct:
+// what a log stream delivers is minutes old.
 func (r *road) logs(seed uint64, n int) iter.Seq[[]byte] {
 	generator := Generator{Seed: seed}
-	to := time.Now().UTC().Truncate(time.Hour)
-	return generator.simulated().HistoryPart(0, to.AddDate(0, 0, -30), to, n)
+	to := time.Now().UTC().Truncate(time.Minute)
+	return generator.simulated().HistoryPart(0, to.Add(-time.Hour), to, n)
 }
 
 // batches are bodies of so many records each.
@@ -196,6 +199,7 @@ func (r *road) fast(ctx context.Context, l *live, bodies [][]byte, report *Repor
 	for i, pid := range pids {
 		peaks[i], before[i] = watchMemory(func() []int { return []int{pid} }), cpuTime([]int{pid})
 	}
+	profiled := r.profile(ctx, l)
 	next := make(chan []byte)
 	began := time.Now()
 	var (
@@ -226,19 +230,59 @@ func (r *road) fast(ctx context.Context, l *live, bodies [][]byte, report *Repor
 		return failed
 	}
 	answered := time.Since(began)
-	if err := l.awaitDone(ctx); err != nil {
+	if err := l.await(ctx, func(s liveStatus) bool { return s.Pending == 0 }); err != nil {
 		return err
 	}
 	stored := time.Since(began)
+	if err := l.awaitDone(ctx); err != nil {
+		return err
+	}
+	judged := time.Since(began)
+	if err := profiled(); err != nil {
+		return err
+	}
 	events := float64(len(bodies) * wayBatch)
 	report.Lines = append(report.Lines,
 		Measurement{"the whole way, answered", fmt.Sprintf("%.0f events/s", events/answered.Seconds()), ""},
-		Measurement{"the whole way, stored and judged", fmt.Sprintf("%.0f events/s over %s", events/stored.Seconds(), stored.Round(time.Second)), "25000 events/s"})
+		Measurement{"the whole way, stored", fmt.Sprintf("%.0f events/s over %s", events/stored.Seconds(), stored.Round(time.Second)), "25000 events/s"},
+		Measurement{"the whole way, stored and judged by the rules", fmt.Sprintf("%.0f events/s", events/judged.Seconds()), ""})
 	for i, pid := range pids {
 		u := usage{cpu: cpuTime([]int{pid}) - before[i], events: int(events), resident: peaks[i].stop()}
 		report.Lines = append(report.Lines, Measurement{"meanwhile, " + nameOf(pid), u.String(), ""})
 	}
 	return nil
+}
+
+// profileTime is how long a profile is taken.
+const profileTime = 10 * time.Second
+
+// profile takes a CPU profile of the instance by its socket, while it works.
+func (r *road) profile(ctx context.Context, l *live) (wait func() error) {
+	if r.config.Profile == "" {
+		return func() error { return nil }
+	}
+	done := make(chan error, 1)
+	go func() {
+		socket := filepath.Join(l.config.Dir, "api.sock")
+		client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socket)
+		}}}
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://socket/debug/pprof/profile?seconds=%.0f", profileTime.Seconds()), nil)
+		if err != nil {
+			done <- err
+			return
+		}
+		answer, err := client.Do(request)
+		if err != nil {
+			done <- err
+			return
+		}
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		done <- errors.Join(err, os.WriteFile(r.config.Profile, text, 0o600))
+	}()
+	return func() error { return <-done }
 }
 
 // delay sends a thousand events a second, and asks for one of each batch until it

@@ -122,6 +122,7 @@ func newRoad() *cobra.Command {
 	flags.StringVar(&c.Program, "program", "bin/m2mwatch", "the program")
 	flags.DurationVar(&c.For, "for", 5*time.Second, "how long each webhook is loaded")
 	flags.IntVar(&c.Events, "events", 500_000, "how many events go the whole way")
+	flags.StringVar(&c.Profile, "profile", "", "file for a CPU profile of m2mwatch on the whole way")
 	flags.DurationVar(&c.Probe, "probe", 30*time.Second, "how long the delay is looked at")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
