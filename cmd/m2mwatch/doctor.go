@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -35,7 +36,12 @@ long a sync takes, and removes it.
 
 It exits with 1 where a check failed; a warning is none.`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd.Context(), inv, flags) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := flags.check(); err != nil {
+				return err
+			}
+			return runDoctor(cmd.Context(), inv, flags)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&flags.url, "url", "", "the address that Auth0 delivers to, https://your-host: send it a delivery that must be refused")
@@ -43,6 +49,20 @@ It exits with 1 where a check failed; a warning is none.`,
 	f.BoolVar(&flags.deep, "deep", false, "start the embedded ClickHouse to look at its tables, where no instance runs")
 	f.BoolVar(&flags.asJSON, "json", false, "as JSON")
 	return cmd
+}
+
+// check refuses what is no address before anything is looked at.
+func (f doctorFlags) check() error {
+	addresses := f.monitors
+	if f.url != "" {
+		addresses = append([]string{f.url}, addresses...)
+	}
+	for _, address := range addresses {
+		if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			return fmt.Errorf("%w: --url and --nats-monitor: want http://HOST[:PORT] or https://HOST[:PORT]", errUsage)
+		}
+	}
+	return nil
 }
 
 // diagnosis is what the command answers in JSON.
@@ -70,6 +90,9 @@ func runDoctor(ctx context.Context, inv *invocation, flags doctorFlags) error {
 		tell = func(doctor.Report) {}
 	}
 	reports := doctor.Run(ctx, d.Checks(), tell)
+	if ctx.Err() != nil {
+		return fmt.Errorf("stopped after %d checks", len(reports))
+	}
 	failed := 0
 	for _, r := range reports {
 		if r.State == doctor.StateFail {

@@ -30,8 +30,8 @@ func InspectServer(ctx context.Context, db *DB) (Server, error) {
 	}
 	defer other.Close()
 	var s Server
-	if err := other.conn.QueryRow(ctx, "SELECT version(), now64(6, 'UTC')").Scan(&s.Version, &s.Now); err != nil {
-		return s, other.wrap("ask the version of", err)
+	if s.Version, err = other.Version(ctx); err != nil {
+		return s, err
 	}
 	for _, right := range db.rights() {
 		var granted uint8
@@ -41,6 +41,10 @@ func InspectServer(ctx context.Context, db *DB) (Server, error) {
 		if granted == 0 {
 			s.Denied = append(s.Denied, right)
 		}
+	}
+	// Last, so that whoever compares it with another clock does so at once.
+	if err := other.conn.QueryRow(ctx, "SELECT now64(6, 'UTC')").Scan(&s.Now); err != nil {
+		return s, other.wrap("ask the time of", err)
 	}
 	return s, nil
 }

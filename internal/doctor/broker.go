@@ -39,12 +39,18 @@ func (d *Doctor) broker(ctx context.Context) Result {
 		return r
 	}
 	r.ok("nats-server %s at %s", conn.Version(), d.cfg.Broker)
+	var missing []string
 	now := time.Time{}
 	for _, s := range streams {
-		judgeStream(&r, s)
-		if s.Now.After(now) { // one that is missing tells none
-			now = s.Now
+		if s.Missing {
+			missing = append(missing, s.Name)
+			continue
 		}
+		judgeStream(&r, s)
+		now = s.Now
+	}
+	if len(missing) > 0 {
+		r.warn("nothing: ingest and process make them when they start", "streams that are not there yet: %s", strings.Join(missing, ", "))
 	}
 	d.apart(&r, "NATS", now)
 	return r
@@ -52,12 +58,10 @@ func (d *Doctor) broker(ctx context.Context) Result {
 
 func judgeStream(r *Result, s nats.StreamState) {
 	switch {
-	case s.Missing:
-		r.warn("none: ingest and process make it when they start", "stream %s is not there yet", s.Name)
 	case s.Err != nil:
 		r.fail("m2mwatch changes nothing that could lose messages: do as it says", "stream %s: %v", s.Name, s.Err)
 	case len(s.Differs) > 0:
-		r.warn("none: the next start changes it; two processes with different settings take turns", "stream %s: %s", s.Name, strings.Join(s.Differs, ", "))
+		r.warn("nothing: the next start changes it; two processes with different settings take turns", "stream %s: %s", s.Name, strings.Join(s.Differs, ", "))
 	case s.MaxBytes > 0 && float64(s.Bytes) > nearlyFull*float64(s.MaxBytes):
 		r.warn("see that what reads it runs (process; for DEAD `m2mwatch dead list`), or raise its limit", "stream %s holds %s of %s: full means 503", s.Name, bytesText(s.Bytes), bytesText(uint64(s.MaxBytes)))
 	}

@@ -20,7 +20,7 @@ func TestOutsideNATSIsLookedAt(t *testing.T) {
 	wantNote(t, look(t, Config{Settings: settings(t)}, "nats"), StateOK, "embedded")
 	o := natstest.NewOutside(t)
 	c := outside(t, o)
-	wantNote(t, look(t, c, "nats"), StateWarn, "stream LOGS is not there yet")
+	wantNote(t, look(t, c, "nats"), StateWarn, "not there yet: LOGS, DEAD")
 	conn := natstest.Connect(t, c.Broker)
 	if err := conn.Declare(t.Context(), c.Limits); err != nil {
 		t.Fatal(err)

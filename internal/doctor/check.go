@@ -89,12 +89,15 @@ type Report struct {
 }
 
 // Run runs the checks one after the other, each whatever became of those
-// before, and tells each as it ends. A check that does not return in its time
-// has failed, and is left behind.
+// before, until ctx ends, and tells each as it ends. A check that does not
+// return in its time has failed, and is left behind.
 func Run(ctx context.Context, checks []Check, tell func(Report)) []Report {
 	var reports []Report
 	for _, c := range checks {
 		r := c.bounded(ctx)
+		if ctx.Err() != nil {
+			break // what it found is that it was stopped
+		}
 		report := Report{Name: c.Name, State: r.State(), Notes: r.Notes}
 		tell(report)
 		reports = append(reports, report)

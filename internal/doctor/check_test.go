@@ -29,3 +29,14 @@ func TestEveryCheckRunsWhateverBecameOfTheOthers(t *testing.T) {
 		}
 	})
 }
+
+func TestNoCheckRunsOnceItIsStopped(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	checks := []Check{
+		{Name: "stopped", Run: func(context.Context) (r Result) { stop(); r.fail("", "context canceled"); return r }},
+		{Name: "never", Run: func(context.Context) Result { t.Error("it runs"); return Result{} }},
+	}
+	if reports := Run(ctx, checks, func(r Report) { t.Errorf("told %+v", r) }); len(reports) > 0 {
+		t.Errorf("reported %+v", reports)
+	}
+}

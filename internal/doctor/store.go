@@ -78,7 +78,7 @@ func (d *Doctor) storeTables(ctx context.Context, r *Result, db *clickhouse.DB) 
 		return
 	}
 	if len(s.Pending) > 0 {
-		r.warn("none: up and process apply them when they start; `m2mwatch migrate --dry-run` shows them", "%d migrations are not applied yet: %s", len(s.Pending), listed(s.Pending))
+		r.warn("nothing: up and process apply them when they start; `m2mwatch migrate --dry-run` shows them", "%d migrations are not applied yet: %s", len(s.Pending), listed(s.Pending))
 	}
 	if len(s.Missing) > 0 {
 		r.fail("something else than m2mwatch has changed the tables: put it back, or restore a backup", "missing: %s", listed(s.Missing))
