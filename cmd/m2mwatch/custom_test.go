@@ -1,11 +1,22 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/m2mwatch/m2mwatch/internal/apiclient"
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // customUse is a CloudEvent that tells of the n-th use of a token.
@@ -80,4 +91,85 @@ func TestCustomEventsAreStoredOnceAndListedAtTheirToken(t *testing.T) {
 		t.Errorf("places %+v", p)
 	}
 	i.interrupt()
+}
+
+func TestCustomSendSendsWhatIsTakenAndTellsWhatIsNot(t *testing.T) {
+	i := startUp(t, filepath.Join(t.TempDir(), "data"))
+	send := func(secret, stdin string) (out string, err error) {
+		cmd := exec.Command(programPath(t), "custom", "send", "--tenant", "acme", "--url", i.api, "-")
+		cmd.Env = append(cleanEnviron(), customSecretEnv+"="+secret)
+		cmd.Stdin = strings.NewReader(stdin)
+		b, err := cmd.CombinedOutput()
+		return string(b), err
+	}
+	events := customUse(1, "j1", "192.0.2.1") + "\n\n" + customUse(2, "j1", "192.0.2.1") + "\n" + customUse(1, "j1", "192.0.2.1") + "\n"
+	if out, err := send(testSecret, events); err != nil || out != "2 events accepted, 0 refused\n" {
+		t.Errorf("%v, %s", err, out)
+	}
+	if out, err := send(testSecret, events+`{"specversion":"1.0"}`+"\n"+customUse(3, "j1", "192.0.2.1")); err == nil ||
+		!strings.Contains(out, "3 events accepted, 1 refused") || !strings.Contains(out, "id is missing") {
+		t.Errorf("%v, %s", err, out)
+	}
+	if out, err := send("a-wrong-secret", events); err == nil || !strings.Contains(out, "unauthorized") {
+		t.Errorf("%v, %s", err, out)
+	}
+	i.settle()
+	if n := i.counts()["custom:token.used"]; n != 3 {
+		t.Errorf("%d events stored, want 3", n)
+	}
+	i.interrupt()
+}
+
+func TestCustomSendWaitsWhileNothingIsTakenAndHoldsNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, out := io.Pipe()
+		var sent []string
+		answers := []error{
+			errors.New("no connection"), &apiclient.Error{Status: 503, RetryAfter: 7 * time.Second}, nil, // the first batch
+		}
+		var times []time.Duration
+		start := time.Now()
+		s := &customSender{
+			inv: &invocation{stdout: io.Discard, stderr: io.Discard, stdin: in}, tenant: "acme", retry: 5 * time.Second,
+			post: func(_ context.Context, _ string, body io.Reader) (schemas.Accepted, error) {
+				b, _ := io.ReadAll(body)
+				times = append(times, time.Since(start))
+				if bytes.Contains(b, []byte("bad")) {
+					return schemas.Accepted{}, &apiclient.Error{Status: 400}
+				}
+				if len(answers) > 0 {
+					err := answers[0]
+					answers = answers[1:]
+					if err != nil {
+						return schemas.Accepted{}, err
+					}
+				}
+				lines := strings.Split(string(b), "\n")
+				sent = append(sent, lines...)
+				return schemas.Accepted{Accepted: len(lines)}, nil
+			},
+		}
+		done := make(chan error)
+		go func() { done <- s.sendFile(t.Context(), "-") }()
+		fmt.Fprintln(out, "a")
+		synctest.Wait()
+		fmt.Fprintln(out, "b")
+		synctest.Wait()
+		if len(times) != 0 {
+			t.Error("an event was sent before it had waited for others")
+		}
+		timer := time.NewTimer(20 * time.Second)
+		<-timer.C
+		fmt.Fprint(out, "c\nbad\nd\n")
+		out.Close()
+		if err := <-done; err == nil || s.accepted != 4 || s.refused != 1 {
+			t.Errorf("%v, %d accepted, %d refused", err, s.accepted, s.refused)
+		}
+		if diff := cmp.Diff([]string{"a", "b", "c", "d"}, sent); diff != "" {
+			t.Errorf("sent (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]time.Duration{time.Second, 6 * time.Second, 13 * time.Second}, times[:3]); diff != "" {
+			t.Errorf("times (-want +got):\n%s", diff)
+		}
+	})
 }

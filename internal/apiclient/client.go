@@ -394,3 +394,15 @@ func (c *Client) Import(ctx context.Context, tenant string, r io.Reader) (schema
 	}
 	return a, decode(b, &a)
 }
+
+// Custom sends custom events to the webhook's listener, which is where the URL
+// of c points then, with one of the tenant's secrets as its token. All of them
+// are stored or none is; after any error sending them again is harmless.
+func (c *Client) Custom(ctx context.Context, tenant string, r io.Reader) (schemas.Accepted, error) {
+	var a schemas.Accepted
+	b, err := c.do(ctx, http.MethodPost, "/v1/custom/"+url.PathEscape(tenant), "application/x-ndjson", io.NopCloser(r))
+	if err != nil {
+		return a, err
+	}
+	return a, decode(b, &a)
+}
