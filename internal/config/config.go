@@ -3,6 +3,7 @@
 package config
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -356,5 +357,7 @@ func (p *problems) webhook(w Webhook) {
 	}
 	u, err := url.Parse(w.URL.Reveal())
 	p.check(err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "", "notify.webhook.url: want an http or https URL")
-	p.check(strings.HasPrefix(w.Secret.Reveal(), "whsec_"), "notify.webhook.secret: want whsec_ and base64, as Standard Webhooks say")
+	text, ok := strings.CutPrefix(w.Secret.Reveal(), "whsec_")
+	key, err := base64.StdEncoding.DecodeString(text)
+	p.check(ok && err == nil && len(key) >= 24 && len(key) <= 64, "notify.webhook.secret: want whsec_ and the base64 of 24 to 64 bytes, as Standard Webhooks say")
 }

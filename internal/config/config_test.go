@@ -296,3 +296,19 @@ func TestInspectReturnsWhatCouldBeReadBesideEveryProblem(t *testing.T) {
 		}
 	}
 }
+
+func TestASecretThatSignsNoAlertIsRefusedBeforeTheStart(t *testing.T) {
+	for secret, ok := range map[Secret]bool{
+		"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz": true, // 24 bytes
+		"whsec_c2hvcnQ=":                         false,
+		"whsec_!":                                false,
+		"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz":       false,
+		"":                                       false,
+	} {
+		c := Default()
+		c.Notify.Webhook = Webhook{URL: "https://alerts.example.com", Secret: secret}
+		if err := c.Validate(); (err == nil) != ok {
+			t.Errorf("%q: got %v", secret.Reveal(), err)
+		}
+	}
+}
