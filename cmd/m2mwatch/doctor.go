@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -74,6 +75,7 @@ type diagnosis struct {
 func runDoctor(ctx context.Context, inv *invocation, flags doctorFlags) error {
 	origin := (&serverFlags{}).origin(inv)
 	cfg, problem := config.Inspect(origin)
+	problem = errors.Join(problem, retention(cfg).Validate()) // else a start tells
 	cfg.Data = runningData(cfg.Data)
 	d, err := doctor.New(doctor.Config{
 		Settings: cfg, Problem: problem, Origin: origin,
