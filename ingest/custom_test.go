@@ -199,3 +199,15 @@ func FuzzCustom(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkCheckCustom(b *testing.B) {
+	c := new(cloudEvents)
+	raw := []byte(customA)
+	b.SetBytes(int64(len(raw)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := c.check(raw); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

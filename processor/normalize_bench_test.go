@@ -116,3 +116,18 @@ func BenchmarkBatch(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/records, "ns/record")
 }
+
+// BenchmarkNormalizeCustom reads one use of a token, as deploy/nginx tells it.
+func BenchmarkNormalizeCustom(b *testing.B) {
+	raw := customEvent("token.used", `{"jti":"949869e066205b5076e6df203fdd7b9b","client_id":"q0QKtXuhdSibs1jUeXk3mmCwXoAafGnO","user_id":"q0QKtXuhdSibs1jUeXk3mmCwXoAafGnO@clients",
+		"audience":["https://billing.acme.example/api"],"scope":"read:invoices write:invoices","ip":"203.0.113.77","method":"GET","path":"/invoices","status":200,"user_agent":"okhttp/4.9.3"}`)
+	n := NewNormalizer(schemas.EventTypes(), nil)
+	log := customLog(raw)
+	b.SetBytes(int64(len(raw)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := n.Normalize(&log); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
