@@ -57,7 +57,8 @@ FROM (
 
 // addGrowth adds how large the store is, and by how much a day of events makes
 // it larger: what the last seven days before today that have any take in events,
-// and as much more as all tables are larger than events.
+// and as much more as all tables are larger than events. A part's name begins with
+// its day.
 func (r *Reader) addGrowth(ctx context.Context, status *schemas.StoreStatus) error {
 	q := schemas.Query{
 		SQL:    strings.ReplaceAll(growthQuery, "{{parts}}", r.parts()),
@@ -74,8 +75,8 @@ const growthQuery = `WITH
     (
         SELECT if(count() = 0, 0., sum(bytes) / count()) FROM (
             SELECT sum(bytes_on_disk) AS bytes FROM {{parts}}
-            WHERE active AND database = {database:String} AND table = {events:String} AND partition < toString(toYYYYMMDD(now('UTC')))
-            GROUP BY partition ORDER BY partition DESC LIMIT 7
+            WHERE active AND database = {database:String} AND table = {events:String} AND splitByChar('_', name)[1] < toString(toYYYYMMDD(now('UTC')))
+            GROUP BY splitByChar('_', name)[1] AS day ORDER BY day DESC LIMIT 7
         )
     ) AS day
 SELECT whole, if(events = 0, toUInt64(0), toUInt64(day * whole / events))`
