@@ -117,7 +117,7 @@ func TestComposedStagesRun(t *testing.T) {
 	}
 	password, _ := store.User.Password()
 	secrets := map[string]string{
-		"webhook_secret": testSecret, "api_token": testToken, "nats_password": "composed-nats-password", "clickhouse_password": password,
+		"webhook_secret": testSecret, "api_token": testToken, "nats_password": "12e4composed", "clickhouse_password": password,
 	}
 	for name := range project.Secrets {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(secrets[name]+"\n"), 0o600); err != nil {
@@ -196,7 +196,10 @@ func composedBroker(t *testing.T, project *types.Project, password string) *brok
 	if err := os.WriteFile(b.config, []byte(here), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("NATS_PASSWORD", password)
+	t.Setenv("NATS_PASSWORD", "'"+password+"'") // as the entrypoint does
 	b.start()
+	if entrypoint := strings.Join(project.Services["nats"].Entrypoint, " "); !strings.Contains(entrypoint, `NATS_PASSWORD="'$(cat /run/secrets/nats_password)'"`) && !strings.Contains(entrypoint, `NATS_PASSWORD="'$$(cat /run/secrets/nats_password)'"`) {
+		t.Errorf("the entrypoint of nats does not quote the password: %s", entrypoint)
+	}
 	return b
 }

@@ -118,7 +118,7 @@ func environment(environ []string) (map[string]any, error) {
 
 // clientNames are read by commands that ask a running instance, and by tests.
 var clientNames = map[string]bool{
-	"M2MWATCH_URL": true, "M2MWATCH_TOKEN": true, "M2MWATCH_CONFIG": true,
+	"M2MWATCH_URL": true, "M2MWATCH_TOKEN": true, "M2MWATCH_CONFIG": true, "M2MWATCH_CUSTOM_SECRET": true,
 	"M2MWATCH_REQUIRE_SERVERS": true, "M2MWATCH_KILL_AT": true, "M2MWATCH_PACE": true,
 }
 

@@ -47,6 +47,9 @@ func (d *Doctor) secrets(context.Context) Result {
 		for _, secret := range t.Secrets {
 			judge("tenant "+t.Name, secret)
 		}
+		for _, secret := range t.CustomSecrets {
+			judge("custom events of tenant "+t.Name, secret)
+		}
 	}
 	for _, t := range c.API.Tokens {
 		if t.Token != "" {
@@ -80,6 +83,9 @@ func (d *Doctor) secretFiles(r *Result) {
 		for _, path := range t.SecretFiles {
 			secretFile(r, dir, path)
 		}
+		for _, path := range t.CustomSecretFiles {
+			secretFile(r, dir, path)
+		}
 	}
 	for _, t := range c.API.Tokens {
 		secretFile(r, dir, t.TokenFile)
@@ -105,6 +111,7 @@ func (d *Doctor) inFile() bool {
 	secrets := []config.Secret{c.NATS.Password, c.Notify.Webhook.Secret}
 	for _, t := range c.Tenants {
 		secrets = append(secrets, t.Secrets...)
+		secrets = append(secrets, t.CustomSecrets...)
 	}
 	for _, t := range c.API.Tokens {
 		secrets = append(secrets, t.Token)
