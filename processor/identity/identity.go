@@ -92,11 +92,11 @@ var table = [...]row{
 
 // customTable is the table of custom events. Who reports one says what it knows
 // of the caller's token: a person in user_id, who acts through the application
-// in client_id, or that application alone. A failure may carry any client_id,
-// for the token may be made up.
+// in client_id, or that application alone. A failure may carry any client_id and any
+// user_id, for the token may be made up.
 var customTable = [...]row{
 	{ReasonClientsSubject, schemas.KindMachine, clientsSubject, customSubject},
-	{ReasonUser, schemas.KindHuman, hasUser, user},
+	{ReasonUser, schemas.KindHuman, hasUser, provenUser},
 	{ReasonCustom, schemas.KindMachine, hasClient, provenApp},
 }
 

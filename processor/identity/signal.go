@@ -177,6 +177,14 @@ func credentialsApp(f *Facts) string {
 
 func user(f *Facts) string { return orNobody(schemas.UserID, f.UserID) }
 
+// provenUser is the user that somebody else than Auth0 knows of.
+func provenUser(f *Facts) string {
+	if f.Outcome == schemas.OutcomeFailure {
+		return ""
+	}
+	return user(f)
+}
+
 func nobody(*Facts) string { return "" }
 
 // agent is known by Auth0's id for it, else by its owner's.
