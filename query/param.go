@@ -47,7 +47,7 @@ func parseTime(name, s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
-	t, ok := readTime(s, now)
+	t, ok := ReadTime(s, now)
 	if !ok {
 		return time.Time{}, invalid(fmt.Sprintf("%s: want a time like 2006-01-02T15:04:05Z, a date like 2006-01-02, or how long ago, like 24h or 7d (a + in a URL is written %%2B)", name))
 	}
@@ -61,7 +61,9 @@ func parseTime(name, s string, now time.Time) (time.Time, error) {
 // inRange is what the store can hold.
 func inRange(t time.Time) bool { return !t.Before(firstTime) && t.Before(lastTime) }
 
-func readTime(s string, now time.Time) (time.Time, bool) {
+// ReadTime reads a time in the forms that every parameter of a time takes, and
+// false where it is none.
+func ReadTime(s string, now time.Time) (time.Time, bool) {
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t, true

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/m2mwatch/m2mwatch/internal/apiclient"
+	"github.com/m2mwatch/m2mwatch/query"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
@@ -39,7 +40,10 @@ func (c *deadChange) addFlags(cmd *cobra.Command) {
 }
 
 // begin checks how the command was called, and finds the running instance.
-func (c *deadChange) begin(args []string) (err error) {
+func (c *deadChange) begin(cmd *cobra.Command, args []string) (err error) {
+	if err := refuseEmpty(cmd); err != nil {
+		return err
+	}
 	if c.ids, err = deadIDs(args); err != nil {
 		return err
 	}
@@ -50,8 +54,27 @@ func (c *deadChange) begin(args []string) (err error) {
 	case !c.all && len(c.ids) == 0:
 		return fmt.Errorf("%w: dead %s takes ids (see `m2mwatch dead list`), or --all, which --tenant, --reason, --from and --to narrow", errUsage, c.verb)
 	}
+	// A span back from now would move while somebody is asked and while pages go
+	// by, and take what nobody was asked about.
+	now := time.Now()
+	for _, end := range []*string{&c.q.From, &c.q.To} {
+		if t, ok := query.ReadTime(*end, now); ok {
+			*end = t.UTC().Format(time.RFC3339Nano)
+		}
+	}
 	c.client, err = c.inv.client()
 	return err
+}
+
+// refuseEmpty refuses a filter that says nothing, as a variable that was never set
+// does: it would select everything.
+func refuseEmpty(cmd *cobra.Command) error {
+	for _, name := range []string{"tenant", "reason", "from", "to"} {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
+			return fmt.Errorf("%w: --%s is empty", errUsage, name)
+		}
+	}
+	return nil
 }
 
 func newDeadReplay(inv *invocation) *cobra.Command {
@@ -64,7 +87,7 @@ takes them out of DEAD when that is on disk. A log is stored once, however often
 What still cannot be read goes to DEAD again, as a new log with an id of its own: --all does
 not take it up once more.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.begin(args); err != nil {
+			if err := c.begin(cmd, args); err != nil {
 				return err
 			}
 			return c.run(cmd.Context())
@@ -81,7 +104,7 @@ func newDeadDiscard(inv *invocation) *cobra.Command {
 		Use:   "discard [ID…]",
 		Short: "Take dead logs out of DEAD for good",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.begin(args); err != nil {
+			if err := c.begin(cmd, args); err != nil {
 				return err
 			}
 			if !force && !c.dryRun {

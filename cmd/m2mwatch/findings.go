@@ -90,7 +90,9 @@ func newFindingsShow(inv *invocation) *cobra.Command {
 // when, against what is normal, and what may explain it.
 func writeFinding(out io.Writer, f schemas.FindingDetail) error {
 	w := table(out)
-	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%s\t%s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
 	row("finding", "%s", f.ID)
 	row("rule", "%s  %s", f.RuleID, f.Title)
 	row("level", "%s", f.Level)
