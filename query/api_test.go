@@ -96,12 +96,12 @@ func (s *store) ClientNames(ctx context.Context, tenant string, clients []string
 
 func (s *store) Clock(ctx context.Context) (time.Time, error) { return now, s.ask(ctx, "clock") }
 
-func (s *store) Stored(ctx context.Context, tenant string, since time.Time) ([]schemas.Stored, error) {
-	return nil, s.ask(ctx, []any{tenant, since})
+func (s *store) Stored(ctx context.Context, tenant string, since, until time.Time) ([]schemas.Stored, error) {
+	return nil, s.ask(ctx, []any{tenant, since, until})
 }
 
-func (s *store) EventsStored(ctx context.Context, f schemas.EventFilter, since time.Time, logs []uint64) ([]schemas.Event, error) {
-	return s.events, s.ask(ctx, []any{f, since, logs})
+func (s *store) EventsStored(ctx context.Context, f schemas.EventFilter, since, until time.Time, logs []uint64) ([]schemas.Event, error) {
+	return s.events, s.ask(ctx, []any{f, since, until, logs})
 }
 
 func (s *store) LogHash(string, string) uint64 { return 1 }

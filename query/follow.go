@@ -22,14 +22,14 @@ type streamInput struct {
 	Filter
 	Text        string `query:"text" maxLength:"256" doc:"Any of the texts that an event shows has it, whatever its case." example:"terraform"`
 	Since       string `query:"since" maxLength:"64" doc:"Begin with what was stored since: RFC 3339, or how long ago (10m). At most a day. Default: now." example:"10m"`
-	LastEventID string `header:"Last-Event-ID" maxLength:"32" doc:"The id of the last event that came: go on there. What was stored in the ten seconds before comes again."`
+	LastEventID string `header:"Last-Event-ID" maxLength:"32" doc:"The last id that came: go on there. What was stored in the two minutes before comes again; of one that is older than a day, the last day alone."`
 }
 
 const typeSSE = "text/event-stream"
 
 func (a *API) registerStream(api huma.API) {
 	op := operation("follow-events", "/events/stream", "Follow events",
-		"Events as they are stored, a late one too, as server-sent events: id is for Last-Event-ID, data is an event as list-events shows it. No log_id comes twice on one connection, unless half a million others came in between.")
+		"Events as they are stored, a late one too, as server-sent events: data is an event as list-events shows it, and an id for Last-Event-ID comes by itself, from time to time. A connection ends after 15 minutes, and its client goes on with another one. No log_id comes twice on one connection, as long as no more than half a million are stored in two minutes.")
 	op.Responses["200"] = &huma.Response{
 		Description: "OK",
 		Content:     map[string]*huma.MediaType{typeSSE: {Schema: &huma.Schema{Type: huma.TypeString}}},
@@ -45,13 +45,21 @@ const (
 	wideLook   = 2 * time.Minute
 	wideEvery  = 30 * time.Second
 
+	// lookTogether bounds what one look holds in memory: what was stored in a
+	// minute. lookAhead is for servers of a cluster whose clocks go before.
+	lookTogether = time.Minute
+	lookAhead    = time.Hour
+
 	maxSince      = 24 * time.Hour
 	maxStreams    = 16
 	maxLooked     = 500_000   // copies that one connection knows to have looked at
 	maxSent       = 1_000_000 // logs that one connection knows to have sent
 	fetchTogether = 2000      // logs that are fetched together
-	quietLimit    = 15 * time.Second
-	streamWrite   = 30 * time.Second // for the client to take what is written
+	markEvery     = 15 * time.Second
+	// maxStream is how long a connection lasts, and with it a token that is no
+	// longer valid.
+	maxStream   = 15 * time.Minute
+	streamWrite = 30 * time.Second // for the client to take what is written
 )
 
 func (a *API) stream(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
@@ -108,7 +116,10 @@ func (in *streamInput) start(now time.Time) (time.Time, error) {
 		if err != nil {
 			return start, invalid("Last-Event-ID: want the id of an event of this stream")
 		}
-		start = time.UnixMilli(ms).Add(-narrowLook)
+		// A row that is seen late was stored before what was looked at.
+		if start = time.UnixMilli(ms).Add(-wideLook); start.Before(now.Add(-maxSince)) {
+			start = now.Add(-maxSince)
+		}
 	case in.Since != "":
 		var err error
 		if start, err = parseTime("since", in.Since, now); err != nil {
@@ -118,7 +129,7 @@ func (in *streamInput) start(now time.Time) (time.Time, error) {
 	if start.After(now) {
 		start = now
 	}
-	if now.Sub(start) > maxSince+narrowLook {
+	if now.Sub(start) > maxSince {
 		return start, invalid("since: want a day ago at most; list-events has what is older")
 	}
 	return start, nil
@@ -134,15 +145,15 @@ type follower struct {
 	looked *recent   // the highest ver of each log that was looked at lately
 	sent   *recent   // logs that were sent
 
-	w     http.ResponseWriter
-	conn  *http.ResponseController
-	wrote time.Time
+	w      http.ResponseWriter
+	conn   *http.ResponseController
+	marked time.Time // when the client was told last how far it is
 }
 
 // run ends when the client goes, when it does not take what is written, or when
 // the server stops.
 func (f *follower) run(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, maxStream)
 	defer cancel()
 	go func() {
 		select {
@@ -151,7 +162,7 @@ func (f *follower) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}()
-	if f.write([]byte("retry: 2000\n\n")) != nil {
+	if f.write([]byte("retry: 2000\n\n")) != nil || f.mark() != nil {
 		return
 	}
 	tick := time.NewTicker(f.api.cfg.Poll)
@@ -178,18 +189,25 @@ func (f *follower) gone(err error) bool {
 	switch {
 	case err != nil:
 		return f.write([]byte(": the store does not answer; nothing is lost\n\n")) != nil
-	case time.Since(f.wrote) > quietLimit:
-		return f.write([]byte(":\n\n")) != nil
+	case time.Since(f.marked) > markEvery:
+		return f.mark() != nil
 	}
 	return false
+}
+
+// mark tells the client how far it is: what was stored before was looked at, but
+// for what is seen late. An id without data is kept by the client, and shown to
+// nobody.
+func (f *follower) mark() error {
+	f.marked = time.Now()
+	return f.write(fmt.Appendf(nil, "id: %d\n\n", f.last.UnixMilli()))
 }
 
 // writeError means that the client is gone, or takes nothing.
 type writeError struct{ error }
 
 func (f *follower) write(b []byte) error {
-	f.wrote = time.Now()
-	_ = f.conn.SetWriteDeadline(f.wrote.Add(streamWrite))
+	_ = f.conn.SetWriteDeadline(time.Now().Add(streamWrite))
 	_, err := f.w.Write(b)
 	if err == nil {
 		err = f.conn.Flush()
@@ -208,35 +226,64 @@ func (f *follower) look(ctx context.Context) error {
 		return err
 	}
 	since := f.last.Add(-narrowLook)
-	if wide := now.Sub(f.wide) >= wideEvery; wide {
+	wide := now.Sub(f.wide) >= wideEvery
+	if wide {
 		since = f.last.Add(-wideLook)
-		f.wide = now
 	}
 	if since.Before(f.start) {
 		since = f.start
 	}
-	stored, err := ask(ctx, f.api, "store", func(ctx context.Context) ([]schemas.Stored, error) {
-		return store.Stored(ctx, f.filter.Tenant, since)
-	})
-	if err != nil {
-		return err
-	}
-	for part := range slices.Chunk(f.unseen(stored), fetchTogether) {
-		events, err := ask(ctx, f.api, "store", func(ctx context.Context) ([]schemas.Event, error) {
-			return store.EventsStored(ctx, f.filter, since, logsOf(part))
-		})
+	for ; since.Before(now); since = since.Add(lookTogether) {
+		until := since.Add(lookTogether)
+		if !until.Before(now) {
+			until = now.Add(lookAhead)
+		}
+		sent, err := f.lookBetween(ctx, since, until)
 		if err != nil {
 			return err
 		}
-		if err := f.send(events); err != nil {
-			return err
+		if until.After(f.last) && until.Before(now) {
+			f.last = until
+		}
+		if sent {
+			if err := f.mark(); err != nil {
+				return err
+			}
+		}
+	}
+	f.last = now
+	if wide {
+		f.wide = now
+	}
+	return nil
+}
+
+// lookBetween sends what was stored in [since, until), and tells whether that was
+// anything.
+func (f *follower) lookBetween(ctx context.Context, since, until time.Time) (sent bool, err error) {
+	store := f.api.cfg.Store
+	stored, err := ask(ctx, f.api, "store", func(ctx context.Context) ([]schemas.Stored, error) {
+		return store.Stored(ctx, f.filter.Tenant, since, until)
+	})
+	if err != nil {
+		return false, err
+	}
+	for part := range slices.Chunk(f.unseen(stored), fetchTogether) {
+		events, err := ask(ctx, f.api, "store", func(ctx context.Context) ([]schemas.Event, error) {
+			return store.EventsStored(ctx, f.filter, since, until, logsOf(part))
+		})
+		if err != nil {
+			return sent, err
+		}
+		some, err := f.send(events)
+		if sent = sent || some; err != nil {
+			return sent, err
 		}
 		for _, s := range part {
 			f.looked.put(s.Log, s.Ver)
 		}
 	}
-	f.last = now
-	return nil
+	return sent, nil
 }
 
 // unseen are the logs of which there is a copy that was not looked at, each once.
@@ -268,19 +315,24 @@ func logsOf(stored []schemas.Stored) []uint64 {
 	return logs
 }
 
-func (f *follower) send(events []schemas.Event) error {
+// send leaves out what had been stored before the start: a copy of it was stored
+// now, and lost.
+func (f *follower) send(events []schemas.Event) (some bool, err error) {
 	var b bytes.Buffer
 	for i := range events {
 		e := &events[i]
+		if e.StoredAt.Before(f.start) {
+			continue
+		}
 		data, err := json.Marshal(viewEvent(e), jsonOptions)
 		if err != nil {
-			return err
+			return false, err
 		}
-		fmt.Fprintf(&b, "id: %d\nevent: event\ndata: %s\n\n", e.StoredAt.UnixMilli(), data)
+		fmt.Fprintf(&b, "event: event\ndata: %s\n\n", data)
 		f.sent.put(f.api.cfg.Store.LogHash(e.Tenant, e.LogID), 0)
 	}
 	if b.Len() == 0 {
-		return nil
+		return false, nil
 	}
-	return f.write(b.Bytes())
+	return true, f.write(b.Bytes())
 }

@@ -144,7 +144,7 @@ func TestStreamGoesOnWhereItWas(t *testing.T) {
 	s.want("1")
 	stored(t, db, "2", 0, nil)
 	again := follow(t, url, "/v1/events/stream", s.lastID)
-	again.want("1", "2") // the last ten seconds come again
+	again.want("1", "2") // the last two minutes come again
 	if since := follow(t, url, "/v1/events/stream?since=1h", ""); since.next() != "1" {
 		t.Error("a stream since an hour ago does not begin with what was stored then")
 	}
@@ -156,6 +156,62 @@ func TestStreamGoesOnWhereItWas(t *testing.T) {
 		if a := do(t, req); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, detail) {
 			t.Errorf("%s: %d %s", path, a.status, a.body)
 		}
+	}
+}
+
+// id is the next id that comes by itself.
+func (s *sse) id() string {
+	s.t.Helper()
+	for {
+		line, err := s.lines.ReadString('\n')
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if id, ok := strings.CutPrefix(line, "id: "); ok {
+			return strings.TrimSpace(id)
+		}
+	}
+}
+
+func TestStreamGoesOnThoughNothingCameYet(t *testing.T) {
+	db, url, _ := liveAPI(t)
+	mark := follow(t, url, "/v1/events/stream?type=feccft", "").id()
+	stored(t, db, "between", 0, nil)
+	follow(t, url, "/v1/events/stream?type=feccft", mark).want("between")
+	old := strconv.FormatInt(time.Now().AddDate(0, 0, -9).UnixMilli(), 10)
+	follow(t, url, "/v1/events/stream?type=feccft", old).want("between")
+}
+
+func TestStreamLeavesOutWhatWasStoredBefore(t *testing.T) {
+	db, url, _ := liveAPI(t)
+	at := time.Now().Add(-time.Hour).Truncate(time.Millisecond).UTC()
+	stored(t, db, "old", 0, func(e *schemas.Event) { e.Time, e.Ver = at, 2 })
+	s := follow(t, url, "/v1/events/stream", "")
+	s.id()
+	stored(t, db, "old", 0, func(e *schemas.Event) { e.Time, e.Ver = at, 1 }) // a copy that loses
+	stored(t, db, "new", 0, nil)
+	s.want("new")
+}
+
+func TestStreamSendsManyAtOnce(t *testing.T) {
+	db, url, _ := liveAPI(t)
+	const n = 4500 // more than are fetched together
+	s := follow(t, url, "/v1/events/stream", "")
+	s.id()
+	many := make([]schemas.Event, n)
+	for i := range many {
+		many[i] = event()
+		many[i].LogID, many[i].Time, many[i].Raw, many[i].Ver = strconv.Itoa(i), time.Now().Truncate(time.Millisecond).UTC(), []byte("{}"), 1
+	}
+	if err := clickhouse.NewWriter(db).InsertEvents(t.Context(), many); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for range n {
+		seen[s.next()]++
+	}
+	if len(seen) != n {
+		t.Errorf("%d of %d came, others twice", len(seen), n)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -108,7 +109,7 @@ func writeCSV(w io.Writer, v any) error {
 	if len(rows) == 0 {
 		rows = []any{l.zero}
 	}
-	var columns []string
+	columns := columnsOf(reflect.TypeOf(l.zero), "")
 	cells := make([]map[string]string, len(rows))
 	for i, row := range rows {
 		names, values, err := flatten(row)
@@ -138,6 +139,30 @@ func writeCSV(w io.Writer, v any) error {
 	out.Flush()
 	return out.Error()
 }
+
+// columnsOf are the names that flatten gives to the members of a type, those too
+// that a value may lack: every page of a listing has the same.
+func columnsOf(t reflect.Type, prefix string) []string {
+	var names []string
+	if t == nil || t.Kind() != reflect.Struct || t.Implements(marshaler) {
+		return nil
+	}
+	for field := range t.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch {
+		case name == "-" || !field.IsExported():
+		case field.Anonymous && name == "":
+			names = append(names, columnsOf(field.Type, prefix)...)
+		case prefix == "" && len(columnsOf(field.Type, ".")) > 0:
+			names = append(names, columnsOf(field.Type, name+".")...)
+		default:
+			names = append(names, prefix+name)
+		}
+	}
+	return names
+}
+
+var marshaler = reflect.TypeFor[interface{ MarshalJSON() ([]byte, error) }]()
 
 // inert keeps a spreadsheet from taking a text for a formula: names of clients
 // and user agents are whatever somebody sent.

@@ -86,6 +86,26 @@ func TestListingsComeInColumns(t *testing.T) {
 	}
 }
 
+// A page's first finding may lack what a later page's has.
+func TestColumnsAreThoseOfTheTypeOnEveryPage(t *testing.T) {
+	header := func(findings ...schemas.Finding) string {
+		body := accepting(t, api(t, &store{findings: findings}, query.Config{}).URL+"/v1/findings", "text/csv").body
+		line, _, _ := strings.Cut(body, "\n")
+		return line
+	}
+	bare := finding()
+	bare.Evidence = schemas.Evidence{}
+	whole := header(finding())
+	if !strings.Contains(whole, ",evidence.client_name,") {
+		t.Errorf("columns %s", whole)
+	}
+	for name, other := range map[string]string{"bare": header(bare), "bare first": header(bare, finding()), "none": header()} {
+		if other != whole {
+			t.Errorf("%s: columns\n%s\nwant\n%s", name, other, whole)
+		}
+	}
+}
+
 func TestOneAnswerIsOneRow(t *testing.T) {
 	srv := api(t, &store{events: []schemas.Event{event()}}, query.Config{})
 	var line struct{ Raw string }

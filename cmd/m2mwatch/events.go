@@ -202,8 +202,8 @@ func newEventsTail(inv *invocation) *cobra.Command {
 		Use:   "tail",
 		Short: "Follow events as they are stored",
 		Long: `tail prints events as they are stored, a late one too, until it is interrupted. With --json it
-prints one JSON object a line. Where the instance is away it waits until it is back, and what
-came in the last ten seconds before may be printed again.
+prints one JSON object a line. Where the instance is away it waits until it is back, and goes on
+where it was.
 
 ` + filterHelp,
 		Example: "  m2mwatch events tail --identity-kind machine --outcome failure",

@@ -15,12 +15,14 @@ import (
 )
 
 // Follow calls f with events as they are stored, until ctx ends or f fails. A
-// connection that breaks is made again, and what came just before may come again
-// then; broken, which may be nil, hears of it. The first connection that cannot
-// be made is an error. Of q the range, limit and cursor do not count.
+// connection that breaks is made again, and goes on where it was; broken, which
+// may be nil, hears of it. The first connection that cannot be made is an error,
+// and so is later one that is refused. Of q the range, limit and cursor do not
+// count.
 func (c *Client) Follow(ctx context.Context, q EventQuery, since string, f func(schemas.EventView) error, broken func(error)) error {
 	params := withConditions(q.Where, "text", q.Text, "since", since).Encode()
 	lastID := ""
+	f = once(f)
 	for wait := time.Duration(0); ; wait = followAgain {
 		select {
 		case <-ctx.Done():
@@ -31,17 +33,46 @@ func (c *Client) Follow(ctx context.Context, q EventQuery, since string, f func(
 		if err == nil {
 			err = readEvents(resp.Body, &lastID, f)
 			resp.Body.Close()
-		} else if wait == 0 {
+		} else if wait == 0 || refused(err) {
 			return err
 		}
 		if stop, ok := errors.AsType[*stopError](err); ok {
 			return stop.cause
 		}
-		if ctx.Err() == nil && broken != nil {
+		if ctx.Err() == nil && broken != nil && !errors.Is(err, errStreamEnded) {
 			broken(err)
 		}
 	}
 }
+
+// refused tells whether asking again would be refused again.
+func refused(err error) bool {
+	problem, ok := errors.AsType[*Error](err)
+	return ok && problem.Status >= 400 && problem.Status < 500 && problem.Status != http.StatusRequestTimeout && problem.Status != http.StatusTooManyRequests
+}
+
+// maxRepeats is how many events at least are known to have come.
+const maxRepeats = 100_000
+
+// once keeps what comes again after a connection was made anew from f.
+func once(f func(schemas.EventView) error) func(schemas.EventView) error {
+	type log struct{ tenant, id string }
+	young, old := map[log]bool{}, map[log]bool{}
+	return func(e schemas.EventView) error {
+		l := log{e.Tenant, e.LogID}
+		if young[l] || old[l] {
+			return nil
+		}
+		if len(young) >= maxRepeats {
+			old, young = young, map[log]bool{}
+		}
+		young[l] = true
+		return f(e)
+	}
+}
+
+// errStreamEnded is the end that a server makes: it bounds how long one lasts.
+var errStreamEnded = errors.New("the stream of events ended")
 
 // followAgain is the wait before a connection that broke is made again.
 const followAgain = 2 * time.Second
@@ -57,8 +88,11 @@ func readEvents(r io.Reader, lastID *string, f func(schemas.EventView) error) er
 	lines := bufio.NewReaderSize(r, 1<<16)
 	for {
 		line, err := lines.ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			return errStreamEnded
+		}
 		if err != nil {
-			return fmt.Errorf("the stream of events ended: %w", err)
+			return fmt.Errorf("follow events: %w", err)
 		}
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 		switch name {

@@ -78,8 +78,10 @@ func (r *Reader) ClientNames(ctx context.Context, tenant string, clients []strin
 	return names, err
 }
 
-// namesQuery reads the last event of each client as presence knows it, and those
-// of hours that it does not know yet.
+// namesQuery reads the last events of each client as presence knows them, and
+// those of hours that it does not know yet. The last of some attribute are five
+// at most; among them is one with a name where the very last has none, as a custom
+// event may.
 func namesQuery(tenant string, clients []string, c *counted) schemas.Query {
 	identities := make([]string, len(clients))
 	for i, id := range clients {
@@ -90,9 +92,9 @@ func namesQuery(tenant string, clients []string, c *counted) schemas.Query {
 	ofClients := "tenant = {tenant:String} AND client_id IN {clients:Array(String)}"
 	parts := []string{`    SELECT client_id, client_name, time FROM events FINAL
     PREWHERE ` + ofClients + ` AND (client_id, time) IN (
-        SELECT client_id, max(last) FROM presence FINAL
-        WHERE tenant = {tenant:String} AND identity IN {identities:Array(String)} AND attribute = '' AND count > 0
-        GROUP BY client_id
+        SELECT DISTINCT client_id, last FROM presence FINAL
+        WHERE tenant = {tenant:String} AND identity IN {identities:Array(String)} AND count > 0
+        ORDER BY last DESC LIMIT 5 BY client_id
     )`}
 	if c.readsEvents() {
 		parts = append(parts, "    SELECT client_id, client_name, time FROM events FINAL\n    PREWHERE "+ofClients+" AND "+c.fromEvents())

@@ -23,13 +23,14 @@ const logHash = `sipHash64(concat(tenant, '\0', log_id))`
 // LogHash is what Stored calls a log.
 func (r *Reader) LogHash(tenant, logID string) uint64 { return sipHash64(tenant + "\x00" + logID) }
 
-// Stored tells which copies were stored since a time of the store's clock, of one
-// tenant or of all; repeats too. A row carries the time at which its insert began
+// Stored tells which copies were stored in [since, until) of the store's clock, of
+// one tenant or of all; repeats too. A row carries the time at which its insert began
 // and is seen when that has ended, so that a later look may find older ones.
-func (r *Reader) Stored(ctx context.Context, tenant string, since time.Time) ([]schemas.Stored, error) {
+func (r *Reader) Stored(ctx context.Context, tenant string, since, until time.Time) ([]schemas.Stored, error) {
 	w := where{}
 	w.equal("tenant", tenant)
 	w.and("stored_at >= "+milliseconds("since"), "since", since.UnixMilli())
+	w.and("stored_at < "+milliseconds("until"), "until", until.UnixMilli())
 	q := w.query("SELECT "+logHash+", ver, stored_at FROM events\n", "ORDER BY stored_at")
 	return collect(ctx, r.conn, "look for what was stored", q, func(scan scanner) (s schemas.Stored, err error) {
 		err = scan(&s.Log, &s.Ver, &s.At)
@@ -38,20 +39,21 @@ func (r *Reader) Stored(ctx context.Context, tenant string, since time.Time) ([]
 	})
 }
 
-// EventsStored are the events, as they are now, of those logs of Stored that f
-// lets through, by the time of their insert. Of f its limit, place and range do
-// not count.
-func (r *Reader) EventsStored(ctx context.Context, f schemas.EventFilter, since time.Time, logs []uint64) ([]schemas.Event, error) {
+// EventsStored are the events, as they are now, of those logs of Stored in the
+// same range that f lets through, by the time of their insert. Of f its limit,
+// place and range do not count.
+func (r *Reader) EventsStored(ctx context.Context, f schemas.EventFilter, since, until time.Time, logs []uint64) ([]schemas.Event, error) {
 	if len(logs) == 0 {
 		return nil, nil
 	}
 	rows := newEventScan()
-	return collect(ctx, r.conn, "read what was stored", eventsStoredQuery(f, since, logs), func(scan scanner) (schemas.Event, error) { return rows.row(scan) })
+	return collect(ctx, r.conn, "read what was stored", eventsStoredQuery(f, since, until, logs), func(scan scanner) (schemas.Event, error) { return rows.row(scan) })
 }
 
-func eventsStoredQuery(f schemas.EventFilter, since time.Time, logs []uint64) schemas.Query {
+func eventsStoredQuery(f schemas.EventFilter, since, until time.Time, logs []uint64) schemas.Query {
 	keys := where{}
 	keys.and("stored_at >= "+milliseconds("since"), "since", since.UnixMilli())
+	keys.and("stored_at < "+milliseconds("until"), "until", until.UnixMilli())
 	keys.and(logHash+" IN (SELECT arrayJoin({logs:Array(UInt64)}))", "logs", logs)
 	w := where{params: keys.params}
 	w.equal("tenant", f.Tenant)

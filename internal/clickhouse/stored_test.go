@@ -21,7 +21,7 @@ func TestStoredTellsEachCopyByItsLog(t *testing.T) {
 	other := event(2, noon().Add(-200*24*time.Hour))
 	other.Tenant = "beta"
 	insertEvents(t, db, []schemas.Event{loser, winner, other})
-	stored, err := r.Stored(t.Context(), "", before)
+	stored, err := r.Stored(t.Context(), "", before, before.Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,16 +36,16 @@ func TestStoredTellsEachCopyByItsLog(t *testing.T) {
 	if len(vers) != 2 || vers[log] != 9 || vers[r.LogHash("beta", other.LogID)] != other.Ver {
 		t.Errorf("stored %v, want the two logs", vers)
 	}
-	of, err := r.EventsStored(t.Context(), schemas.EventFilter{Tenant: "acme", Type: "sapi"}, before, []uint64{log})
+	of, err := r.EventsStored(t.Context(), schemas.EventFilter{Tenant: "acme", Type: "sapi"}, before, before.Add(time.Hour), []uint64{log})
 	if err != nil || len(of) != 1 || of[0].Ver != 9 {
 		t.Errorf("events %+v, %v, want the copy that won", of, err)
 	}
 	for name, f := range map[string]schemas.EventFilter{"the copy that lost": {Type: loser.Type}, "another tenant": {Tenant: "beta"}} {
-		if of, err := r.EventsStored(t.Context(), f, before, []uint64{log}); err != nil || len(of) != 0 {
+		if of, err := r.EventsStored(t.Context(), f, before, before.Add(time.Hour), []uint64{log}); err != nil || len(of) != 0 {
 			t.Errorf("%s: %+v, %v, want none", name, of, err)
 		}
 	}
-	if later, err := r.Stored(t.Context(), "", time.Now().Add(time.Hour)); err != nil || len(later) != 0 {
-		t.Errorf("stored in an hour: %v, %v", later, err)
+	if earlier, err := r.Stored(t.Context(), "", before.Add(-time.Hour), before); err != nil || len(earlier) != 0 {
+		t.Errorf("stored before: %v, %v", earlier, err)
 	}
 }
