@@ -50,12 +50,19 @@ func of(values func(ctx context.Context, prefix string) []string) completion {
 		defer cancel()
 		var fitting []string
 		for _, value := range values(ctx, last) {
-			if strings.HasPrefix(value, last) {
+			if strings.HasPrefix(value, last) && harmless(value) {
 				fitting = append(fitting, before+value)
 			}
 		}
 		return fitting, cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// harmless tells whether a shell that puts a value on its line, and a terminal that
+// shows it, take it as it is. Ids and names are what somebody sent.
+func harmless(value string) bool {
+	value, description, _ := strings.Cut(value, "\t")
+	return printable(value) == value && printable(description) == description && !strings.ContainsAny(value, "`$;&<>()'\"{}[]~")
 }
 
 // seen are the values of a dimension. A shell is told nothing of an error: it has

@@ -125,17 +125,23 @@ func (s *customSender) send(ctx context.Context, in io.Reader) error {
 	lines, failed := make(chan []byte, customLines), make(chan error, 1)
 	go func() {
 		defer close(lines)
-		scan := bufio.NewScanner(in)
-		scan.Buffer(nil, customBytes)
-		for scan.Scan() {
-			select {
-			case lines <- bytes.Clone(scan.Bytes()):
-			case <-ctx.Done():
+		r := bufio.NewReaderSize(in, 1<<16)
+		for {
+			line, err := readLine(r, customBytes)
+			if len(line) > 0 {
+				select {
+				case lines <- line:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if errors.Is(err, io.EOF) {
 				return
 			}
-		}
-		if err := scan.Err(); err != nil {
-			failed <- fmt.Errorf("read events: %w", err)
+			if err != nil {
+				failed <- fmt.Errorf("read events: %w", err)
+				return
+			}
 		}
 	}()
 	var batch [][]byte
@@ -146,6 +152,11 @@ func (s *customSender) send(ctx context.Context, in io.Reader) error {
 		flush, ended := false, false
 		select {
 		case line, ok := <-lines:
+			if ok && len(line) >= customBytes { // cut off: it is one event too large for any body
+				s.refused++
+				fmt.Fprintf(s.inv.stderr, "m2mwatch: a line of %d bytes or more is passed over: %.60q…\n", customBytes, line)
+				continue
+			}
 			if ended = !ok; ok && s.fresh(line) {
 				if len(batch) == 0 {
 					tick.Reset(customLinger)
@@ -171,6 +182,19 @@ func (s *customSender) send(ctx context.Context, in io.Reader) error {
 			default:
 				return nil
 			}
+		}
+	}
+}
+
+// readLine reads up to the end of a line, and keeps most bytes of it at most: what
+// is longer is read and cut off.
+func readLine(r *bufio.Reader, most int) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part[:min(len(part), most-len(line))]...)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return bytes.TrimSuffix(line, []byte("\n")), err
 		}
 	}
 }
