@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -47,8 +48,23 @@ func (in *Ingest) postCustom(c echo.Context) error {
 			Message: "This is a CloudEvent in binary mode, its attributes in ce- headers. Send it in structured mode, as JSON with the content type application/cloudevents+json.",
 		}
 	}
+	wait := time.NewTimer(in.cfg.Limits.Wait)
+	defer wait.Stop()
+	select {
+	case in.custom <- struct{}{}:
+		defer func() { <-in.custom }()
+	case <-wait.C:
+		return in.refusal(fmt.Errorf("%w: %d bodies of custom events at once", errOverloaded, maxCustomBodies), 0)
+	case <-c.Request().Context().Done():
+		return httpserver.ClientGone(c.Request().Context().Err())
+	}
 	return in.receive(c, delivery{tenant: tenant, source: schemas.SourceCustom, maxBody: in.maxCustomBody(), check: new(cloudEvents).check})
 }
+
+// maxCustomBodies is how many bodies of custom events are read at once. Each holds
+// its share of the memory until its last event has come, at the pace of whoever
+// sends it: all of them together leave most of it to log streams.
+const maxCustomBodies = 3
 
 // maxCustomBody bounds a body of custom events, all of which is held until its
 // last event has been looked at.

@@ -118,6 +118,7 @@ type Ingest struct {
 
 	requests  chan struct{} // holds a place per request
 	large     chan struct{} // holds the place for an oversize record
+	custom    chan struct{} // holds a place per body of custom events
 	draining  atomic.Bool
 	told      atomic.Int64 // when a refusal was logged last, Unix nanoseconds
 	strangers strangers
@@ -141,6 +142,7 @@ func New(cfg Config) (*Ingest, error) {
 		cfg:        cfg,
 		budget:     &budget{size: l.Memory, wait: l.Wait},
 		requests:   make(chan struct{}, l.MaxRequests),
+		custom:     make(chan struct{}, maxCustomBodies),
 		large:      make(chan struct{}, 1),
 		committers: make(map[committerKey]*committer),
 	}
