@@ -72,7 +72,7 @@ func (a *API) stream(ctx context.Context, in *streamInput) (*huma.StreamResponse
 	if err != nil {
 		return nil, err
 	}
-	start, err := in.start(now)
+	start, last, err := in.start(now)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (a *API) stream(ctx context.Context, in *streamInput) (*huma.StreamResponse
 		hctx.SetStatus(http.StatusOK)
 		w := humaecho.Unwrap(unwrapped(hctx)).Response()
 		f := &follower{
-			api: a, filter: filter, start: start, last: start, looked: newRecent(maxLooked), sent: newRecent(maxSent),
+			api: a, filter: filter, start: start, last: last, looked: newRecent(maxLooked), sent: newRecent(maxSent),
 			w: w, conn: http.NewResponseController(w),
 		}
 		f.run(hctx.Context())
@@ -107,32 +107,41 @@ func unwrapped(ctx huma.Context) huma.Context {
 	return ctx
 }
 
-// start is from when on, by the store's clock, what was stored is sent.
-func (in *streamInput) start(now time.Time) (time.Time, error) {
-	start := now
-	switch {
-	case in.LastEventID != "":
+// start is from when on, by the store's clock, what was stored is sent, and how far
+// the client is: what was stored before last it has, but for what was seen late.
+func (in *streamInput) start(now time.Time) (start, last time.Time, err error) {
+	oldest := now.Add(-maxSince)
+	if in.LastEventID != "" {
 		ms, err := strconv.ParseInt(in.LastEventID, 10, 64)
 		if err != nil {
-			return start, invalid("Last-Event-ID: want the id of an event of this stream")
+			return start, last, invalid("Last-Event-ID: want an id of this stream")
 		}
+		last = earlier(time.UnixMilli(ms), now)
 		// A row that is seen late was stored before what was looked at.
-		if start = time.UnixMilli(ms).Add(-wideLook); start.Before(now.Add(-maxSince)) {
-			start = now.Add(-maxSince)
+		start = last.Add(-wideLook)
+		if start.Before(oldest) {
+			start, last = oldest, oldest
 		}
-	case in.Since != "":
-		var err error
+		return start, last, nil
+	}
+	start = now
+	if in.Since != "" {
 		if start, err = parseTime("since", in.Since, now); err != nil {
-			return start, err
+			return start, last, err
 		}
 	}
-	if start.After(now) {
-		start = now
+	if start.Before(oldest) {
+		return start, last, invalid("since: want a day ago at most; list-events has what is older")
 	}
-	if now.Sub(start) > maxSince {
-		return start, invalid("since: want a day ago at most; list-events has what is older")
+	start = earlier(start, now)
+	return start, start, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
 	}
-	return start, nil
+	return a
 }
 
 // follower sends what is stored to one client.

@@ -178,6 +178,9 @@ func TestStreamGoesOnThoughNothingCameYet(t *testing.T) {
 	mark := follow(t, url, "/v1/events/stream?type=feccft", "").id()
 	stored(t, db, "between", 0, nil)
 	follow(t, url, "/v1/events/stream?type=feccft", mark).want("between")
+	if again := follow(t, url, "/v1/events/stream?type=feccft", mark).id(); again < mark { // of one length
+		t.Errorf("a stream from %s on begins at %s: with each break it would go further back", mark, again)
+	}
 	old := strconv.FormatInt(time.Now().AddDate(0, 0, -9).UnixMilli(), 10)
 	follow(t, url, "/v1/events/stream?type=feccft", old).want("between")
 }
