@@ -134,13 +134,7 @@ func eventsQuery(f schemas.EventFilter, p places, from, to int64, limit int) sch
 	w := within(from, to)
 	period := w.prewhere()
 	candidates := p.union(&w, f, "tenant, client_id, time", "")
-	w.equal("tenant", f.Tenant)
-	w.equal("client_id", f.ClientID)
-	w.equal("identity", f.Identity)
-	w.equal("user_id", f.UserID)
-	w.equal("type", f.Type)
-	w.filter(f.Where)
-	w.text(f.Text)
+	w.events(f)
 	if p != nil {
 		w.conditions = append(w.conditions, "(tenant, client_id, time) IN (\n"+candidates+")")
 	}

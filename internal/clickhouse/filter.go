@@ -28,6 +28,17 @@ var filterColumns = map[string]string{
 	"source":           "toString(source)",
 }
 
+// events narrows to what f lets through, but for its range and place.
+func (w *where) events(f schemas.EventFilter) {
+	w.equal("tenant", f.Tenant)
+	w.equal("client_id", f.ClientID)
+	w.equal("identity", f.Identity)
+	w.equal("user_id", f.UserID)
+	w.equal("type", f.Type)
+	w.filter(f.Where)
+	w.text(f.Text)
+}
+
 // filter narrows by conditions. One with a field that is not among
 // filterColumns lets nothing through: schemas.ParseCondition makes none.
 func (w *where) filter(conditions []schemas.Condition) {

@@ -56,13 +56,7 @@ func eventsStoredQuery(f schemas.EventFilter, since, until time.Time, logs []uin
 	keys.and("stored_at < "+milliseconds("until"), "until", until.UnixMilli())
 	keys.and(logHash+" IN (SELECT arrayJoin({logs:Array(UInt64)}))", "logs", logs)
 	w := where{params: keys.params}
-	w.equal("tenant", f.Tenant)
-	w.equal("client_id", f.ClientID)
-	w.equal("identity", f.Identity)
-	w.equal("user_id", f.UserID)
-	w.equal("type", f.Type)
-	w.filter(f.Where)
-	w.text(f.Text)
+	w.events(f)
 	return schemas.Query{
 		SQL: "SELECT " + eventFields() + "\nFROM events FINAL\nPREWHERE " + eventKey + " IN (\nSELECT tenant, client_id, time, log_id FROM events\n" + keys.clause() + ")\n" +
 			w.clause() + "ORDER BY stored_at, time, log_id" + withinPartitions,
