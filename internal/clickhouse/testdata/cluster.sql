@@ -571,3 +571,5 @@ ALTER TABLE events_by_identity_local ON CLUSTER 'main\'s' MODIFY SETTING min_byt
 ALTER TABLE events_local ON CLUSTER 'main\'s' ADD INDEX IF NOT EXISTS by_stored_at stored_at TYPE minmax GRANULARITY 1;
 
 ALTER TABLE events_local ON CLUSTER 'main\'s' MATERIALIZE INDEX by_stored_at SETTINGS mutations_sync = 0;
+
+ALTER TABLE events_local ON CLUSTER 'main\'s' MODIFY SETTING min_bytes_for_wide_part = 67108864;

@@ -483,3 +483,5 @@ ALTER TABLE events_by_identity  MODIFY SETTING min_bytes_for_wide_part = 2097152
 ALTER TABLE events  ADD INDEX IF NOT EXISTS by_stored_at stored_at TYPE minmax GRANULARITY 1;
 
 ALTER TABLE events  MATERIALIZE INDEX by_stored_at SETTINGS mutations_sync = 0;
+
+ALTER TABLE events  MODIFY SETTING min_bytes_for_wide_part = 67108864;
