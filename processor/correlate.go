@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -14,8 +15,14 @@ import (
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// maxKeys is how many keys one query is asked for.
-const maxKeys = 500
+// How many keys one query is asked for. Planning takes most of its time, so that
+// what comes in now, which touches the same few hours of every key, goes together
+// by the thousands. Keys of a backfill differ in their hours: few together do not
+// widen the range of one another.
+const (
+	maxKeys        = 5000
+	maxKeysOfHours = 500 // where their hours differ, and of those that are candidates
+)
 
 // job is what one rule has to compute anew for one tenant: keys, and the hours
 // from the first to the last that was touched.
@@ -52,7 +59,7 @@ func (c *Correlator) jobs(touches []schemas.Touch) []job {
 	}
 	var jobs []job
 	for _, p := range places {
-		for keys := range slices.Chunk(sortedKeys(byPlace[p]), maxKeys) {
+		for keys := range chunks(sortedKeys(byPlace[p])) {
 			jobs = append(jobs, newJob(&c.rules[p.rule], p.tenant, keys))
 		}
 	}
@@ -88,6 +95,22 @@ func sortedKeys(keys map[string]*touchedKey) []*touchedKey {
 		return cmp.Or(a.first.Compare(b.first), cmp.Compare(a.key, b.key))
 	})
 	return sorted
+}
+
+// chunks cuts sorted keys into those of one job each.
+func chunks(keys []*touchedKey) iter.Seq[[]*touchedKey] {
+	return func(yield func([]*touchedKey) bool) {
+		for len(keys) > 0 {
+			n := 1
+			for n < min(len(keys), maxKeys) && (n < maxKeysOfHours || keys[n].first.Sub(keys[0].first) <= time.Hour) {
+				n++
+			}
+			if !yield(keys[:n]) {
+				return
+			}
+			keys = keys[n:]
+		}
+	}
 }
 
 func newJob(rule *detect.Correlation, tenant string, keys []*touchedKey) job {
@@ -167,7 +190,15 @@ func (c *Correlator) rows(ctx context.Context, j *job, from, to time.Time) ([]sc
 	for i, r := range candidates {
 		keys[i] = r.Key
 	}
-	return c.cfg.Store.Correlate(ctx, j.rule.Query(j.tenant, keys, from, to))
+	var rows []schemas.CorrelationRow
+	for some := range slices.Chunk(keys, maxKeysOfHours) {
+		found, err := c.cfg.Store.Correlate(ctx, j.rule.Query(j.tenant, some, from, to))
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, found...)
+	}
+	return rows, nil
 }
 
 // change is what has to be done about one finding.

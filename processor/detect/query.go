@@ -55,9 +55,8 @@ func (c *Correlation) Query(tenant string, keys []string, from, to time.Time) sc
 }
 
 // CandidatesQuery asks which of the keys can have a trigger in [from, to) at
-// all, in column Key. Where it names none, Query answers nothing: it begins
-// with the same look. Alone it takes a small part of Query's time, most of which
-// goes into planning, and most touches are of clients that do not fail.
+// all, in column Key. Of the others Query finds nothing, and would read all of
+// their matches to say so; most touches are of clients that do not fail.
 func (c *Correlation) CandidatesQuery(tenant string, keys []string, from, to time.Time) schemas.Query {
 	return schemas.Query{SQL: candidatesSQL, Params: map[string]any{
 		"tenant": tenant, "keys": keys, "main": c.Main.Selector, "known": c.Known.Selector,
@@ -84,18 +83,21 @@ func day(t time.Time) string {
 
 // A match leads to its event by the event's key, which begins with the client.
 const (
-	clientsAreKeys   = `SELECT key FROM narrow`
-	clientsOfMatches = `
+	clientsAreKeys   = `{keys:Array(String)}`
+	clientsOfMatches = `(
             SELECT DISTINCT client_id FROM matches
             WHERE selector IN ({main:String}, {known:String}) AND tenant = {tenant:String}
-              AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN (SELECT key FROM narrow)`
+              AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)})`
 )
 
-// narrowSQL is a superset of the keys with a trigger: all that a trigger needs
-// lies within the time span before it, of values that were seen before, and
-// repeats only raise the count. So whoever fails with another's client id from
-// a network of his own costs no more than this look.
-const narrowSQL = `
+// candidatesSQL finds a superset of the keys with a trigger: all that a trigger
+// needs lies within the time span before it, of values that were seen before, and
+// repeats only raise the count. So whoever fails with another's client id from a
+// network of his own costs no more than this look.
+const candidatesSQL = `
+SELECT key, toUInt64(0) AS period, toUInt64(0) AS t, t AS last_t, toUInt64(0) AS n, CAST([], 'Array(String)') AS vals, vals AS logs,
+    toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success
+FROM (
     SELECT key FROM matches
     WHERE selector = {main:String} AND tenant = {tenant:String}
       AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
@@ -116,18 +118,12 @@ const narrowSQL = `
       )
     GROUP BY key
     HAVING count() >= {threshold:UInt64} AND max(t) >= {from:UInt64}
-`
-
-const candidatesSQL = `
-SELECT key, toUInt64(0) AS period, toUInt64(0) AS t, t AS last_t, toUInt64(0) AS n, CAST([], 'Array(String)') AS vals, vals AS logs,
-    toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success
-FROM (` + narrowSQL + `)
+)
 ORDER BY key
 `
 
 // correlationSQL is long because it is one statement. Its steps, by name:
 //
-//	narrow   keys that can have a trigger in the range at all
 //	believed matches whose event survived, each once
 //	known    failures of unknown values are gone
 //	spans    each match twice: when it enters the look-back, and when it leaves
@@ -138,16 +134,15 @@ ORDER BY key
 //	sums     from the streak's beginning to the end of the period
 const correlationSQL = `
 WITH
-narrow AS (` + narrowSQL + `),
 believed AS (
     SELECT key, t, log_id, any(value) AS val, selector = {known:String} AS ok, min(source = 'import') AS imported
     FROM matches
     WHERE selector IN ({main:String}, {known:String}) AND tenant = {tenant:String}
-      AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN (SELECT key FROM narrow)
+      AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
       AND t >= {lo:UInt64} AND t < {to:UInt64}
       AND (client_id, t, log_id, ver) IN (
           SELECT client_id, toUInt64(toUnixTimestamp64Milli(time)), log_id, ver FROM events FINAL
-          WHERE tenant = {tenant:String} AND client_id IN ({{clients}})
+          WHERE tenant = {tenant:String} AND client_id IN {{clients}}
             AND time >= fromUnixTimestamp64Milli(toInt64({lo:UInt64}), 'UTC')
             AND time < fromUnixTimestamp64Milli(toInt64({to:UInt64}), 'UTC')
             AND (empty({types:Array(String)}) OR lower(type) IN {types:Array(String)})
