@@ -217,6 +217,10 @@ func (l *live) awaitDone(ctx context.Context) error {
 	return l.await(ctx, func(s liveStatus) bool { return s.Pending == 0 && s.Uncorrelated == 0 })
 }
 
+// askAgain is the wait between two looks at the status, which takes the engine some
+// 50 ms of CPU: it must not be the load that is measured.
+const askAgain = 500 * time.Millisecond
+
 func (l *live) await(ctx context.Context, done func(liveStatus) bool) error {
 	for {
 		var status liveStatus
@@ -227,7 +231,7 @@ func (l *live) await(ctx context.Context, done func(liveStatus) bool) error {
 		if done(status) {
 			return nil
 		}
-		if err := sleepUntil(ctx, time.Now().Add(liveBatch)); err != nil {
+		if err := sleepUntil(ctx, time.Now().Add(askAgain)); err != nil {
 			return err
 		}
 	}
