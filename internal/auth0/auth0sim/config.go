@@ -1,6 +1,7 @@
 package auth0sim
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"time"
@@ -11,6 +12,9 @@ type Config struct {
 	// Name is the tenant's name, of a-z, 0-9 and -; it also makes its domain.
 	// Default "acme".
 	Name string
+	// Domain is the host name in the tenant's records and tokens. Default the
+	// name and ".auth0.example".
+	Domain string
 	// Seed makes the population, its history and every random choice.
 	Seed uint64
 	// Machines and People are the sizes of the population. Default 212 and
@@ -46,6 +50,7 @@ func (c Config) withDefaults() Config {
 	if c.Name == "" {
 		c.Name = "acme"
 	}
+	c.Domain = cmp.Or(c.Domain, c.Name+".auth0.example")
 	c.Machines = max(orDefault(c.Machines, 212), 2)
 	c.People = max(orDefault(c.People, 1031), 1)
 	c.Rate = orDefault(c.Rate, 20)

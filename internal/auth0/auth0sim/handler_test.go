@@ -83,7 +83,7 @@ func TestTokenEndpointIssuesAndRefuses(t *testing.T) {
 			"no grant", form(c.ID, c.Secret, tenant.apis[0].audience), "application/x-www-form-urlencoded", 403,
 			`feccft Client is not authorized to access "` + tenant.apis[0].audience + `". You need to create a "client-grant" associated to this API.`,
 		},
-		{"other grant", `{"grant_type":"password"}`, "application/json", 403, ""},
+		{"other grant", `{"grant_type":"implicit"}`, "application/json", 403, ""},
 		{"not JSON", `{"grant_type"`, "application/json", 400, ""},
 		{"too large", `{"grant_type":"` + strings.Repeat("x", maxBody) + `"}`, "application/json", 400, ""},
 	} {
@@ -134,7 +134,7 @@ func TestRotationVoidsTheOldSecretAndIsLoggedAsAPersons(t *testing.T) {
 		}
 	}
 	for secret, want := range map[string]int{before.Secret: 401, after.Secret: 200} {
-		body, _ := json.Marshal(tokenRequest{"client_credentials", before.ID, secret, before.Audience})
+		body, _ := json.Marshal(tokenRequest{GrantType: "client_credentials", ClientID: before.ID, ClientSecret: secret, Audience: before.Audience})
 		if status, _ := request(t, "POST", base+"/oauth/token", string(body), nil); status != want {
 			t.Errorf("token with secret %.4s…: status %d, want %d", secret, status, want)
 		}
@@ -145,13 +145,8 @@ func TestManagementAPITakesOnlyTokensWithTheScope(t *testing.T) {
 	t.Parallel()
 	tenant := New(Config{Seed: 1})
 	log, base := tap(tenant), serve(t, tenant)
-	caller, _ := tenant.Client("terraform-ci")
-	m := tenant.machineOf(caller.ID)
-	m.scopes = []string{"read:clients", "update:client_keys"}
-	body, _ := json.Marshal(tokenRequest{"client_credentials", caller.ID, caller.Secret, caller.Audience})
-	_, answer := request(t, "POST", base+"/oauth/token", string(body), nil)
-	bearer := map[string]string{"Authorization": "Bearer " + answer["access_token"].(string)}
 	admin := map[string]string{"Authorization": "Bearer " + tenant.AdminToken()}
+	bearer := tokenWith(t, tenant, base, "terraform-ci", "read:clients", "update:client_keys")
 	target, _ := tenant.Client(storyName)
 	path := base + "/api/v2/clients/" + target.ID
 
@@ -172,24 +167,40 @@ func TestManagementAPITakesOnlyTokensWithTheScope(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		header map[string]string
+		method string
 		path   string
 		status int
+		body   string
 	}{
-		"none":    {nil, path, 401},
-		"unknown": {map[string]string{"Authorization": "Bearer x"}, path, 401},
-		"no such": {admin, base + "/api/v2/clients/nobody", 404},
+		"none":     {nil, "GET", path, 401, `{"error":"Unauthorized","message":"Missing authentication","statusCode":401}`},
+		"unknown":  {map[string]string{"Authorization": "Bearer x"}, "GET", path, 401, `{"error":"Unauthorized","errorCode":"invalid_token","message":"Invalid token","statusCode":401}`},
+		"no such":  {admin, "GET", base + "/api/v2/clients/nobody", 404, `{"error":"Not Found","errorCode":"inexistent_client","message":"The client does not exist","statusCode":404}`},
+		"no scope": {bearer, "DELETE", path, 403, `{"error":"Forbidden","errorCode":"insufficient_scope","message":"Insufficient scope, expected any of: delete:clients","statusCode":403}`},
+		"no path":  {admin, "GET", base + "/api/v2/nothing", 404, `{"error":"Not Found","message":"Not Found","statusCode":404}`},
 	} {
-		if status, _ := request(t, "GET", c.path, "", c.header); status != c.status {
-			t.Errorf("%s: status %d, want %d", name, status, c.status)
+		status, answer := request(t, c.method, c.path, "", c.header)
+		if body, _ := json.Marshal(answer); status != c.status || string(body) != c.body {
+			t.Errorf("%s: %d %s, want %d %s", name, status, body, c.status, c.body)
 		}
 	}
-	tenant.mu.Lock()
-	for token, known := range tenant.tokens {
-		known.scopes = []string{"read:users"}
-		tenant.tokens[token] = known
+	if logs := log.logs(t); logs[len(logs)-1].Type != "fapi" {
+		t.Errorf("a refused delete was logged as %s", logs[len(logs)-1].Type)
 	}
-	tenant.mu.Unlock()
-	if status, _ := request(t, "GET", path, "", bearer); status != 403 {
-		t.Errorf("without the scope: status %d, want 403", status)
+}
+
+// tokenWith grants an application of the population some scopes of the
+// Management API and returns the header with a token that has them.
+func tokenWith(t *testing.T, tenant *Tenant, base, name string, scopes ...string) map[string]string {
+	t.Helper()
+	admin := map[string]string{"Authorization": "Bearer " + tenant.AdminToken()}
+	c, _ := tenant.Client(name)
+	_, list := request(t, "GET", base+"/api/v2/client-grants?include_totals=true&client_id="+c.ID, "", admin)
+	grant := list["client_grants"].([]any)[0].(map[string]any)["id"].(string)
+	body, _ := json.Marshal(map[string]any{"scope": scopes})
+	if status, answer := request(t, "PATCH", base+"/api/v2/client-grants/"+grant, string(body), admin); status != 200 {
+		t.Fatalf("grant: %d %v", status, answer)
 	}
+	body, _ = json.Marshal(tokenRequest{GrantType: "client_credentials", ClientID: c.ID, ClientSecret: c.Secret, Audience: c.Audience})
+	_, answer := request(t, "POST", base+"/oauth/token", string(body), nil)
+	return map[string]string{"Authorization": "Bearer " + answer["access_token"].(string)}
 }

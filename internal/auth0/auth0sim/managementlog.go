@@ -13,19 +13,24 @@ type call struct {
 	status       string
 	answer       string // JSON
 	secrets      string // JSON array of what was read; left out where empty
+	failed       bool
+	jti          string // of the token that was used; made up where empty
 }
 
-// appendCall writes sapi, or mgmt_api_read where a secret was read. by is the
+// appendCall writes sapi, mgmt_api_read where a secret was read, or fapi. by is the
 // application, or nil for the administrator who used the dashboard.
 func (t *Tenant) appendCall(dst []byte, r *rand.Rand, s *stamp, k *call, by *machine, admin *person, c *caller) []byte {
 	code := "sapi"
 	if k.secrets != "" {
 		code = "mgmt_api_read"
 	}
+	if k.failed {
+		code = "fapi"
+	}
 	dst = open(dst, s, code)
-	dst = field(dst, "description", k.description)
+	dst = fieldQuoted(dst, "description", k.description)
 	if by != nil {
-		dst = field(dst, "client_id", by.id)
+		dst = fieldQuoted(dst, "client_id", by.id)
 		dst = append(dst, `,"client_name":""`...)
 	} else {
 		dst = field(dst, "client_id", t.dashboardID)
@@ -36,7 +41,7 @@ func (t *Tenant) appendCall(dst []byte, r *rand.Rand, s *stamp, k *call, by *mac
 	dst = append(dst, `,"details":{"request":{`...)
 	dst = appendRequest(dst, k, c)
 	if by != nil {
-		dst = appendMachineAuth(dst, r, by)
+		dst = appendMachineAuth(dst, r, by, k.jti)
 	} else {
 		dst = appendAdminAuth(dst, r, admin)
 	}
@@ -66,12 +71,15 @@ func appendRequest(dst []byte, k *call, c *caller) []byte {
 	return fieldQuoted(dst, "userAgent", c.agent)
 }
 
-func appendMachineAuth(dst []byte, r *rand.Rand, m *machine) []byte {
+func appendMachineAuth(dst []byte, r *rand.Rand, m *machine, jti string) []byte {
 	dst = append(dst, `,"channel":"api","auth":{"user":{},"strategy":"jwt","credentials":{"jti":"`...)
-	dst = appendHex(dst, r, 32)
-	dst = append(dst, `","scopes":["`...)
-	dst = append(dst, strings.Join(m.scopes, `","`)...)
-	dst = append(dst, `"]},"subject":"`...)
+	if jti == "" {
+		dst = appendHex(dst, r, 32)
+	}
+	dst = append(dst, jti...)
+	dst = append(dst, `","scopes":`...)
+	dst = append(dst, compact(anyList(m.scopes))...)
+	dst = append(dst, `},"subject":"`...)
 	dst = append(dst, m.id...)
 	return append(dst, `@clients"}`...)
 }
@@ -97,13 +105,13 @@ func (t *Tenant) appendManagementCall(dst []byte, r *rand.Rand, s *stamp, m *mac
 	var k call
 	switch r.IntN(5) {
 	case 0:
-		k = call{"Create a User", "post", "/api/v2/users", `{"connection":"Username-Password-Authentication","email":"` + who.email + `","password":"*****"}`, "201", user, ""}
+		k = call{"Create a User", "post", "/api/v2/users", `{"connection":"Username-Password-Authentication","email":"` + who.email + `","password":"*****"}`, "201", user, "", false, ""}
 	case 1:
-		k = call{"Delete a User", "delete", path, `{}`, "204", `{}`, ""}
+		k = call{"Delete a User", "delete", path, `{}`, "204", `{}`, "", false, ""}
 	case 2:
-		k = call{"Assign roles to a user", "post", path + "/roles", `{"roles":["rol_` + base62(r, 16) + `"]}`, "204", `{}`, ""}
+		k = call{"Assign roles to a user", "post", path + "/roles", `{"roles":["rol_` + base62(r, 16) + `"]}`, "204", `{}`, "", false, ""}
 	default:
-		k = call{"Update a User", "patch", path, `{"app_metadata":{"plan":"team","seats":12345678901234567890}}`, "200", user, ""}
+		k = call{"Update a User", "patch", path, `{"app_metadata":{"plan":"team","seats":12345678901234567890}}`, "200", user, "", false, ""}
 	}
 	return t.appendCall(dst, r, s, &k, m, nil, &m.callers[r.IntN(len(m.callers))])
 }
@@ -116,21 +124,17 @@ func (t *Tenant) appendDashboard(dst []byte, r *rand.Rand, s *stamp, admin *pers
 	var k call
 	switch r.IntN(7) {
 	case 0:
-		k = rotation(m, base62(r, 64))
+		k = call{"Rotate a client secret", "post", path + "/rotate-secret", `{}`, "200", m.describe(base62(r, 64)), "", false, ""}
 	case 1:
-		k = call{"Get a client", "get", path, `{}`, "200", m.describe(base62(r, 64)), `["client_secret"]`}
+		k = call{"Get a client", "get", path, `{}`, "200", m.describe(base62(r, 64)), `["client_secret"]`, false, ""}
 	case 2:
-		k = call{"Update tenant settings", "patch", "/api/v2/tenants/settings", `{"friendly_name":"` + t.cfg.Name + `"}`, "200", `{"friendly_name":"` + t.cfg.Name + `","flags":{"disable_clickjack_protection_headers":false}}`, ""}
+		k = call{"Update tenant settings", "patch", "/api/v2/tenants/settings", `{"friendly_name":"` + t.cfg.Name + `"}`, "200", `{"friendly_name":"` + t.cfg.Name + `","flags":{"disable_clickjack_protection_headers":false}}`, "", false, ""}
 	case 3:
-		k = call{"Create client grant", "post", "/api/v2/client-grants", `{"client_id":"` + m.id + `","audience":"` + m.api.audience + `","scope":["` + m.scopes[0] + `"]}`, "201", `{"id":"cgr_` + base62(r, 16) + `","client_id":"` + m.id + `"}`, ""}
+		k = call{"Create client grant", "post", "/api/v2/client-grants", `{"client_id":"` + m.id + `","audience":"` + m.api.audience + `","scope":["` + m.scopes[0] + `"]}`, "201", `{"id":"cgr_` + base62(r, 16) + `","client_id":"` + m.id + `"}`, "", false, ""}
 	default:
-		k = call{"Update a client", "patch", path, `{"description":"owned by the platform team"}`, "200", m.describe(""), ""}
+		k = call{"Update a client", "patch", path, `{"description":"owned by the platform team"}`, "200", m.describe(""), "", false, ""}
 	}
 	return t.appendCall(dst, r, s, &k, nil, admin, &caller{ip: admin.ip, agent: admin.agent})
-}
-
-func rotation(m *machine, secret string) call {
-	return call{"Rotate a client secret", "post", "/api/v2/clients/" + m.id + "/rotate-secret", `{}`, "200", m.describe(secret), ""}
 }
 
 // describe is the application as the Management API answers it, with its

@@ -13,6 +13,8 @@ const (
 	sequenceLive
 	sequenceDelivery
 
+	sequenceStore = 1 << 20 // beyond the log streams'
+
 	// The parts of a long history are counted from here.
 	sequenceParts = 1 << 32
 )

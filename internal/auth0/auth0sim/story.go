@@ -162,7 +162,7 @@ func (s *storyRun) ordinary(ctx context.Context) error {
 
 // ask asks for a token as the consumer does and expects an answer.
 func (s *storyRun) ask(ctx context.Context, want int) error {
-	body, err := json.Marshal(tokenRequest{"client_credentials", s.machine.id, s.secret, s.machine.api.audience})
+	body, err := json.Marshal(tokenRequest{GrantType: grantCredentials, ClientID: s.machine.id, ClientSecret: s.secret, Audience: s.machine.api.audience})
 	if err != nil {
 		return fmt.Errorf("ask for a token: %w", err)
 	}

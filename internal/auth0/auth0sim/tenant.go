@@ -2,6 +2,7 @@ package auth0sim
 
 import (
 	"context"
+	"crypto/rsa"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -23,12 +24,15 @@ type Tenant struct {
 
 	dashboardID string // the client id of Auth0's own dashboard
 	adminToken  string
+	secrets     []string // by machine, as they were at first
 
-	mu      sync.Mutex          // guards what follows
-	rng     *rand.Rand          // of what happens live
-	number  uint64              // of the next live log
-	secrets []string            // by machine
-	tokens  map[string]apiToken // for the Management API
+	operations []operation
+	populated  func() *store // fills the store at its first call
+	keys       func() (*rsa.PrivateKey, error)
+
+	mu      sync.Mutex // guards what follows; taken after the store's
+	rng     *rand.Rand // of what happens live
+	number  uint64     // of the next live log
 	sent    uint64
 	streams []*logStream // appended to before Run only
 }
@@ -39,18 +43,13 @@ type retiredClient struct {
 	caller caller
 }
 
-// apiToken is what the tenant knows of a Management API token it has issued.
-type apiToken struct {
-	machine int
-	scopes  []string
-	expires time.Time
-}
-
 // New makes a tenant.
 func New(cfg Config) *Tenant {
 	cfg = cfg.withDefaults()
 	r := newRand(cfg.Seed, sequencePopulation)
-	t := &Tenant{cfg: cfg, domain: cfg.Name + ".auth0.example", number: liveNumberBase, tokens: make(map[string]apiToken)}
+	t := &Tenant{cfg: cfg, domain: cfg.Domain, number: liveNumberBase, operations: operations()}
+	t.populated = sync.OnceValue(t.populate)
+	t.keys = sync.OnceValues(newSigningKey)
 	t.apis = newAPIs(t.domain)
 	t.machines = newMachines(r, cfg.Machines, t.domain, t.apis)
 	for range t.machines {
@@ -114,9 +113,10 @@ func (t *Tenant) Client(name string) (Client, bool) {
 }
 
 func (t *Tenant) client(m *machine) Client {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	c := Client{ID: m.id, Name: m.name, Secret: t.secrets[m.index], Audience: m.api.audience, Scopes: slices.Clone(m.scopes)}
+	s := t.api()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := Client{ID: m.id, Name: m.name, Secret: s.clients.get(m.id).text("client_secret"), Audience: m.api.audience, Scopes: slices.Clone(m.scopes)}
 	for i := range m.callers {
 		c.Addresses = append(c.Addresses, m.callers[i].ip)
 	}

@@ -1,6 +1,7 @@
 package auth0sim
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"strings"
 )
@@ -34,12 +35,12 @@ func (m *machine) scopeJSON() string {
 
 // appendToken writes seccft from one of the machine's own addresses.
 func (t *Tenant) appendToken(dst []byte, r *rand.Rand, s *stamp, m *machine) []byte {
-	return t.appendTokenFrom(dst, r, s, m, &m.callers[r.IntN(len(m.callers))])
+	return t.appendTokenFrom(dst, r, s, m, &m.callers[r.IntN(len(m.callers))], "")
 }
 
 // appendTokenFrom writes seccft: nearly always in the newest shape, sometimes
-// without what older tenants do not send.
-func (t *Tenant) appendTokenFrom(dst []byte, r *rand.Rand, s *stamp, m *machine, c *caller) []byte {
+// without what older tenants do not send. Without a jti it makes one up.
+func (t *Tenant) appendTokenFrom(dst []byte, r *rand.Rand, s *stamp, m *machine, c *caller, jti string) []byte {
 	shape := r.IntN(100)
 	dst = open(dst, s, "seccft")
 	if shape == 99 {
@@ -50,7 +51,7 @@ func (t *Tenant) appendTokenFrom(dst []byte, r *rand.Rand, s *stamp, m *machine,
 	dst = append(dst, m.head...)
 	dst = appendCaller(dst, c, shape < 97)
 	if shape < 98 {
-		dst = appendTokenDetails(dst, r, m)
+		dst = appendTokenDetails(dst, r, m, jti)
 	}
 	dst = append(dst, m.tail...)
 	if shape < 95 {
@@ -67,7 +68,7 @@ func appendCaller(dst []byte, c *caller, full bool) []byte {
 	return fieldQuoted(dst, "user_agent", c.agent)
 }
 
-func appendTokenDetails(dst []byte, r *rand.Rand, m *machine) []byte {
+func appendTokenDetails(dst []byte, r *rand.Rand, m *machine, jti string) []byte {
 	dst = append(dst, `,"details":{"actions":{"executions":[`...)
 	if m.api.action {
 		dst = append(dst, '"')
@@ -75,7 +76,10 @@ func appendTokenDetails(dst []byte, r *rand.Rand, m *machine) []byte {
 		dst = append(dst, `MjAyNTA4MDE="`...)
 	}
 	dst = append(dst, `]},"access_token_jti":"`...)
-	dst = appendHex(dst, r, 32)
+	if jti == "" {
+		dst = appendHex(dst, r, 32)
+	}
+	dst = append(dst, jti...)
 	return append(dst, `"}`...)
 }
 
@@ -102,6 +106,8 @@ func appendTrace(dst []byte, r *rand.Rand, c *caller) []byte {
 
 // refusal is an exchange that failed, of a client that may not exist.
 type refusal struct {
+	kind        string // default feccft
+	user        string // as it was given
 	description string
 	clientID    string
 	clientName  string // JSON: a string or null
@@ -111,9 +117,9 @@ type refusal struct {
 	full        bool // the newest shape
 }
 
-// appendRefusal writes feccft. Whatever of it the caller chose is quoted.
+// appendRefusal writes feccft, or another kind. Whatever of it the caller chose is quoted.
 func (t *Tenant) appendRefusal(dst []byte, r *rand.Rand, s *stamp, f *refusal) []byte {
-	dst = open(dst, s, "feccft")
+	dst = open(dst, s, cmp.Or(f.kind, "feccft"))
 	dst = fieldQuoted(dst, "description", f.description)
 	dst = field(dst, "connection_id", "")
 	dst = fieldQuoted(dst, "client_id", f.clientID)
@@ -123,7 +129,8 @@ func (t *Tenant) appendRefusal(dst []byte, r *rand.Rand, s *stamp, f *refusal) [
 		dst = fieldJSON(dst, "details", f.details)
 	}
 	dst = field(dst, "hostname", t.domain)
-	dst = append(dst, `,"user_id":"","user_name":""`...)
+	dst = append(dst, `,"user_id":""`...)
+	dst = fieldQuoted(dst, "user_name", f.user)
 	dst = fieldQuoted(dst, "audience", f.audience)
 	dst = append(dst, `,"scope":null`...)
 	if f.full {

@@ -1,0 +1,112 @@
+package auth0sim
+
+import (
+	"encoding/base64"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	perPageDefault = 50
+	perPageMax     = 100
+	searchMax      = 1000 // records that a search pages through
+)
+
+// paging is what a list was asked for.
+type paging struct {
+	page, perPage int
+	totals        bool
+	take          int
+	from          string
+	checkpoint    bool
+}
+
+func readPaging(q url.Values) (paging, error) {
+	p := paging{totals: q.Get("include_totals") == "true", from: q.Get("from"), checkpoint: q.Has("from") || q.Has("take")}
+	for _, number := range []struct {
+		name           string
+		value          *int
+		fallback, most int
+	}{{"page", &p.page, 0, 1 << 30}, {"per_page", &p.perPage, perPageDefault, perPageMax}, {"take", &p.take, perPageDefault, perPageMax}} {
+		*number.value = number.fallback
+		s := q.Get(number.name)
+		if s == "" {
+			continue
+		}
+		n, err := strconv.Atoi(s)
+		switch {
+		case err != nil || n < 0:
+			return p, badRequest("invalid_query_string", "Query validation error: 'Expected type integer but found type string' on property %s.", number.name)
+		case n > number.most:
+			return p, badRequest("invalid_query_string", "Query validation error: 'Value %d is greater than maximum %d' on property %s.", n, number.most, number.name)
+		}
+		*number.value = n
+	}
+	return p, nil
+}
+
+// listing answers a list as it was asked for: by page, with or without totals,
+// or from a checkpoint on where the list has checkpoints.
+func (c *apiCall) listing(name string, docs []document, checkpoints bool) (reply, error) {
+	p, err := readPaging(c.query)
+	if err != nil {
+		return reply{}, err
+	}
+	if p.checkpoint && checkpoints {
+		return c.checkpointed(name, docs, p)
+	}
+	list := c.selected(slicePage(docs, p.page*p.perPage, p.perPage))
+	if !p.totals {
+		return reply{200, list}, nil
+	}
+	return reply{200, document{name: list, "start": p.page * p.perPage, "limit": p.perPage, "total": len(docs)}}, nil
+}
+
+func slicePage(docs []document, start, n int) []document {
+	start = min(max(start, 0), len(docs))
+	return docs[start:min(start+n, len(docs))]
+}
+
+// checkpointed answers what follows a cursor, and the next one if there is more.
+func (c *apiCall) checkpointed(name string, docs []document, p paging) (reply, error) {
+	start := 0
+	if p.from != "" {
+		raw, err := base64.RawURLEncoding.DecodeString(p.from)
+		n, failed := strconv.Atoi(strings.TrimPrefix(string(raw), "after:"))
+		if err != nil || failed != nil {
+			return reply{}, badRequest("invalid_query_string", "Query validation error: invalid cursor on property from.")
+		}
+		start = n
+	}
+	body := document{name: c.selected(slicePage(docs, start, p.take))}
+	if end := start + p.take; end < len(docs) {
+		body["next"] = base64.RawURLEncoding.EncodeToString([]byte("after:" + strconv.Itoa(end)))
+	}
+	return reply{200, body}, nil
+}
+
+// selected leaves of each document what `fields` and `include_fields` ask for.
+func (c *apiCall) selected(docs []document) []any {
+	list := make([]any, 0, len(docs))
+	for _, d := range docs {
+		list = append(list, c.fieldsOf(d))
+	}
+	return list
+}
+
+func (c *apiCall) fieldsOf(d document) document {
+	asked := c.query.Get("fields")
+	if asked == "" {
+		return d
+	}
+	names := strings.Split(asked, ",")
+	if c.query.Get("include_fields") == "false" {
+		return d.without(names...)
+	}
+	if id := slices.IndexFunc([]string{"client_id"}, func(id string) bool { _, ok := d[id]; return ok && d["tenant"] != nil }); id >= 0 {
+		names = append(names, "client_id")
+	}
+	return d.only(names...)
+}

@@ -1,0 +1,75 @@
+package auth0sim
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/auth0/go-auth0/management"
+)
+
+// sdk is Auth0's own client, pointed at the tenant as an application.
+func sdk(t *testing.T, tenant *Tenant) *management.Management {
+	t.Helper()
+	srv := httptest.NewServer(tenant.Handler())
+	t.Cleanup(srv.Close)
+	c, _ := tenant.Client("terraform-ci")
+	grantAll(tenant, c.ID)
+	m, err := management.New(strings.TrimPrefix(srv.URL, "http://"), management.WithInsecure(),
+		management.WithClientCredentials(t.Context(), c.ID, c.Secret), management.WithNoRetries())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// grantAll gives an application every scope of the Management API.
+func grantAll(tenant *Tenant, clientID string) {
+	s := tenant.api()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.grants.find(having("client_id", clientID))["scope"] = anyList(managementScopes())
+}
+
+func TestSDKManagesAnApplication(t *testing.T) {
+	t.Parallel()
+	tenant := New(Config{Seed: 2, Machines: 12, People: 3})
+	m, ctx := sdk(t, tenant), t.Context()
+	client := &management.Client{Name: new("exporter"), AppType: new("non_interactive"), GrantTypes: &[]string{"client_credentials"}}
+	if err := m.Client.Create(ctx, client); err != nil {
+		t.Fatal(err)
+	}
+	if len(client.GetClientID()) != 32 || len(client.GetClientSecret()) != 64 {
+		t.Errorf("created %s", client)
+	}
+	api := tenant.apis[1]
+	grant := &management.ClientGrant{ClientID: client.ClientID, Audience: &api.audience, Scope: &[]string{api.scopes[0]}}
+	if err := m.ClientGrant.Create(ctx, grant); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.ClientGrant.Create(ctx, &management.ClientGrant{ClientID: client.ClientID, Audience: &api.audience, Scope: &[]string{}}); status(err) != 409 {
+		t.Errorf("second grant for the same API: %v, want 409", err)
+	}
+	list, err := m.Client.List(ctx, management.PerPage(5), management.Parameter("is_global", "false"))
+	if err != nil || list.Total != 12+6+1 || len(list.Clients) != 5 {
+		t.Errorf("listed %d of %d, %v", len(list.Clients), list.Total, err)
+	}
+	for range 2 { // the second time there is nothing
+		if err := m.Client.Delete(ctx, client.GetClientID()); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := m.Client.Read(ctx, client.GetClientID()); status(err) != 404 {
+		t.Errorf("read after delete: %v, want 404", err)
+	}
+	if _, err := m.ClientGrant.Read(ctx, grant.GetID()); status(err) != 404 {
+		t.Errorf("grant after delete of its client: %v, want 404", err)
+	}
+}
+
+func status(err error) int {
+	if e, ok := err.(management.Error); ok { //nolint:errorlint // it is an interface of the SDK
+		return e.Status()
+	}
+	return 0
+}
