@@ -10,6 +10,8 @@ import (
 // quiet is after how long without an event a tenant's stream may be broken.
 const quiet = 24 * time.Hour
 
+const addTenant = "add one under tenants in the configuration: a name, and the secret that its log stream sends. A stage that runs alone without ingest needs none"
+
 const checkStream = "look at the log stream's health in the Auth0 Dashboard (Monitoring › Streams), and try `m2mwatch doctor --url https://your-host`"
 
 // tenants tells whose events come in.
@@ -17,7 +19,7 @@ func (d *Doctor) tenants(ctx context.Context) Result {
 	var r Result
 	tenants := d.cfg.Settings.Tenants
 	if len(tenants) == 0 {
-		r.warn("add one under tenants in the configuration: a name, and the secret that its log stream sends", "none are configured: every delivery is refused")
+		r.warn(addTenant, "none are configured: every delivery is refused")
 		return r
 	}
 	if !d.running {

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -30,6 +32,7 @@ func (d *Doctor) webhook(ctx context.Context) Result {
 	if target.Scheme == "http" {
 		r.warn("put a reverse proxy before it, or set tls in the configuration", "%s is http: Auth0 delivers to https alone", target.Redacted())
 	}
+	d.payload(&r, target)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), strings.NewReader("[]"))
 	if err != nil {
 		r.fail("say --url https://your-host", "%v", err)
@@ -65,6 +68,34 @@ func (d *Doctor) webhookURL() (*url.URL, error) {
 	return u, nil
 }
 
+// logsPath ends the payload URL of a log stream.
+var logsPath = regexp.MustCompile(`/v1/logs/([^/]+)$`)
+
+// payload tells what shows of the URL without asking: the webhook refuses a
+// tenant that it does not know in the words of a wrong token, so that nobody
+// learns whose logs it takes. Another path may be one that a proxy rewrites.
+func (d *Doctor) payload(r *Result, target *url.URL) {
+	if strings.Contains(target.Path, "/v1/custom/") {
+		r.fail("give the log stream the payload URL that ends in /v1/logs/ and the tenant's name", "%s takes custom events, not the deliveries of a log stream", target.Redacted())
+		return
+	}
+	m := logsPath.FindStringSubmatch(target.Path)
+	if m == nil {
+		return
+	}
+	var names []string
+	for _, t := range d.cfg.Settings.Tenants {
+		names = append(names, t.Name)
+	}
+	switch {
+	case len(names) == 0:
+		r.fail(addTenant, "no tenants are configured: each delivery is refused with 401")
+	case !slices.Contains(names, m[1]):
+		r.fail("correct the payload URL in Auth0, or add the tenant to the configuration, which has "+strings.Join(names, ", "),
+			"no tenant %s is configured: each of its deliveries is refused with 401", m[1])
+	}
+}
+
 // unreachable says how far the request came.
 func unreachable(r *Result, target *url.URL, err error) {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
@@ -98,7 +129,8 @@ func judgeAnswer(r *Result, target *url.URL, resp *http.Response) {
 	case ours && p.Code == "unauthorized":
 		r.ok("%s is reached and refuses a wrong token", target.Redacted())
 	case ours && resp.StatusCode == http.StatusForbidden:
-		r.ok("%s is reached and refuses this machine, which ingest.allow does not name (%s)", target.Redacted(), p.Code)
+		r.warn("see that ingest.allow names the addresses that Auth0 publishes, and trusted_proxies the proxy before it; call doctor from an address on the list to try the rest",
+			"%s is reached, and ingest.allow refuses the address that this machine comes from (403 %s)", target.Redacted(), p.Code)
 	case ours:
 		r.fail("give the whole payload URL, ending in /v1/logs/ and the tenant's name, and the listener that serves it", "%s answers %d %s: %s", target.Redacted(), resp.StatusCode, p.Code, p.Detail)
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
