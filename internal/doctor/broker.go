@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,21 +82,59 @@ func (d *Doctor) brokerSync(ctx context.Context) Result {
 			"not known: NATS tells a client nothing of how it syncs, only its monitoring and its system account. Without it 2xx does not mean on disk")
 		return r
 	}
+	looked, others := map[string]bool{}, d.streamServers(ctx)
 	for _, address := range d.cfg.Monitors {
 		m, err := nats.Monitor(ctx, address)
-		switch {
-		case err != nil:
+		if err != nil {
 			r.fail("see that http_port is set on the server and reached from here", "%v", err)
-		case !m.JetStream:
-			r.warn("leave it out, if it stores no stream", "%s has no JetStream", m.Name)
-		case !m.SyncAlways:
-			r.fail(syncAlways, "%s syncs every %s: what was acknowledged in between is lost with the power", m.Name, m.SyncInterval)
-		default:
-			r.ok("%s syncs each write before it is acknowledged", m.Name)
+			continue
 		}
-		d.apart(&r, "NATS server "+m.Name, m.Now)
+		others = append(others, m.Others...)
+		if !looked[m.Name] {
+			judgeServer(&r, m)
+			d.apart(&r, "NATS server "+m.Name, m.Now)
+		}
+		looked[m.Name] = true
+	}
+	slices.Sort(others)
+	others = slices.DeleteFunc(slices.Compact(others), func(name string) bool { return looked[name] })
+	if len(others) > 0 {
+		r.warn("say --nats-monitor http://host:8222 for each of them too: 2xx means on disk where all that keep a stream sync",
+			"servers of the cluster that were not looked at: %s", strings.Join(others, ", "))
 	}
 	return r
+}
+
+func judgeServer(r *Result, m nats.Monitored) {
+	switch {
+	case !m.JetStream:
+		r.skip("", "%s has no JetStream: it stores no stream", m.Name)
+	case !m.SyncAlways:
+		r.fail(syncAlways, "%s syncs every %s: what was acknowledged in between is lost with the power", m.Name, m.SyncInterval)
+	default:
+		r.ok("%s syncs each write before it is acknowledged", m.Name)
+	}
+}
+
+// streamServers are the servers that keep the streams, those that are away too,
+// which no monitoring of another one names. The check of nats tells errors.
+func (d *Doctor) streamServers(ctx context.Context) []string {
+	ctx, cancel := context.WithTimeout(ctx, brokerTimeout)
+	defer cancel()
+	conn, err := nats.Connect(ctx, d.cfg.Broker)
+	if err != nil {
+		return nil
+	}
+	defer conn.Close()
+	streams, err := conn.Inspect(ctx, d.cfg.Limits)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, s := range streams {
+		names = append(names, s.Servers...)
+	}
+	return names
 }
 
 // embeddedSync asks the instance that runs what its server says.

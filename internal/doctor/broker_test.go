@@ -1,6 +1,8 @@
 package doctor
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/m2mwatch/m2mwatch/internal/config"
@@ -57,6 +59,38 @@ func TestSyncIsReadFromTheServer(t *testing.T) {
 	c := outside(t, natstest.NewOutside(t))
 	c.Monitors = []string{"http://127.0.0.1:1"}
 	wantNote(t, look(t, c, "nats sync"), StateFail, "monitoring of NATS")
+}
+
+func TestEachServerOfAClusterIsLookedAt(t *testing.T) {
+	cluster := natstest.NewCluster(t)
+	c := Config{Settings: settings(t), Broker: nats.Config{URL: cluster.URL()}, Limits: natstest.Limits()}
+	c.Settings.NATS.URL = config.Secret(cluster.URL())
+	c.Limits.Replicas = 3
+	if err := natstest.Connect(t, c.Broker).Declare(t.Context(), c.Limits); err != nil {
+		t.Fatal(err)
+	}
+	c.Monitors = []string{cluster.MonitorURL(0), cluster.MonitorURL(0)}
+	wantNote(t, look(t, c, "nats sync"), StateWarn, "not looked at: s2, s3")
+	c.Monitors[1] = cluster.MonitorURL(1)
+	wantNote(t, look(t, c, "nats sync"), StateWarn, "not looked at: s3")
+	cluster.Servers[2].Shutdown() // whose disk has acknowledged too
+	natstest.Eventually(t, "nobody has a route to s3", func() bool {
+		return cluster.Servers[0].NumRemotes() == 1 && cluster.Servers[1].NumRemotes() == 1
+	})
+	natstest.Eventually(t, "the streams name s3", func() bool {
+		r := look(t, c, "nats sync")
+		return slices.ContainsFunc(r.Notes, func(n Note) bool { return n.State == StateWarn && strings.Contains(n.Found, "not looked at: s3") })
+	})
+}
+
+func TestServersThatAreAllLookedAtAreFine(t *testing.T) {
+	cluster := natstest.NewCluster(t)
+	c := Config{Settings: settings(t), Broker: nats.Config{URL: cluster.URL()}, Limits: natstest.Limits()}
+	c.Settings.NATS.URL = config.Secret(cluster.URL())
+	for n := range cluster.Servers {
+		c.Monitors = append(c.Monitors, cluster.MonitorURL(n))
+	}
+	wantNote(t, look(t, c, "nats sync"), StateOK, "s3 syncs each write")
 }
 
 func TestSyncOfTheEmbeddedServerIsAskedOfTheInstance(t *testing.T) {

@@ -19,6 +19,9 @@ type StreamState struct {
 	Differs  []string
 	Bytes    uint64
 	MaxBytes int64
+	// Servers are the names of the servers of a cluster that keep it, those that
+	// are away too; none where there is no cluster.
+	Servers []string
 	// Now is the server's clock when it answered.
 	Now time.Time
 }
@@ -55,11 +58,25 @@ func (c *Conn) inspectStream(ctx context.Context, want jetstream.StreamConfig) S
 		return s
 	}
 	info := stream.CachedInfo()
-	s.Bytes, s.Now = info.State.Bytes, info.TimeStamp
+	s.Bytes, s.Now, s.Servers = info.State.Bytes, info.TimeStamp, serversOf(info.Cluster)
 	if s.Err = conflict(info.Config, want); s.Err == nil {
 		s.Differs = differences(info.Config, wanted(info.Config, want))
 	}
 	return s
+}
+
+func serversOf(c *jetstream.ClusterInfo) []string {
+	if c == nil {
+		return nil
+	}
+	var names []string
+	if c.Leader != "" {
+		names = append(names, c.Leader)
+	}
+	for _, peer := range c.Replicas {
+		names = append(names, peer.Name)
+	}
+	return names
 }
 
 // differences names what an update of is to want changes.

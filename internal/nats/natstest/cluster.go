@@ -30,6 +30,7 @@ func NewCluster(tb testing.TB) *Cluster {
 			ServerName: fmt.Sprintf("s%d", i+1), Host: "127.0.0.1", Port: server.RANDOM_PORT,
 			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port}, Routes: routes,
 			NoSigs: true, NoLog: true, MaxPayload: 1 << 20,
+			HTTPHost: "127.0.0.1", HTTPPort: server.RANDOM_PORT,
 			JetStream: true, StoreDir: tb.TempDir(), SyncAlways: true,
 			JetStreamMaxMemory: 16 << 20, JetStreamMaxStore: 16 << 30,
 		})
@@ -65,6 +66,11 @@ func (c *Cluster) URL() string {
 		urls = append(urls, s.ClientURL())
 	}
 	return strings.Join(urls, ",")
+}
+
+// MonitorURL is where the monitoring of a server is.
+func (c *Cluster) MonitorURL(n int) string {
+	return "http://" + c.Servers[n].MonitorAddr().String()
 }
 
 // freePorts finds ports that nobody listens on: the servers of a cluster must
