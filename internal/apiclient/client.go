@@ -5,6 +5,7 @@ package apiclient
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,6 +27,9 @@ type Config struct {
 	DataDir string
 	// URL is where the API is served, without /v1: https://m2mwatch.example.
 	URL string
+	// TLS is how URL's server is known, where it is https. Default: by its name
+	// and the authorities of the system.
+	TLS *tls.Config
 	// Token is sent as a bearer token; the socket is never given one.
 	Token string
 }
@@ -46,7 +50,7 @@ func New(cfg Config) (*Client, error) {
 		// A token must not follow a redirect to wherever it points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true, TLSClientConfig: cfg.TLS}
 	if cfg.Socket != "" {
 		transport.Proxy = nil
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {

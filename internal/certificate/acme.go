@@ -83,6 +83,9 @@ func NewACME(cfg ACMEConfig) (*ACME, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, fmt.Errorf("make ACME cache: %w", err)
+	}
 	client, err := directoryClient(cfg.CAFile)
 	if err != nil {
 		return nil, err
@@ -96,7 +99,7 @@ func NewACME(cfg ACMEConfig) (*ACME, error) {
 	return a, nil
 }
 
-// cacheFolder makes a folder for the directory: a certificate of one that was
+// cacheFolder is the folder of the directory: a certificate of one that was
 // tried out must not be shown as that of another.
 func cacheFolder(cfg ACMEConfig) (string, error) {
 	u, err := url.Parse(cfg.Directory)
@@ -104,11 +107,14 @@ func cacheFolder(cfg ACMEConfig) (string, error) {
 		return "", fmt.Errorf("ACME directory: %w", err)
 	}
 	name := strings.NewReplacer("/", "_", ":", "_").Replace(u.Host + u.Path)
-	folder := filepath.Join(cfg.Cache, name)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return "", fmt.Errorf("make ACME cache: %w", err)
-	}
-	return folder, nil
+	return filepath.Join(cfg.Cache, name), nil
+}
+
+// ACMEFile is where the certificate lies that is shown to who asks for no name,
+// once it has come.
+func ACMEFile(cfg ACMEConfig) (string, error) {
+	folder, err := cacheFolder(cfg)
+	return filepath.Join(folder, cfg.Hosts[0]), err
 }
 
 func directoryClient(caFile string) (*http.Client, error) {

@@ -185,7 +185,10 @@ func (d *Dir) NATS() string { return filepath.Join(d.path, "nats") }
 func (d *Dir) ClickHouse() string { return filepath.Join(d.path, "clickhouse") }
 
 // ACME is the folder of certificates that an ACME server gave.
-func (d *Dir) ACME() string { return filepath.Join(d.path, "acme") }
+func (d *Dir) ACME() string { return ACME(d.path) }
+
+// ACME is the folder for certificates of the data directory at path.
+func ACME(path string) string { return filepath.Join(path, "acme") }
 
 // Socket is where the API listens for commands on this machine.
 func (d *Dir) Socket() string { return Socket(d.path) }

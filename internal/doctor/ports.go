@@ -5,6 +5,10 @@ import (
 	"errors"
 	"net"
 	"syscall"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/internal/apiclient"
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // ports tells whether the addresses are free, or taken by the instance that
@@ -41,7 +45,7 @@ func (d *Doctor) port(ctx context.Context, r *Result, key, address string) {
 	ln, err := lc.Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		r.fail("end that process (`ss -ltnp` names it), or choose another address", "%s %s is in use by another process", key, address)
+		d.taken(ctx, r, key, address)
 	case errors.Is(err, syscall.EACCES):
 		r.fail("give the process CAP_NET_BIND_SERVICE, or choose a port from 1024 on", "%s %s: this user may not listen on a port below 1024", key, address)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
@@ -54,10 +58,40 @@ func (d *Doctor) port(ctx context.Context, r *Result, key, address string) {
 	}
 }
 
-// reachable is where to connect to what listens on a host.
-func reachable(host string) string {
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		return "localhost"
+// taken tells a process of m2mwatch from others. A stage that runs alone has no
+// socket by which New would have found it.
+func (d *Doctor) taken(ctx context.Context, r *Result, key, address string) {
+	ctx, cancel := context.WithTimeout(ctx, askListener)
+	defer cancel()
+	ready, err := d.askListener(ctx, address)
+	ours := err == nil
+	if problem, ok := errors.AsType[*apiclient.Error](err); ok {
+		ours = problem.Code == "not_found" // the webhook's own listener serves no health
 	}
-	return host
+	switch {
+	case !ours:
+		r.fail("end that process (`ss -ltnp` names it), or choose another address", "%s %s is in use by another process", key, address)
+	case d.cfg.Settings.NATS.URL == "":
+		r.fail("end it (`ss -ltnp` names it), or choose another address", "%s %s is in use by another m2mwatch, with another data directory", key, address)
+	case err == nil && !ready.Ready:
+		for _, c := range ready.Checks {
+			if !c.OK {
+				r.fail(readyAdvice[c.Name], "%s %s: m2mwatch runs there and is not ready: %s: %s", key, address, c.Name, c.Error)
+			}
+		}
+	default:
+		r.ok("%s %s is taken by m2mwatch, which runs", key, address)
+	}
+}
+
+// askListener is how long a process on this machine may take to answer.
+const askListener = 5 * time.Second
+
+func (d *Doctor) askListener(ctx context.Context, address string) (schemas.Readiness, error) {
+	client, err := Listener(d.cfg.Settings, address)
+	if err != nil {
+		return schemas.Readiness{}, err
+	}
+	defer client.Close()
+	return client.Ready(ctx)
 }
