@@ -2,15 +2,17 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"net"
-	"net/http"
+	"errors"
+	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/m2mwatch/m2mwatch/internal/apiclient"
 	"github.com/m2mwatch/m2mwatch/internal/config"
+	"github.com/m2mwatch/m2mwatch/internal/datadir"
+	"github.com/m2mwatch/m2mwatch/internal/doctor"
 )
 
 // readyLimit is how long an answer is waited for.
@@ -22,52 +24,57 @@ func newReady(inv *invocation) *cobra.Command {
 		Use:   "ready",
 		Short: "Ask the process on this machine whether it is ready, for health checks",
 		Long: `ready asks /readyz of the process that the same configuration started, and ends with 0 where it
-is ready. A container that has no curl is checked by it. It does not speak TLS: where the
-process does, ask another way.`,
+is ready. A container that has no curl is checked by it. Where that process speaks TLS it is
+known by the certificate that it is configured with, whatever its name. The socket of the data
+directory is asked where the port to ask on is not configured, or no certificate has come yet.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if address == "" {
-				cfg, err := config.Load(config.Origin{File: inv.config, Environ: inv.environ})
-				if err != nil {
-					return err
-				}
-				address = "http://" + loopbackOf(cfg.Listen)
+			client, err := readyClient(inv, address)
+			if err != nil {
+				return err
 			}
+			defer client.Close()
 			ctx, cancel := context.WithTimeout(cmd.Context(), readyLimit)
 			defer cancel()
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/readyz", nil)
-			if err != nil {
-				return fmt.Errorf("%w: --url: want http://HOST:PORT", errUsage)
-			}
-			resp, err := http.DefaultClient.Do(req)
+			ready, err := client.Ready(ctx)
 			if err != nil {
 				return err
 			}
-			defer resp.Body.Close()
-			text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
-			if err != nil {
+			if err := writeJSON(inv.stdout, ready); err != nil {
 				return err
 			}
-			if resp.StatusCode != http.StatusOK {
-				return fmt.Errorf("not ready: %s", text)
+			if !ready.Ready {
+				return errNotReady
 			}
-			_, err = inv.stdout.Write(text)
-			return err
+			return nil
 		},
 	}
-	cmd.Flags().StringVar(&address, "url", "", "where it listens (default: http:// and the configuration's listen)")
+	cmd.Flags().StringVar(&address, "url", "", "where it listens, http://HOST:PORT (default: the configuration's listen)")
 	return cmd
 }
 
-// loopbackOf is how a process on the same machine reaches an address that is
-// listened on.
-func loopbackOf(listen string) string {
-	host, port, err := net.SplitHostPort(listen)
+var errNotReady = errors.New("not ready")
+
+// readyClient asks the listener rather than the socket, since of several
+// stages with one data directory a single one has the socket.
+func readyClient(inv *invocation, address string) (*apiclient.Client, error) {
+	if address != "" && !strings.HasPrefix(address, "https://") {
+		return apiclient.New(apiclient.Config{URL: address})
+	}
+	cfg, err := config.Load((&serverFlags{}).origin(inv))
 	if err != nil {
-		return listen
+		return nil, err
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
+	if host, given := strings.CutPrefix(address, "https://"); given {
+		return doctor.Listener(cfg, host)
 	}
-	return net.JoinHostPort(host, port)
+	socket := datadir.Socket(cfg.Data)
+	if strings.HasSuffix(cfg.Listen, ":0") {
+		return apiclient.New(apiclient.Config{Socket: socket, DataDir: cfg.Data})
+	}
+	client, err := doctor.Listener(cfg, cfg.Listen)
+	if errors.Is(err, fs.ErrNotExist) && listens(socket) {
+		return apiclient.New(apiclient.Config{Socket: socket, DataDir: cfg.Data})
+	}
+	return client, err
 }

@@ -75,6 +75,24 @@ func TestListenersSpeakTLSAndTheSocketDoesNot(t *testing.T) {
 		t.Errorf("by the socket: %v\n%s", err, out)
 	}
 
+	// A health check, which knows the process by its certificate.
+	isReady := func(env string, args ...string) error {
+		t.Helper()
+		cmd := exec.Command(programPath(t), append([]string{"ready", "--config", in("m2mwatch.yaml"), "--data", in("data")}, args...)...)
+		cmd.Env = append(cleanEnviron(), env)
+		out, err := cmd.CombinedOutput()
+		if err == nil && !strings.Contains(string(out), `"ready": true`) || err != nil && len(out) == 0 {
+			t.Errorf("ready %s says %s", args, out)
+		}
+		return err
+	}
+	address := "M2MWATCH_LISTEN=" + strings.TrimPrefix(api, "https://")
+	for _, way := range [][]string{{address}, {"M2MWATCH_LISTEN=127.0.0.1:0"}, {"", "--url", api}} {
+		if err := isReady(way[0], way[1:]...); err != nil {
+			t.Errorf("%s is not ready: %v", way, err)
+		}
+	}
+
 	authority.Write(t, in("cert.pem"), in("key.pem"), time.Now().Add(time.Hour), "127.0.0.1")
 	i.eventually("the new certificate", func() error {
 		fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: authority.Pool()}}}
@@ -94,9 +112,10 @@ func TestListenersSpeakTLSAndTheSocketDoesNot(t *testing.T) {
 func TestCertificateComesByACME(t *testing.T) {
 	directory := certificatetest.NewACME(t, 0)
 	data := filepath.Join(t.TempDir(), "data")
-	i := startProgram(t, []string{
+	env := []string{
 		"M2MWATCH_TLS_ACME_HOSTS=[m2mwatch.example]", "M2MWATCH_TLS_ACME_DIRECTORY=" + directory.URL, "M2MWATCH_TLS_ACME_CA_FILE=" + directory.CAFile,
-	}, "up", "--data", data, "--listen", "127.0.0.1:0", "--log-format", "json")
+	}
+	i := startProgram(t, env, "up", "--data", data, "--listen", "127.0.0.1:0", "--log-format", "json")
 	out, err := exec.Command(programPath(t), "status", "--data", data).CombinedOutput()
 	if err != nil {
 		t.Errorf("by the socket, without a certificate: %v\n%s", err, out)
@@ -105,6 +124,15 @@ func TestCertificateComesByACME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	isReady := func() {
+		t.Helper()
+		cmd := exec.Command(programPath(t), "ready", "--data", data)
+		cmd.Env = append(append(cleanEnviron(), env...), "M2MWATCH_LISTEN="+address.Host)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("not ready: %v\n%s", err, out)
+		}
+	}
+	isReady() // by the socket
 	port, err := strconv.Atoi(address.Port())
 	if err != nil {
 		t.Fatal(err)
@@ -119,6 +147,7 @@ func TestCertificateComesByACME(t *testing.T) {
 		response.Body.Close()
 		return nil
 	})
+	isReady() // by the certificate that has come
 	info, err := os.Stat(filepath.Join(data, "acme"))
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the cache: %v, %v", info, err)
