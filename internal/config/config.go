@@ -18,7 +18,9 @@ import (
 // Config holds every setting. The name of a key in the file is the koanf tag;
 // the same key in the environment is M2MWATCH_ and the path in upper case with
 // _ for the dots (nats.url is M2MWATCH_NATS_URL); lists and mappings are
-// written there as YAML. Keys marked "reloaded" apply without a restart.
+// written there as YAML. A relative path in the file begins at its folder, one
+// in the environment or in flags at the working directory. Keys marked
+// "reloaded" apply without a restart.
 type Config struct {
 	// Data is the directory that one process owns: the embedded servers' files,
 	// the API's socket, the hash of the first API token.

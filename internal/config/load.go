@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
-	"sort"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -50,6 +49,7 @@ func Inspect(from Origin) (*Config, error) {
 	if err := loadFile(k, from.File); err != nil {
 		return &c, err
 	}
+	file := k.Copy()
 	env, err := environment(from.Environ)
 	errs := []error{err}
 	for _, layer := range []map[string]any{env, from.Flags} {
@@ -57,7 +57,13 @@ func Inspect(from Origin) (*Config, error) {
 			return &c, fmt.Errorf("merge settings: %w", err)
 		}
 	}
-	errs = append(errs, decode(k, &c), c.readFiles(filepath.Dir(from.File)), c.Validate())
+	errs = append(errs, decode(k, &c))
+	c.findPaths(filepath.Dir(from.File), func(key string) bool {
+		_, inEnvironment := env[key]
+		_, inFlags := from.Flags[key]
+		return file.Exists(key) && !inEnvironment && !inFlags
+	})
+	errs = append(errs, c.readFiles(), c.Validate())
 	return &c, errors.Join(errs...)
 }
 
@@ -196,13 +202,11 @@ func plainText(err error) string {
 	return text
 }
 
-// readFiles reads the secrets and the event types that stand in files, and
-// makes the paths of files that others read whole; a relative path is relative
-// to the configuration file's folder.
-func (c *Config) readFiles(dir string) error {
+// readFiles reads the secrets and the event types that stand in files.
+func (c *Config) readFiles() error {
 	var errs []error
 	read := func(where, path string) Secret {
-		s, err := readSecretFile(within(dir, path))
+		s, err := readSecretFile(path)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", where, err))
 		}
@@ -235,29 +239,13 @@ func (c *Config) readFiles(dir string) error {
 	if c.ClickHouse.PasswordFile != "" {
 		errs = append(errs, c.ClickHouse.usePassword(read("clickhouse.password_file", c.ClickHouse.PasswordFile)))
 	}
-	paths := []*string{&c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.ACME.CAFile}
-	for i := range c.Enrich.MMDB {
-		paths = append(paths, &c.Enrich.MMDB[i])
-	}
-	for _, path := range paths {
-		if *path != "" {
-			*path = within(dir, *path)
-		}
-	}
 	if c.EventTypes != "" {
 		var err error
-		if c.catalogue, err = readEventTypes(within(dir, c.EventTypes)); err != nil {
+		if c.catalogue, err = readEventTypes(c.EventTypes); err != nil {
 			errs = append(errs, fmt.Errorf("event_types: %w", err))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func within(dir, path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(dir, path)
 }
 
 // readEventTypes adds the table in a file to the program's own.
@@ -281,34 +269,4 @@ func (c *ClickHouse) usePassword(password Secret) error {
 	u.User = url.UserPassword(u.User.Username(), password.Reveal())
 	c.URL = Secret(u.String())
 	return nil
-}
-
-// Files lists the files whose content the configuration rests on, for whoever
-// watches for changes.
-func (c *Config) Files(file string) []string {
-	dir := filepath.Dir(file)
-	var files []string
-	add := func(path string) {
-		if path != "" {
-			files = append(files, within(dir, path))
-		}
-	}
-	if file != "" {
-		files = append(files, file)
-	}
-	for _, t := range c.Tenants {
-		for _, f := range t.SecretFiles {
-			add(f)
-		}
-		for _, f := range t.CustomSecretFiles {
-			add(f)
-		}
-	}
-	for _, t := range c.API.Tokens {
-		add(t.TokenFile)
-	}
-	add(c.Notify.Webhook.SecretFile)
-	add(c.EventTypes)
-	sort.Strings(files)
-	return files
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -78,26 +77,25 @@ func placeholder(value string) string {
 // secretFiles looks at who may read the files that hold secrets.
 func (d *Doctor) secretFiles(r *Result) {
 	c := d.cfg.Settings
-	dir := filepath.Dir(d.cfg.Origin.File)
 	for _, t := range c.Tenants {
 		for _, path := range t.SecretFiles {
-			secretFile(r, dir, path)
+			secretFile(r, path)
 		}
 		for _, path := range t.CustomSecretFiles {
-			secretFile(r, dir, path)
+			secretFile(r, path)
 		}
 	}
 	for _, t := range c.API.Tokens {
-		secretFile(r, dir, t.TokenFile)
+		secretFile(r, t.TokenFile)
 	}
 	for _, path := range []string{c.Notify.Webhook.SecretFile, c.NATS.PasswordFile, c.ClickHouse.PasswordFile} {
-		secretFile(r, dir, path)
+		secretFile(r, path)
 	}
-	secretFile(r, "", c.TLS.KeyFile) // made whole when it was loaded
-	secretFile(r, ".", c.NATS.CredsFile)
-	secretFile(r, ".", c.NATS.KeyFile)
+	secretFile(r, c.TLS.KeyFile)
+	secretFile(r, c.NATS.CredsFile)
+	secretFile(r, c.NATS.KeyFile)
 	if d.inFile() {
-		secretFile(r, ".", d.cfg.Origin.File)
+		secretFile(r, d.cfg.Origin.File)
 	}
 }
 
@@ -128,12 +126,9 @@ func (d *Doctor) inFile() bool {
 }
 
 // secretFile tells where others than the owner may read a file or write it.
-func secretFile(r *Result, dir, path string) {
+func secretFile(r *Result, path string) {
 	if path == "" {
 		return
-	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
