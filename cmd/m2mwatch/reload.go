@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/internal/config"
@@ -25,11 +26,15 @@ type reloader struct {
 	log     *slog.Logger
 	every   time.Duration // default 2 s
 
-	seen [sha256.Size]byte
+	files []string // what is looked at: those of the file as it is, refused or not
+	seen  [sha256.Size]byte
 }
 
 func newReloader(origin config.Origin, current *config.Config, log *slog.Logger, apply func(*config.Config)) *reloader {
-	return &reloader{origin: origin, current: current, running: current, apply: apply, log: log, every: 2 * time.Second}
+	return &reloader{
+		origin: origin, current: current, running: current, apply: apply, log: log, every: 2 * time.Second,
+		files: current.Files(origin.File),
+	}
 }
 
 // Run looks until ctx ends.
@@ -47,12 +52,17 @@ func (r *reloader) Run(ctx context.Context) error {
 }
 
 func (r *reloader) look() {
-	digest := r.digest() // before the load: a change during it is seen the next time
+	digest := digestOf(r.files) // before the load: a change during it is seen the next time
 	if digest == r.seen {
 		return
 	}
+	next, err := config.Inspect(r.origin)
+	if files := next.Files(r.origin.File); !slices.Equal(files, r.files) {
+		// A file that is named now and not there yet has to be looked for, too.
+		r.files, digest = files, digestOf(files)
+		next, err = config.Inspect(r.origin)
+	}
 	r.seen = digest
-	next, err := config.Load(r.origin)
 	if err != nil {
 		r.log.Error("the changed configuration is not valid, the old one stays", "error", err)
 		return
@@ -87,11 +97,11 @@ func restartNeeded(before, after *config.Config) bool {
 	return !reflect.DeepEqual(reloaded(before, after), after)
 }
 
-// digest is over the content of every file that the configuration rests on; a
-// file that cannot be read counts by its error.
-func (r *reloader) digest() [sha256.Size]byte {
+// digestOf is over the content of files; one that cannot be read counts by its
+// error.
+func digestOf(files []string) [sha256.Size]byte {
 	h := sha256.New()
-	for _, path := range r.current.Files(r.origin.File) {
+	for _, path := range files {
 		b, err := os.ReadFile(path)
 		fmt.Fprintf(h, "%s %d %v\n", path, len(b), err)
 		h.Write(b)

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/m2mwatch/m2mwatch/internal/config"
 )
 
 // TestConfigurationReloadsWithoutRestart rotates a webhook secret, adds a
@@ -134,4 +138,54 @@ func TestConfigurationReloadsWithoutRestart(t *testing.T) {
 		}
 	}
 	i.interrupt()
+}
+
+// TestReloadTakesFilesThatComeLater looks by itself instead of waiting for the
+// next tick.
+func TestReloadTakesFilesThatComeLater(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "m2mwatch.yaml")
+	save := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save("m2mwatch.yaml", "tenants: [{name: acme, secrets: [first-secret-value]}]")
+	origin := config.Origin{File: file}
+	current, err := config.Load(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	applied := 0
+	r := newReloader(origin, current, slog.New(slog.NewTextHandler(&log, nil)), func(c *config.Config) {
+		applied++
+		current = c
+	})
+	looks := func(what string, changes, refusals int) {
+		t.Helper()
+		for range 3 { // a second look at the same files has nothing to say
+			r.look()
+		}
+		if got := strings.Count(log.String(), "not valid"); applied != changes || got != refusals {
+			t.Errorf("%s: applied %d, want %d; refused %d, want %d\n%s", what, applied, changes, got, refusals, &log)
+		}
+	}
+	looks("as it was read", 0, 0)
+	save("m2mwatch.yaml", "tenants: [{name: acme, secret_files: [new]}]\nnats: {password_file: password}")
+	looks("two files are not there", 0, 1)
+	save("password", "of-the-broker")
+	looks("one is not there", 0, 2)
+	save("new", "second-secret-value")
+	looks("both are there", 1, 2)
+	if got := config.Reveal(current.Tenants[0].Secrets); len(got) != 1 || got[0] != "second-secret-value" {
+		t.Errorf("%d secrets, of another value", len(got))
+	}
+	save("m2mwatch.yaml", "tenants: [{name: acme, secret_files: [new, newer]}]\nnats: {password_file: password")
+	looks("it cannot be parsed", 1, 3)
+	save("m2mwatch.yaml", "tenants: [{name: acme, secret_files: [new, newer]}]\nnats: {password_file: password}")
+	looks("it names another that is not there", 1, 4)
+	save("newer", "third-secret-value")
+	looks("it has come", 2, 4)
 }
