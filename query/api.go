@@ -88,6 +88,7 @@ func (a *API) Register(e *echo.Echo, middlewares ...echo.MiddlewareFunc) {
 	a.registerReprocess(api)
 	a.registerDead(api)
 	a.registerStatus(api)
+	a.registerTables(api)
 
 	spec := describe(api.OpenAPI())
 	g.GET("/openapi.json", blob("application/openapi+json", spec.json))

@@ -129,6 +129,10 @@ func (s *store) Finding(ctx context.Context, id string) (schemas.Finding, error)
 	return s.findings[0], nil
 }
 
+func (s *store) Tables(ctx context.Context) (schemas.TablesView, error) {
+	return schemas.TablesView{}, s.ask(ctx, "tables")
+}
+
 func (s *store) Status(ctx context.Context) (schemas.StoreStatus, error) {
 	return s.status, s.ask(ctx, "status")
 }

@@ -147,3 +147,10 @@ func TestRealStoreCountsEachLogOnce(t *testing.T) {
 		t.Errorf("findings %s", f)
 	}
 }
+
+func TestTablesAreComparedWithWhatThisBuildMakes(t *testing.T) {
+	srv, _ := engineAPI(t, 0)
+	if got := ok(t, srv, "/v1/tables"); got != `{"pending":[],"missing":[],"differs":[],"unsynced":[]}` {
+		t.Errorf("of a whole store: %s", got)
+	}
+}

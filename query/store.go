@@ -40,6 +40,8 @@ type Store interface {
 	// FindingHistory returns the changes that made f what it is, the first first.
 	FindingHistory(ctx context.Context, f schemas.Finding) ([]schemas.FindingChange, error)
 	Status(ctx context.Context) (schemas.StoreStatus, error)
+	// Tables compares the tables with what this build makes.
+	Tables(ctx context.Context) (schemas.TablesView, error)
 }
 
 // Backlog tells how much was accepted and is not yet stored. internal/nats has

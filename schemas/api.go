@@ -223,6 +223,14 @@ type Versions struct {
 	ClickHouse string `json:"clickhouse"`
 }
 
+// TablesView is how the store's tables are against what this build makes.
+type TablesView struct {
+	Pending  []string `json:"pending" doc:"Migrations that the store has not had yet."`
+	Missing  []string `json:"missing" doc:"Tables, columns and indexes that are not there: inserts or reads fail. Empty while migrations are pending, as is differs."`
+	Differs  []string `json:"differs" doc:"Those that are otherwise than migrations make them, or that nothing here makes."`
+	Unsynced []string `json:"unsynced" doc:"Tables, with the setting they lack, whose inserts or merges are not synced to disk."`
+}
+
 // Accepted is the answer to logs that were sent, when all of them are on disk.
 type Accepted struct {
 	Accepted int `json:"accepted"` // logs that are safe now, the dead ones among them

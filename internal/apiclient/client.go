@@ -355,6 +355,13 @@ func (c *Client) Ready(ctx context.Context) (schemas.Readiness, error) {
 	return r, decode(b, &r)
 }
 
+// Tables compares the store's tables with what the instance makes of them.
+func (c *Client) Tables(ctx context.Context) (schemas.TablesView, error) {
+	var t schemas.TablesView
+	err := c.get(ctx, "/v1/tables", nil, &t)
+	return t, err
+}
+
 // StartReprocess asks to normalize stored records again. Asked for in the same
 // words as a job that is not over, it is that job.
 func (c *Client) StartReprocess(ctx context.Context, r schemas.ReprocessRequest) (schemas.Reprocess, error) {

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+	migrations "github.com/m2mwatch/m2mwatch/schemas/clickhouse"
 )
 
 // Server is what a server says of itself.
@@ -63,24 +66,12 @@ func (db *DB) rights() []string {
 	return rights
 }
 
-// SchemaState is how the tables of a database are against what this build makes.
-type SchemaState struct {
-	// Pending are migrations that it has not had. An error that wraps
-	// ErrMigrations stands for those of another build.
-	Pending []string
-	// Missing are tables, columns and indexes that are not there: inserts or
-	// reads fail. Differs are those that are otherwise, or that nothing here
-	// makes. Both are empty while migrations are pending.
-	Missing, Differs []string
-	// Unsynced are tables whose inserts or merges are not synced to disk.
-	Unsynced []string
-}
-
 // InspectSchema compares the tables with want, which Describe made of a
 // database with all of these migrations. It changes nothing. On a cluster it
-// looks at the tables with the rows, on the server that it is connected to.
-func InspectSchema(ctx context.Context, db *DB, fsys fs.FS, want string) (SchemaState, error) {
-	var s SchemaState
+// looks at the tables with the rows, on the server that it is connected to. An
+// error that wraps ErrMigrations means that another build made them.
+func InspectSchema(ctx context.Context, db *DB, fsys fs.FS, want string) (schemas.TablesView, error) {
+	var s schemas.TablesView
 	var err error
 	if s.Pending, err = Migrate(ctx, db, fsys, MigrateOptions{DryRun: true}); err != nil {
 		return s, err
@@ -96,6 +87,11 @@ func InspectSchema(ctx context.Context, db *DB, fsys fs.FS, want string) (Schema
 		s.Missing, s.Differs = compareSchemas(is, parseSchema(want))
 	}
 	return s, nil
+}
+
+// Tables is InspectSchema with the migrations of this build.
+func (r *Reader) Tables(ctx context.Context) (schemas.TablesView, error) {
+	return InspectSchema(ctx, r.db, migrations.Migrations, migrations.Tables)
 }
 
 // Describe lists what the tables of a database are made of, one part a line. It

@@ -10,6 +10,7 @@ import (
 
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/schemas"
 	migrations "github.com/m2mwatch/m2mwatch/schemas/clickhouse"
 )
 
@@ -31,7 +32,7 @@ func TestTablesAreThoseOfTheMigrations(t *testing.T) {
 	}
 }
 
-func inspect(t *testing.T, db *clickhouse.DB) clickhouse.SchemaState {
+func inspect(t *testing.T, db *clickhouse.DB) schemas.TablesView {
 	t.Helper()
 	s, err := clickhouse.InspectSchema(t.Context(), db, migrations.Migrations, migrations.Tables)
 	if err != nil {
@@ -47,7 +48,7 @@ func TestInspectSchemaTellsDrift(t *testing.T) {
 		t.Errorf("of a database that is not there: %+v", s)
 	}
 	db = clickhousetest.Migrated(t, c)
-	if diff := cmp.Diff(clickhouse.SchemaState{}, inspect(t, db)); diff != "" {
+	if diff := cmp.Diff(schemas.TablesView{}, inspect(t, db)); diff != "" {
 		t.Errorf("of a whole database:\n%s", diff)
 	}
 	for _, statement := range []string{
@@ -59,7 +60,7 @@ func TestInspectSchemaTellsDrift(t *testing.T) {
 		execute(t, db, statement)
 	}
 	s := inspect(t, db)
-	want := clickhouse.SchemaState{
+	want := schemas.TablesView{
 		Missing:  []string{"events column as_org"},
 		Differs:  s.Differs,
 		Unsynced: []string{"findings: fsync_after_insert"},
@@ -97,5 +98,25 @@ func TestTablesOfAClusterAreTheSame(t *testing.T) {
 	}
 	if s, err := clickhouse.InspectServer(t.Context(), db); err != nil || len(s.Denied) > 0 {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// TestTheAPIsUserMayLookAtTheTables looks as the user that answers questions of
+// an embedded server, whose rights are few.
+func TestTheAPIsUserMayLookAtTheTables(t *testing.T) {
+	c := clickhousetest.Config(t)
+	app := clickhousetest.Migrated(t, c)
+	user := clickhousetest.Engine(t).Options(clickhouse.RoleAPI)
+	user.Database = c.Database
+	reader := clickhouse.NewReader(connect(t, user))
+	for _, want := range []schemas.TablesView{{}, {Unsynced: []string{"findings: fsync_after_insert"}}} {
+		got, err := reader.Tables(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+		execute(t, app, "ALTER TABLE findings MODIFY SETTING fsync_after_insert = 0")
 	}
 }

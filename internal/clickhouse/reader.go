@@ -14,6 +14,7 @@ import (
 // retention is not there. Its methods may be called concurrently and end when
 // their context does.
 type Reader struct {
+	db   *DB
 	conn driver.Conn
 	on   Topology
 	edge func(table string) time.Time // what is older is not read
@@ -21,7 +22,7 @@ type Reader struct {
 
 // NewReader makes a Reader of db, whose user must be allowed to read its
 // tables and system.parts. db stays the caller's to close.
-func NewReader(db *DB) *Reader { return &Reader{conn: db.conn, on: db.topology, edge: db.edge} }
+func NewReader(db *DB) *Reader { return &Reader{db: db, conn: db.conn, on: db.topology, edge: db.edge} }
 
 // within moves the beginning of a range to where all of these tables are whole.
 func (r *Reader) within(from time.Time, tables ...string) time.Time {

@@ -67,6 +67,7 @@ type instance struct {
 	ready  schemas.Readiness
 	status schemas.StatusView
 	events []schemas.EventView
+	tables *schemas.TablesView // nil of an earlier build
 }
 
 func (i *instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +79,10 @@ func (i *instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer = i.status
 	case "/v1/events":
 		answer = schemas.EventPage{Events: i.events}
-	default:
+	case "/v1/tables":
+		answer = i.tables
+	}
+	if answer == nil || answer == i.tables && i.tables == nil {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}

@@ -3,9 +3,12 @@ package doctor
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 
+	"github.com/m2mwatch/m2mwatch/internal/apiclient"
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/schemas"
 	schemasql "github.com/m2mwatch/m2mwatch/schemas/clickhouse"
 )
 
@@ -23,9 +26,12 @@ func (d *Doctor) store(ctx context.Context) Result {
 			return r
 		}
 	}
-	if d.cfg.OpenStore == nil || embedded && d.running {
-		advice := "say --deep while none runs: that starts the embedded server to look at its tables"
-		r.skip(advice, "its tables were not looked at: an embedded server answers its own instance alone")
+	if embedded && d.running {
+		d.runningTables(ctx, &r)
+		return r
+	}
+	if d.cfg.OpenStore == nil {
+		r.skip("say --deep: that starts the embedded server", "its tables were not looked at: they are asked of an instance, and none runs")
 		return r
 	}
 	db, done, err := d.cfg.OpenStore(ctx)
@@ -77,6 +83,24 @@ func (d *Doctor) storeTables(ctx context.Context, r *Result, db *clickhouse.DB) 
 		r.fail("give the user the right to read the database and system tables", "%v", err)
 		return
 	}
+	judgeTables(r, s)
+}
+
+// runningTables asks the instance, which alone reaches its embedded server.
+func (d *Doctor) runningTables(ctx context.Context, r *Result) {
+	s, err := d.client.Tables(ctx)
+	if refusal, ok := errors.AsType[*apiclient.Error](err); ok && refusal.Status == http.StatusNotFound {
+		r.skip("start it with this build", "its tables were not looked at: the instance that runs is of an earlier build")
+		return
+	}
+	if err != nil {
+		r.fail("see the check of instance", "its tables were not looked at: %v", err)
+		return
+	}
+	judgeTables(r, s)
+}
+
+func judgeTables(r *Result, s schemas.TablesView) {
 	if len(s.Pending) > 0 {
 		r.warn("nothing: up and process apply them when they start; `m2mwatch migrate --dry-run` shows them", "%d migrations are not applied yet: %s", len(s.Pending), listed(s.Pending))
 	}

@@ -3,12 +3,14 @@ package doctor
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // onStore looks at the store that c connects to, as at an outside one.
@@ -54,6 +56,22 @@ func TestTheEmbeddedStoreNeedsItsLibrary(t *testing.T) {
 	wantNote(t, look(t, Config{Settings: s}, "clickhouse"), StateFail, "/nowhere/libchdb.so")
 	s.ClickHouse.Library = clickhousetest.Library(t)
 	wantNote(t, look(t, Config{Settings: s}, "clickhouse"), StateOK, "embedded")
+}
+
+func TestTablesOfARunningInstanceAreAskedOfIt(t *testing.T) {
+	s := settings(t)
+	s.ClickHouse.Library = clickhousetest.Library(t)
+	wantNote(t, look(t, Config{Settings: s}, "clickhouse"), StateOK, "embedded")
+	i := &instance{}
+	i.run(t, s)
+	notLookedAt := look(t, Config{Settings: s}, "clickhouse").Notes
+	if last := notLookedAt[len(notLookedAt)-1]; last.State != StateSkip || !strings.Contains(last.Found, "not looked at: the instance that runs is of an earlier build") {
+		t.Errorf("got %+v", notLookedAt)
+	}
+	i.tables = &schemas.TablesView{}
+	wantNote(t, look(t, Config{Settings: s}, "clickhouse"), StateOK, "tables are as they make them")
+	i.tables.Unsynced = []string{"events: fsync_after_insert"}
+	wantNote(t, look(t, Config{Settings: s}, "clickhouse"), StateFail, "not synced to disk before it is acknowledged: events: fsync_after_insert")
 }
 
 func TestVersionsAreComparedByNumber(t *testing.T) {
