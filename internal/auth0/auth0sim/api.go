@@ -56,6 +56,7 @@ func (c *apiCall) object() document {
 func operations() []operation {
 	return slices.Concat(
 		clientOperations(), credentialOperations(), clientGrantOperations(), resourceServerOperations(),
+		userOperations(), userRoleOperations(), userPermissionOperations(), userBlockOperations(), identityOperations(), roleOperations(),
 	)
 }
 
@@ -131,6 +132,11 @@ func (c *apiCall) serve(r *http.Request) (reply, error) {
 		}
 	}
 	c.log(r, answer, err)
+	if err != nil || answer.body == nil {
+		return answer, err
+	}
+	data, err := json.Marshal(answer.body) // while nobody changes it
+	answer.body = json.RawMessage(data)
 	return answer, err
 }
 

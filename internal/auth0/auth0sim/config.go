@@ -23,6 +23,9 @@ type Config struct {
 
 	// Now dates what happens live. Default time.Now.
 	Now func() time.Time
+	// SearchLag is how long the search of users does not see a change; what is
+	// asked for by its id is there at once. Default 0.
+	SearchLag time.Duration
 	// Rate is how many events a second Live makes. Default 20.
 	Rate float64
 

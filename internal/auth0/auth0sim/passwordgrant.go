@@ -91,8 +91,8 @@ func (x *exchange) permissions() []string {
 	}
 	names := make([]string, 0)
 	for _, p := range x.permissionsOf(x.user.text("user_id")) {
-		if p.server == x.req.Audience && !slices.Contains(names, p.name) {
-			names = append(names, p.name)
+		if name := p.text("permission_name"); p.text("resource_server_identifier") == x.req.Audience && !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)

@@ -19,7 +19,7 @@ func (t *Tenant) api() *store { return t.populated() }
 // populate makes the documents of what the population is.
 func (t *Tenant) populate() *store {
 	s := newStore(t.cfg.Seed, t.cfg.Now)
-	s.settings = t.newSettings()
+	s.lag, s.settings = t.cfg.SearchLag, t.newSettings()
 	for _, a := range t.apis {
 		s.addAPI(a)
 	}

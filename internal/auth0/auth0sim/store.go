@@ -66,6 +66,7 @@ type store struct {
 	mu  sync.Mutex // guards what follows; held for a whole call
 	rng *rand.Rand
 	now func() time.Time
+	lag time.Duration // until searches see a change of a user
 
 	users, roles, clients, grants, servers *collection
 	connections, organizations, streams    *collection
@@ -74,8 +75,7 @@ type store struct {
 	settings                               document
 
 	passwords map[string]string      // by user id
-	changed   map[string]time.Time   // when a user was last changed, for the lag of searches
-	stale     map[string]document    // users as searches still see them; nil where they do not yet
+	stale     map[string][]staleUser // users as searches still see them
 	attempts  map[string]int         // wrong passwords, by user id and address
 	blocks    map[string][]string    // addresses that are blocked, by user id
 	bindings  map[string][]document  // of Actions, by trigger
@@ -105,7 +105,7 @@ const (
 func newStore(seed uint64, now func() time.Time) *store {
 	s := &store{
 		rng: newRand(seed, sequenceStore), now: now,
-		passwords: make(map[string]string), changed: make(map[string]time.Time), stale: make(map[string]document),
+		passwords: make(map[string]string), stale: make(map[string][]staleUser),
 		attempts: make(map[string]int), blocks: make(map[string][]string), bindings: make(map[string][]document), links: make(map[string][]link),
 		uploads: make(map[string][]document), extras: make(map[string]*collection),
 	}
@@ -148,3 +148,14 @@ func (s *store) date() string { return s.now().UTC().Format(dateLayout) }
 
 // id makes an id that nothing has yet.
 func (s *store) id(prefix string, n int) string { return prefix + base62(s.rng, n) }
+
+// link adds what is not there yet, or replaces its data.
+func (s *store) link(relation, from, to string, data document) {
+	for i, l := range s.links[relation] {
+		if l.from == from && l.to == to {
+			s.links[relation][i].data = data
+			return
+		}
+	}
+	s.links[relation] = append(s.links[relation], link{from, to, data})
+}

@@ -17,7 +17,16 @@ import (
 // get fetches what is no object.
 func get(t *testing.T, target string) []byte {
 	t.Helper()
-	resp, err := http.Get(target)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fetch(t, req)
+}
+
+func fetch(t *testing.T, req *http.Request) []byte {
+	t.Helper()
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,6 +36,20 @@ func get(t *testing.T, target string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// claimsOf reads a token without verifying it.
+func claimsOf(t *testing.T, token string) map[string]any {
+	t.Helper()
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims map[string]any
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims
 }
 
 func TestTokenIsVerifiedByThePublishedKeys(t *testing.T) {

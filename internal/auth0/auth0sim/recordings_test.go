@@ -1,0 +1,272 @@
+package auth0sim
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// recordedFiles are the recordings of real answers in go-auth0's module that
+// the tenant is compared with: all that its tests recorded of these resources,
+// written down before anything was compared.
+func recordedFiles() []string {
+	return []string{
+		"TestUserManager_*", "TestRoleManager_*", "TestClient_*", "TestClientManager_*", "TestClientAuthenticationMethods*", "TestClientSignedRequestObject*",
+		"TestClientGrant*", "TestResourceServer_*", "TestLogStreamManager_*", "TestLogManager*", "TestOrganizationManager_*", "TestConnectionManager_*", "TestJobManager_*",
+	}
+}
+
+// agreementFloor is the share of interactions that has been reached.
+const agreementFloor = 0.31
+
+// interaction is one request of a recording with its real answer.
+type interaction struct {
+	Request struct {
+		Body    string
+		Headers http.Header
+		URL     string
+		Method  string
+	}
+	Response struct {
+		Body string
+		Code int
+	}
+}
+
+// recordings finds the module that go.mod names in the module cache.
+func recordings(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/auth0/go-auth0").Output()
+	if err != nil {
+		t.Fatalf("find go-auth0: %v", err)
+	}
+	return filepath.Join(strings.TrimSpace(string(out)), "test", "data", "recordings")
+}
+
+func recordedIn(t *testing.T, dir string) map[string][]interaction {
+	t.Helper()
+	files := make(map[string][]interaction)
+	err := filepath.WalkDir(dir, func(name string, entry os.DirEntry, err error) error {
+		rel, _ := filepath.Rel(dir, name)
+		first, _, _ := strings.Cut(rel, string(filepath.Separator))
+		wanted := slices.ContainsFunc(recordedFiles(), func(glob string) bool { ok, _ := path.Match(glob, first); return ok })
+		if err != nil || entry.IsDir() || !wanted || filepath.Ext(name) != ".yaml" {
+			return err
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		var recording struct{ Interactions []interaction }
+		if err := yaml.Unmarshal(data, &recording); err != nil {
+			return fmt.Errorf("%s: %w", rel, err)
+		}
+		files[strings.TrimSuffix(filepath.ToSlash(rel), ".yaml")] = recording.Interactions
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// replayer sends one recording's requests to a tenant of its own.
+type replayer struct {
+	tenant *Tenant
+	ids    map[string]string // recorded → the tenant's
+	made   map[string]bool   // recorded ids of what the recording itself made
+}
+
+// send returns the answer to a recorded request, with the tenant's ids in it.
+func (r *replayer) send(t *testing.T, i *interaction) (int, any) {
+	t.Helper()
+	target, err := url.Parse(r.mapped(i.Request.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := httptest.NewRequestWithContext(t.Context(), i.Request.Method, target.RequestURI(), strings.NewReader(r.mapped(i.Request.Body)))
+	if kind := i.Request.Headers.Get("Content-Type"); kind != "" {
+		req.Header.Set("Content-Type", kind)
+	}
+	req.Header.Set("Authorization", "Bearer "+r.tenant.AdminToken())
+	w := httptest.NewRecorder()
+	r.tenant.Handler().ServeHTTP(w, req)
+	return w.Code, decoded(w.Body.String())
+}
+
+func decoded(body string) any {
+	v, err := readJSON([]byte(cmp.Or(strings.TrimSpace(body), "null")))
+	if err != nil {
+		return body
+	}
+	return v
+}
+
+// mapped puts the tenant's ids in the place of recorded ones.
+func (r *replayer) mapped(s string) string {
+	for _, id := range slices.SortedFunc(maps.Keys(r.ids), func(a, b string) int { return cmp.Compare(len(b), len(a)) }) {
+		s = strings.ReplaceAll(s, id, r.ids[id])
+		s = strings.ReplaceAll(s, url.QueryEscape(id), url.QueryEscape(r.ids[id]))
+	}
+	return s
+}
+
+// learn walks a recorded answer and the tenant's side by side.
+func (r *replayer) learn(recorded, got any, made bool) {
+	switch recorded := recorded.(type) {
+	case document:
+		other, _ := got.(document)
+		for name, v := range recorded {
+			id, isText := v.(string)
+			mine, _ := other[name].(string)
+			if isText && mine != "" && id != "" && isID(name) {
+				if _, known := r.ids[id]; !known && id != mine && len(id) > 6 {
+					r.ids[id] = mine
+				}
+				r.made[id] = r.made[id] || made
+			}
+			r.learn(v, other[name], made)
+		}
+	case []any:
+		other, _ := got.([]any)
+		for i := range min(len(recorded), len(other)) {
+			r.learn(recorded[i], other[i], made)
+		}
+	}
+}
+
+func isID(name string) bool {
+	return slices.Contains([]string{"id", "client_id", "user_id", "next", "ticket_id", "token_id", "log_id", "kid"}, name)
+}
+
+// keys adds the paths of all members. Of a list of things that the recording
+// did not make, none: it is of the population of another tenant.
+func (r *replayer) keys(v any, at string, listed bool, into map[string]bool) {
+	switch v := v.(type) {
+	case document:
+		for name, member := range v {
+			into[at+name] = true
+			r.keys(member, at+name+".", listed, into)
+		}
+	case []any:
+		for _, item := range v {
+			if d, ok := item.(document); ok && listed && !r.knows(d) {
+				continue
+			}
+			r.keys(item, strings.TrimSuffix(at, ".")+"[].", listed, into)
+		}
+	}
+}
+
+func (r *replayer) knows(d document) bool {
+	for name, v := range d {
+		if id, ok := v.(string); ok && isID(name) && (r.made[id] || slices.ContainsFunc(slices.Collect(maps.Keys(r.made)), func(old string) bool { return r.made[old] && r.ids[old] == id })) {
+			return true
+		}
+	}
+	return d["id"] == nil && d["client_id"] == nil && d["user_id"] == nil && d["log_id"] == nil
+}
+
+// difference tells in what an answer differs from the recorded one; "" if in
+// nothing that counts.
+func (r *replayer) difference(i *interaction, code int, got any) string {
+	if code != i.Response.Code {
+		return fmt.Sprintf("status %d, recorded %d: %s", code, i.Response.Code, compact(got))
+	}
+	target, _ := url.Parse(i.Request.URL)
+	want := decoded(i.Response.Body)
+	if rewritten(want) || code >= 400 && compact(want) == "{}" {
+		return "" // what was answered was not kept
+	}
+	listed := i.Request.Method == http.MethodGet
+	wanted, had := make(map[string]bool), make(map[string]bool)
+	r.keys(want, "", listed, wanted)
+	r.keys(got, "", listed, had)
+	var lack, more []string
+	for _, key := range slices.Sorted(maps.Keys(wanted)) {
+		if !had[key] && !tolerated(target.Path, key, false) {
+			lack = append(lack, key)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(had)) {
+		if !wanted[key] && !tolerated(target.Path, key, true) {
+			more = append(more, key)
+		}
+	}
+	if len(lack)+len(more) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("lacks %v, has %v", lack, more)
+}
+
+// rewritten tells whether the recorder replaced a body whole: it puts these two
+// members into whatever a client's path answered.
+func rewritten(v any) bool {
+	d, ok := v.(document)
+	return ok && len(d.without("client_secret", "signing_keys", "client_id")) == 0 && d["signing_keys"] != nil
+}
+
+// tolerance is a member that may be there or not.
+type tolerance struct {
+	path, key *regexp.Regexp
+	reason    string
+}
+
+func tolerances() []tolerance {
+	return []tolerance{
+		{regexp.MustCompile(`^/api/v2/clients`), regexp.MustCompile(`^(clients\[\]\.)?(client_secret|signing_keys(\[\]\.cert)?|tenant|global)$`), "the recorder decodes clients and encodes them anew, with these two and without those"},
+	}
+}
+
+func tolerated(path, key string, _ bool) bool {
+	return slices.ContainsFunc(tolerances(), func(t tolerance) bool { return t.path.MatchString(path) && t.key.MatchString(key) })
+}
+
+func TestAnswersAreThoseOfTheRecordings(t *testing.T) {
+	t.Parallel()
+	files := recordedIn(t, recordings(t))
+	total, agreed := 0, 0
+	byResource := make(map[string][2]int)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		r := &replayer{
+			tenant: New(Config{Name: "go-auth0-dev", Domain: "go-auth0-dev.eu.auth0.com", Seed: 1, Machines: 3, People: 2}),
+			ids:    make(map[string]string), made: make(map[string]bool),
+		}
+		resource, _, _ := strings.Cut(strings.TrimPrefix(name, "Test"), "_")
+		for n := range files[name] {
+			i := &files[name][n]
+			code, got := r.send(t, i)
+			r.learn(decoded(i.Response.Body), got, i.Request.Method == http.MethodPost)
+			count := byResource[resource]
+			count[1]++
+			if wrong := r.difference(i, code, got); wrong != "" {
+				t.Logf("%s %d: %s %s: %s", name, n, i.Request.Method, strings.SplitN(i.Request.URL, "/api/v2", 2)[1], wrong)
+			} else {
+				count[0]++
+			}
+			byResource[resource] = count
+		}
+	}
+	for resource, count := range byResource {
+		agreed, total = agreed+count[0], total+count[1]
+		t.Logf("%-30s %d of %d", resource, count[0], count[1])
+	}
+	share := float64(agreed) / float64(total)
+	t.Logf("%d of %d interactions agree: %.1f %%", agreed, total, 100*share)
+	if share < agreementFloor {
+		t.Errorf("%.1f %% of the interactions agree, want %.1f %%", 100*share, 100*agreementFloor)
+	}
+}
