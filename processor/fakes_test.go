@@ -120,9 +120,10 @@ type fakeMessage struct {
 	acked    bool
 }
 
-func (m *fakeMessage) Data() []byte    { return m.data }
-func (m *fakeMessage) Replay() string  { return m.replay }
-func (m *fakeMessage) Attempt() uint64 { return m.deliveries() }
+func (m *fakeMessage) Data() []byte        { return m.data }
+func (m *fakeMessage) Replay() string      { return m.replay }
+func (m *fakeMessage) Traceparent() string { return "" }
+func (m *fakeMessage) Attempt() uint64     { return m.deliveries() }
 
 func (m *fakeMessage) deliveries() uint64 {
 	m.queue.mu.Lock()

@@ -14,6 +14,9 @@ type Message interface {
 	// Replay names the replay from DEAD that it was published by; "" where it
 	// was by none. What of it goes to DEAD again carries the name.
 	Replay() string
+	// Traceparent names the span that it was published in, as whoever may
+	// publish has written it; "" where it is in none.
+	Traceparent() string
 	// Ack says that the message is done. It returns when the server has
 	// confirmed it; after an error the message may come again.
 	Ack(ctx context.Context) error

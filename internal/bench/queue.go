@@ -104,6 +104,7 @@ type message struct {
 func (m *message) Data() []byte              { return m.data }
 func (m *message) Attempt() uint64           { return 1 }
 func (m *message) Replay() string            { return "" }
+func (m *message) Traceparent() string       { return "" }
 func (m *message) InProgress() error         { return nil }
 func (m *message) Nak(time.Duration) error   { return errors.New("a generated group is given back") }
 func (m *message) Ack(context.Context) error { m.queue.close(); return nil }

@@ -146,6 +146,8 @@ func (m *message) Data() []byte { return m.data }
 
 func (m *message) Replay() string { return "" }
 
+func (m *message) Traceparent() string { return "" }
+
 func (m *message) Attempt() uint64 {
 	m.queue.mu.Lock()
 	defer m.queue.mu.Unlock()

@@ -67,7 +67,10 @@ func readLeftovers(ctx context.Context, stream jetstream.Stream, first, floor ui
 			return nil, fmt.Errorf("read what is left over from %d on: %w", seq, err)
 		}
 		size += len(raw.Data)
-		msgs = append(msgs, &leftover{stream: stream, seq: raw.Sequence, data: raw.Data, replay: raw.Header.Get(headerReplay)})
+		msgs = append(msgs, &leftover{
+			stream: stream, seq: raw.Sequence, data: raw.Data,
+			replay: raw.Header.Get(headerReplay), traceparent: raw.Header.Get(schemas.HeaderTraceparent),
+		})
 		seq = raw.Sequence + 1
 	}
 	return msgs, nil
@@ -78,12 +81,14 @@ type leftover struct {
 	stream jetstream.Stream
 	seq    uint64
 	data   []byte
-	replay string
+
+	replay, traceparent string
 }
 
 func (l *leftover) Data() []byte            { return l.data }
 func (l *leftover) Attempt() uint64         { return 2 }
 func (l *leftover) Replay() string          { return l.replay }
+func (l *leftover) Traceparent() string     { return l.traceparent }
 func (l *leftover) Nak(time.Duration) error { return nil } // the next look finds it
 func (l *leftover) InProgress() error       { return nil }
 

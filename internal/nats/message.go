@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // ackTimeout bounds the wait for the confirmation of an ack whose context has
@@ -24,7 +26,8 @@ type queueMessage struct {
 	data    []byte
 	reply   string // where the answers go; it names the delivery
 	attempt uint64
-	replay  string
+
+	replay, traceparent string
 }
 
 func newQueueMessage(nc *nats.Conn, m *nats.Msg) (*queueMessage, error) {
@@ -32,12 +35,16 @@ func newQueueMessage(nc *nats.Conn, m *nats.Msg) (*queueMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a message on %s is not of a work queue: %w", m.Subject, err)
 	}
-	return &queueMessage{nc: nc, data: m.Data, reply: m.Reply, attempt: meta.NumDelivered, replay: m.Header.Get(headerReplay)}, nil
+	return &queueMessage{
+		nc: nc, data: m.Data, reply: m.Reply, attempt: meta.NumDelivered,
+		replay: m.Header.Get(headerReplay), traceparent: m.Header.Get(schemas.HeaderTraceparent),
+	}, nil
 }
 
-func (m *queueMessage) Data() []byte    { return m.data }
-func (m *queueMessage) Attempt() uint64 { return m.attempt }
-func (m *queueMessage) Replay() string  { return m.replay }
+func (m *queueMessage) Data() []byte        { return m.data }
+func (m *queueMessage) Attempt() uint64     { return m.attempt }
+func (m *queueMessage) Replay() string      { return m.replay }
+func (m *queueMessage) Traceparent() string { return m.traceparent }
 
 // Ack waits for the server's confirmation: after it the message is gone from
 // the queue. A repeat is harmless.

@@ -67,7 +67,7 @@ func (p *Publisher) MaxGroup() int {
 }
 
 // PublishGroup stores one framed group. A repeat with the same id within a
-// minute is stored once.
+// minute is stored once. The message has the traceparent of ctx, if it has one.
 func (p *Publisher) PublishGroup(ctx context.Context, tenant, id string, group []byte) error {
 	return p.publishGroup(ctx, tenant, id, "", group)
 }
@@ -85,6 +85,9 @@ func (p *Publisher) publishGroup(ctx context.Context, tenant, id, replay string,
 	msg.Header[jetstream.MsgIDHeader] = []string{id}
 	if replay != "" {
 		msg.Header[headerReplay] = []string{replay}
+	}
+	if traceparent := schemas.Traceparent(ctx); traceparent != "" {
+		msg.Header[schemas.HeaderTraceparent] = []string{headerText(traceparent, maxHeaderWord)}
 	}
 	if err := p.publish(ctx, msg); err != nil {
 		return fmt.Errorf("publish a group of %s: %w", tenant, err)

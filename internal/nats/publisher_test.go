@@ -41,6 +41,23 @@ func TestRepeatedGroupIsStoredOnce(t *testing.T) {
 	}
 }
 
+func TestTraceparentGoesWithItsGroup(t *testing.T) {
+	h := natstest.New(t)
+	p := h.Publisher(t)
+	const want = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	if err := p.PublishGroup(schemas.WithTraceparent(t.Context(), want), "acme", "1", groupOf("acme", "1")); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, p, 2)
+	msgs := drain(t, h.Logs(t), 2)
+	if got := msgs[0].Traceparent(); got != want {
+		t.Errorf("traceparent %q, want %q", got, want)
+	}
+	if got := msgs[1].Traceparent(); got != "" {
+		t.Errorf("traceparent of a group that was published in none: %q", got)
+	}
+}
+
 func TestFullLogsRefusesAndKeepsWhatItHas(t *testing.T) {
 	limits := natstest.Limits()
 	limits.LogsBytes = 64 << 10
