@@ -19,6 +19,7 @@ type portion struct {
 	header   int // length of the group header at its front
 	logs     int
 	reserved int
+	request  context.Context // whose records they are; nil where nobody follows
 }
 
 func (p *portion) add(raw []byte, masked bool) {
@@ -32,7 +33,8 @@ type group struct {
 	portion
 	deadline time.Time // its place in the queue counts as well
 	lingered bool
-	done     chan struct{} // closed when err is final
+	requests []context.Context // in the order in which they joined; none where nobody follows
+	done     chan struct{}     // closed when err is final
 	err      error
 }
 
@@ -59,6 +61,7 @@ type outlet struct {
 	inFlight int // groups of one committer that may be published at once
 	budget   *budget
 	metrics  *metrics
+	tracer   Tracer // nil where nobody follows
 	at       func(string)
 	wg       sync.WaitGroup // groups that are being published
 }
@@ -74,12 +77,14 @@ func (c *committer) join(p portion, maxGroup int) *group {
 		g.data = append(g.data, body...)
 		g.logs += p.logs
 		g.reserved += p.reserved
+		g.carries(p.request)
 		return g
 	}
 	if c.gather != nil {
 		c.seal()
 	}
 	g := &group{portion: p, deadline: time.Now().Add(c.out.timeout), done: make(chan struct{})}
+	g.carries(p.request)
 	c.gather = g
 	if c.inFlight == 0 {
 		c.seal()
@@ -87,6 +92,13 @@ func (c *committer) join(p portion, maxGroup int) *group {
 		time.AfterFunc(c.out.linger, func() { c.ripen(g) })
 	}
 	return g
+}
+
+// carries notes that g has records of a request.
+func (g *group) carries(request context.Context) {
+	if n := len(g.requests); request != nil && (n == 0 || g.requests[n-1] != request) {
+		g.requests = append(g.requests, request)
+	}
 }
 
 // ripen seals g when it has gathered long enough.
@@ -140,11 +152,16 @@ func (c *committer) landed() {
 func (o *outlet) publish(tenant string, source schemas.Source, g *group) {
 	ctx, cancel := context.WithDeadline(context.Background(), g.deadline)
 	defer cancel()
+	ended := func(error) {}
+	if o.tracer != nil {
+		ctx, ended = o.tracer.Group(ctx, g.requests, tenant, source, g.logs, len(g.data))
+	}
 	o.at("before_publish")
 	start := time.Now()
 	g.err = o.pub.PublishGroup(ctx, tenant, rand.Text(), g.data)
 	o.metrics.publishSeconds.Observe(time.Since(start).Seconds())
 	o.at("published")
+	ended(g.err)
 	if g.err == nil {
 		o.metrics.groups.WithLabelValues(source.String()).Inc()
 	}

@@ -25,6 +25,8 @@ type Config struct {
 	// Allow are the networks that the webhook takes deliveries from. Default:
 	// all. Imports are not bound by it.
 	Allow *AllowList
+	// Tracer follows requests and groups. Default: nobody does.
+	Tracer Tracer
 
 	// At is called at named points, for tests that crash there:
 	// "before_publish" and "published" around each group, "before_answer" when
@@ -149,7 +151,7 @@ func New(cfg Config) (*Ingest, error) {
 	in.metrics = newMetrics(cfg.Registerer, in.budget)
 	in.outlet = &outlet{
 		pub: cfg.Publisher, linger: l.Linger, timeout: l.PublishTimeout, inFlight: l.InFlight,
-		budget: in.budget, metrics: in.metrics, at: cfg.At,
+		budget: in.budget, metrics: in.metrics, tracer: cfg.Tracer, at: cfg.At,
 	}
 	return in, nil
 }

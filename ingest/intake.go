@@ -200,6 +200,9 @@ func (r *intake) handOver() {
 }
 
 func (r *intake) join(p portion) {
+	if r.in.cfg.Tracer != nil {
+		p.request = r.ctx
+	}
 	g := r.to.join(p, r.maxGroup)
 	if n := len(r.groups); n == 0 || r.groups[n-1] != g {
 		r.groups = append(r.groups, g)

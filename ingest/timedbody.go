@@ -12,9 +12,10 @@ import (
 // while it waits for the broker. After an error it stays, since net/http reads
 // what is left of the body.
 type timedBody struct {
-	body io.Reader
-	conn *http.ResponseController
-	end  time.Time
+	body  io.Reader
+	conn  *http.ResponseController
+	end   time.Time
+	bytes int64 // that were read
 }
 
 // newTimedBody starts the time. Where the connection knows no deadlines, or
@@ -30,6 +31,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	n, err := b.body.Read(p)
+	b.bytes += int64(n)
 	if err == io.EOF {
 		_ = b.conn.SetReadDeadline(time.Time{})
 	}

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -84,8 +85,27 @@ type delivery struct {
 	check func(raw []byte) error
 }
 
+// received is what came in by a request.
+type received struct {
+	answer schemas.Accepted
+	bytes  int64 // of the body that were read
+}
+
 // receive takes the body in and answers.
 func (in *Ingest) receive(c echo.Context, d delivery) error {
+	req := c.Request()
+	if in.cfg.Tracer == nil {
+		return in.accept(req.Context(), c, d, new(received))
+	}
+	ctx, end := in.cfg.Tracer.Request(req.Context(), c.Path(), d.tenant, d.source, req.Header.Get(schemas.HeaderTraceparent))
+	var got received
+	err := in.accept(ctx, c, d, &got)
+	end(statusOf(err), got.answer, got.bytes)
+	return err
+}
+
+// accept is receive in the context of the request's span.
+func (in *Ingest) accept(ctx context.Context, c echo.Context, d delivery, got *received) error {
 	leave, err := in.enter()
 	if err != nil {
 		return err
@@ -96,15 +116,16 @@ func (in *Ingest) receive(c echo.Context, d delivery) error {
 		return in.refusal(ErrTooLarge, d.maxBody)
 	}
 	body := newTimedBody(req.Body, http.NewResponseController(c.Response()), in.cfg.Limits.ReadTimeout)
-	answer, err := in.take(req.Context(), d, body)
+	got.answer, err = in.take(ctx, d, body)
+	got.bytes = body.bytes
 	if err != nil {
 		return in.refusal(err, d.maxBody)
 	}
-	if answer.Dead > 0 {
-		in.cfg.Logger.WarnContext(req.Context(), "records went to DEAD", "tenant", d.tenant, "source", d.source.String(), "dead", answer.Dead, "accepted", answer.Accepted)
+	if dead := got.answer.Dead; dead > 0 {
+		in.cfg.Logger.WarnContext(ctx, "records went to DEAD", "tenant", d.tenant, "source", d.source.String(), "dead", dead, "accepted", got.answer.Accepted)
 	}
 	in.cfg.At("before_answer")
-	return c.JSON(http.StatusOK, answer)
+	return c.JSON(http.StatusOK, got.answer)
 }
 
 // enter takes a place for a request, and never waits for one: who waits would
@@ -160,7 +181,11 @@ func (in *Ingest) refusal(err error, maxBody int64) error {
 // that the stream's secret is wrong, and whoever knocks must not fill the log.
 const tellEvery = time.Minute
 
-func (in *Ingest) tellRefusal(c echo.Context, e *httpserver.Error) {
+func (in *Ingest) tellRefusal(c echo.Context, err error) {
+	e, ok := errors.AsType[*httpserver.Error](err)
+	if !ok {
+		return
+	}
 	now, last := in.cfg.Now().UnixNano(), in.told.Load()
 	if now-last < int64(tellEvery) || !in.told.CompareAndSwap(last, now) {
 		return
@@ -176,18 +201,22 @@ func (in *Ingest) tellRefusal(c echo.Context, e *httpserver.Error) {
 func (in *Ingest) counted(h echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		err := h(c)
-		status := http.StatusOK
-		var e *httpserver.Error
-		switch {
-		case errors.As(err, &e):
-			status = e.Status
-		case err != nil:
-			status = http.StatusInternalServerError
-		}
+		status := statusOf(err)
 		in.metrics.requests.WithLabelValues(strconv.Itoa(status)).Inc()
 		if status == http.StatusUnauthorized || status == http.StatusBadRequest {
-			in.tellRefusal(c, e)
+			in.tellRefusal(c, err)
 		}
 		return err
 	}
+}
+
+// statusOf is the status of the answer that a handler's error makes.
+func statusOf(err error) int {
+	if err == nil {
+		return http.StatusOK
+	}
+	if e, ok := errors.AsType[*httpserver.Error](err); ok {
+		return e.Status
+	}
+	return http.StatusInternalServerError
 }
