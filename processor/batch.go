@@ -51,6 +51,8 @@ func (p *Processor) addMessage(b *batch, m schemas.Message) {
 	b.messages = append(b.messages, m)
 	data := m.Data()
 	b.bytes += len(data)
+	ended, dead := p.cfg.Tracer.Normalize(m), len(b.dead)
+	defer func() { ended(p.logs, len(b.dead)-dead) }()
 	logs, err := schemas.DecodeGroup(p.logs[:0], data)
 	p.logs = logs
 	replay := m.Replay()

@@ -24,6 +24,8 @@ type Config struct {
 	// Places tells country and autonomous system of addresses. Default: nothing
 	// is known beside the log.
 	Places Places
+	// Tracer follows messages. Default: nobody does.
+	Tracer Tracer
 
 	// Logger hears of outages, once at their beginning and once at their end,
 	// and once of each type that is not in Catalogue. Default: nothing is logged.
@@ -99,6 +101,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Catalogue == nil {
 		c.Catalogue = schemas.EventTypes()
+	}
+	if c.Tracer == nil {
+		c.Tracer = noTracer{}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -35,8 +35,11 @@ func (p *Processor) runFlush(ctx context.Context, b *batch) {
 	f := &flush{p: p, b: b, id: newFlushID(p.cfg.Now()), stopping: ctx.Done()}
 	ctx, cancel := outlive(ctx, p.cfg.ShutdownTimeout)
 	defer cancel()
+	ctx, ended := p.cfg.Tracer.Flush(ctx, f.id, b.messages)
 	b.dropLosers(p.index)
-	if err := f.run(ctx); err != nil { // only when the processor stops
+	err := f.run(ctx)
+	ended(len(b.events), len(b.dead), err)
+	if err != nil { // only when the processor stops
 		p.giveBack(b.messages)
 		return
 	}
@@ -83,7 +86,7 @@ func (f *flush) run(ctx context.Context) error {
 // insertEvents matches the events, as their rows name the selectors, and
 // stores them. A record that the store refuses has no matches.
 func (f *flush) insertEvents(ctx context.Context) error {
-	f.match()
+	f.match(ctx)
 	refused := map[*schemas.Event]bool{}
 	err := insertAll(ctx, f.b.events, trying(f, f.p.cfg.Store.InsertEvents), func(e *schemas.Event, err error) {
 		refused[e] = true
@@ -91,12 +94,14 @@ func (f *flush) insertEvents(ctx context.Context) error {
 	})
 	if len(refused) > 0 {
 		f.b.events = dropRefused(f.b.events, refused)
-		f.match()
+		f.match(ctx)
 	}
 	return err
 }
 
-func (f *flush) match() {
+func (f *flush) match(ctx context.Context) {
+	ended := f.p.cfg.Tracer.Match(ctx)
+	defer func() { ended(len(f.b.matches)) }()
 	f.b.matches = f.b.matches[:0]
 	for i := range f.b.events {
 		e := &f.b.events[i]
