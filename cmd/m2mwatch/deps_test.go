@@ -52,6 +52,10 @@ func TestForbiddenSeesEachRule(t *testing.T) {
 		{"query", "github.com/ClickHouse/clickhouse-go/v2"},
 		{"processor", "github.com/labstack/echo/v4"},
 		{"ingest", "internal/auth0/auth0sim"},
+		{"ingest", "internal/tracing"},
+		{"processor", "go.opentelemetry.io/otel/trace"},
+		{"internal/httpserver", "go.opentelemetry.io/otel"},
+		{"internal/nats", "internal/tracing"},
 		{"cmd/m2mwatch", "internal/bench"},
 	} {
 		if forbidden(c[0], c[1]) == "" {
@@ -62,6 +66,8 @@ func TestForbiddenSeesEachRule(t *testing.T) {
 		{"cmd/m2mwatch", "internal/nats"},
 		{"cmd/m2mwatch", "internal/geo"},
 		{"internal/geo", "github.com/oschwald/maxminddb-golang/v2/mmdbdata"},
+		{"cmd/m2mwatch", "internal/tracing"},
+		{"internal/tracing", "go.opentelemetry.io/otel/trace"},
 		{"internal/geo/geotest", "github.com/maxmind/mmdbwriter/mmdbtype"},
 		{"cmd/m2mwatch", "internal/auth0/auth0sim"},
 		{"internal/nats", "github.com/nats-io/nats.go"},
@@ -71,6 +77,16 @@ func TestForbiddenSeesEachRule(t *testing.T) {
 	} {
 		if reason := forbidden(c[0], c[1]); reason != "" {
 			t.Errorf("%s may not import %s: %s", c[0], c[1], reason)
+		}
+	}
+}
+
+// TestProgramLinksNoGRPC keeps out what exporters of traces bring along and
+// nothing here speaks.
+func TestProgramLinksNoGRPC(t *testing.T) {
+	for _, p := range listPackages(t, "-deps", "./cmd/m2mwatch") {
+		if within(p.ImportPath, "google.golang.org/grpc") {
+			t.Fatalf("the program links %s", p.ImportPath)
 		}
 	}
 }
@@ -112,6 +128,8 @@ var drivers = []struct {
 	{"golang.org/x/crypto/acme", []string{"internal/certificate"}},
 	{"github.com/letsencrypt/pebble", []string{"internal/certificate/certificatetest"}},
 	{"github.com/miekg/dns", []string{"internal/certificate/certificatetest"}},
+	{"go.opentelemetry.io/", []string{"internal/tracing"}},
+	{"google.golang.org/protobuf", []string{"internal/tracing"}},
 	{"github.com/labstack/echo", []string{"ingest", "query", "internal/httpserver"}},
 }
 
@@ -150,7 +168,7 @@ func stageOf(path string) string {
 }
 
 func adapterOf(path string) string {
-	for _, a := range []string{"internal/nats", "internal/clickhouse", "internal/auth0", "internal/geo"} {
+	for _, a := range []string{"internal/nats", "internal/clickhouse", "internal/auth0", "internal/geo", "internal/tracing"} {
 		if within(path, a) {
 			return a
 		}
@@ -158,9 +176,9 @@ func adapterOf(path string) string {
 	return ""
 }
 
-func listPackages(t *testing.T, pattern string) []listedPackage {
+func listPackages(t *testing.T, args ...string) []listedPackage {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=ImportPath,Standard,Imports", pattern)
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Standard,Imports"}, args...)...)
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	if err != nil {
