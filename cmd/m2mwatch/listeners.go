@@ -71,7 +71,7 @@ func (s *server) newIngest() (*ingest.Ingest, error) {
 	}
 	c := s.cfg.Ingest
 	in, err := ingest.New(ingest.Config{
-		Publisher: s.publisher, Tenants: s.tenants, Allow: s.allow, Logger: s.log, Registerer: s.registry, At: s.at("ingest."),
+		Publisher: s.publisher, Tenants: s.tenants, Allow: s.allow, Tracer: s.ingestTracer(), Logger: s.log, Registerer: s.registry, At: s.at("ingest."),
 		Limits: ingest.Limits{MaxBody: int64(c.MaxBody), MaxGroup: int(c.MaxGroup), Memory: int(c.Memory), MaxRequests: c.Requests, ReadTimeout: time.Duration(c.BodyTimeout)},
 	})
 	if err != nil {

@@ -58,7 +58,7 @@ func inBraces(labels string) string {
 type metric struct{ labels, help string }
 
 // registered are the metrics of a process with all stages, servers of its own,
-// a certificate and somebody to notify.
+// a certificate, somebody to notify and a collector of traces.
 func registered(t *testing.T) map[string]metric {
 	t.Helper()
 	dir := t.TempDir()
@@ -66,6 +66,7 @@ func registered(t *testing.T) map[string]metric {
 	cfg.Data, cfg.Listen, cfg.ClickHouse.Library = filepath.Join(dir, "data"), "127.0.0.1:0", engineLibrary(t)
 	cfg.TLS.CertFile, cfg.TLS.KeyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	cfg.Notify.Webhook = config.Webhook{URL: "http://127.0.0.1:1/", Secret: "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}
+	cfg.Traces.Endpoint = "http://127.0.0.1:1"
 	certificatetest.New(t).Write(t, cfg.TLS.CertFile, cfg.TLS.KeyFile, time.Now().Add(time.Hour), "m2mwatch.example.com")
 	s, err := newServer(&invocation{stdout: io.Discard, stderr: io.Discard}, &cfg, config.Origin{}, serveOptions{
 		stages: []stage{stageIngest, stageProcess, stageQuery}, purpose: datadir.Live,

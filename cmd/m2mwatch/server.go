@@ -22,6 +22,7 @@ import (
 	"github.com/m2mwatch/m2mwatch/internal/geo"
 	"github.com/m2mwatch/m2mwatch/internal/httpserver"
 	"github.com/m2mwatch/m2mwatch/internal/nats"
+	"github.com/m2mwatch/m2mwatch/internal/tracing"
 	"github.com/m2mwatch/m2mwatch/processor"
 	schemasql "github.com/m2mwatch/m2mwatch/schemas/clickhouse"
 )
@@ -59,6 +60,7 @@ type server struct {
 	writeDB *clickhouse.DB
 	readDB  *clickhouse.DB
 
+	tracer  *tracing.Tracer             // nil where nothing is traced
 	geo     *geo.Files                  // nil without .mmdb files
 	tls     *tls.Config                 // nil where listeners speak plain HTTP
 	renew   func(context.Context) error // keeps the certificate of tls valid
@@ -100,7 +102,7 @@ func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts s
 func (s *server) start(ctx context.Context) error {
 	s.limitMemory()
 	for _, step := range []func(context.Context) error{
-		s.bind, s.openGeo, s.openDir, s.openCertificate, s.applyConfig, s.openStore, s.openBroker, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
+		s.bind, s.openTracing, s.openGeo, s.openDir, s.openCertificate, s.applyConfig, s.openStore, s.openBroker, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
 	} {
 		if err := step(ctx); err != nil {
 			return err

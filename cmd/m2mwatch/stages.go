@@ -59,6 +59,7 @@ func (s *server) startProcessor(rules *detect.Set) error {
 		AckWait:   s.ackWait(), ShutdownTimeout: time.Second,
 		FlushRows: s.cfg.Processor.FlushRows, FlushBytes: int(s.cfg.Processor.Memory) / 4,
 	}
+	s.traceProcessor(&cfg)
 	if s.processor, err = processor.New(cfg); err != nil {
 		return err
 	}

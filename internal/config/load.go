@@ -233,6 +233,11 @@ func (c *Config) readFiles() error {
 	if w := &c.Notify.Webhook; w.SecretFile != "" {
 		w.Secret = read("notify.webhook", w.SecretFile)
 	}
+	for i := range c.Traces.Headers {
+		if h := &c.Traces.Headers[i]; h.ValueFile != "" {
+			h.Value = read("traces header "+h.Name, h.ValueFile)
+		}
+	}
 	if n := &c.NATS; n.PasswordFile != "" {
 		n.Password = read("nats.password_file", n.PasswordFile)
 	}

@@ -41,6 +41,9 @@ func (c *Config) paths() []path {
 	for i := range c.API.Tokens {
 		all = append(all, path{"api.tokens", &c.API.Tokens[i].TokenFile})
 	}
+	for i := range c.Traces.Headers {
+		all = append(all, path{"traces.headers", &c.Traces.Headers[i].ValueFile})
+	}
 	return all
 }
 
@@ -65,6 +68,9 @@ func (c *Config) Files(file string) []string {
 	}
 	for _, t := range c.API.Tokens {
 		files = append(files, t.TokenFile)
+	}
+	for _, h := range c.Traces.Headers {
+		files = append(files, h.ValueFile)
 	}
 	slices.Sort(files)
 	return slices.DeleteFunc(slices.Compact(files), func(path string) bool { return path == "" })

@@ -46,9 +46,10 @@ func TestEveryPathOfTheFileIsFoundFromIt(t *testing.T) {
 	type m = map[string]any
 	rel := []string{"rel"}
 	settings := m{
-		"tenants":     []m{{"name": "acme", "secret_files": rel, "custom_secret_files": rel}},
-		"api.tokens":  []m{{"name": "a", "token_file": "rel"}},
-		"enrich.mmdb": rel,
+		"tenants":        []m{{"name": "acme", "secret_files": rel, "custom_secret_files": rel}},
+		"api.tokens":     []m{{"name": "a", "token_file": "rel"}},
+		"traces.headers": []m{{"name": "X-Key", "value_file": "rel"}},
+		"enrich.mmdb":    rel,
 	}
 	for key, list := range Keys() {
 		if isPath(key) && !list {
@@ -75,7 +76,7 @@ func TestEveryPathOfTheFileIsFoundFromIt(t *testing.T) {
 	for key := range got {
 		want[key] = filepath.Join(folder, "rel")
 	}
-	if diff := cmp.Diff(want, got); diff != "" || len(got) < 16 {
+	if diff := cmp.Diff(want, got); diff != "" || len(got) < 17 {
 		t.Errorf("%d paths, by a file elsewhere (-want +got):\n%s", len(got), diff)
 	}
 

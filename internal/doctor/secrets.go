@@ -91,6 +91,9 @@ func (d *Doctor) secretFiles(r *Result) {
 	for _, path := range []string{c.Notify.Webhook.SecretFile, c.NATS.PasswordFile, c.ClickHouse.PasswordFile} {
 		secretFile(r, path)
 	}
+	for _, h := range c.Traces.Headers {
+		secretFile(r, h.ValueFile)
+	}
 	secretFile(r, c.TLS.KeyFile)
 	secretFile(r, c.NATS.CredsFile)
 	secretFile(r, c.NATS.KeyFile)
@@ -114,7 +117,10 @@ func (d *Doctor) inFile() bool {
 	for _, t := range c.API.Tokens {
 		secrets = append(secrets, t.Token)
 	}
-	for _, address := range []config.Secret{c.NATS.URL, c.ClickHouse.URL, c.Notify.Webhook.URL} {
+	for _, h := range c.Traces.Headers {
+		secrets = append(secrets, h.Value)
+	}
+	for _, address := range []config.Secret{c.NATS.URL, c.ClickHouse.URL, c.Notify.Webhook.URL, c.Traces.Endpoint} {
 		if u, err := url.Parse(address.Reveal()); err == nil && u.User != nil {
 			password, _ := u.User.Password()
 			secrets = append(secrets, config.Secret(password))

@@ -27,6 +27,9 @@ func TestSecretsAreJudgedAndNeverShown(t *testing.T) {
 		"good file":      {func(c *config.Config) { c.Tenants[0].SecretFiles = []string{file} }, StateOK, "each its own"},
 		"read by all":    {func(c *config.Config) { c.Tenants[0].SecretFiles = []string{write(t, "s", goodSecret, 0o644)} }, StateWarn, "everybody may read it (mode 0644)"},
 		"written by all": {func(c *config.Config) { c.Tenants[0].SecretFiles = []string{write(t, "s", goodSecret, 0o666)} }, StateFail, "others may write it"},
+		"of a collector": {func(c *config.Config) {
+			c.Traces.Headers = []config.Header{{Name: "X-Key", ValueFile: write(t, "s", goodSecret, 0o644)}}
+		}, StateWarn, "everybody may read it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := settings(t)

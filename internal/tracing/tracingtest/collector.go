@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/hex"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -22,6 +23,7 @@ type Collector struct {
 
 	mu       sync.Mutex // guards the rest
 	spans    []Span
+	opened   int             // connections
 	requests []*http.Request // without their bodies
 	answer   func(n int) int // the status for the n-th request, from 0
 }
@@ -39,7 +41,7 @@ type Span struct {
 func New(tb testing.TB) *Collector {
 	tb.Helper()
 	c := &Collector{answer: func(int) int { return http.StatusOK }}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		data, err := decode(r.Body)
 		if err != nil {
 			tb.Errorf("a collector was sent what is no traces: %v", err)
@@ -47,6 +49,14 @@ func New(tb testing.TB) *Collector {
 		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(c.take(r, data))
 	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.opened++
+		}
+	}
+	server.Start()
 	tb.Cleanup(server.Close)
 	c.URL = server.URL
 	return c
@@ -65,6 +75,13 @@ func (c *Collector) Requests() []*http.Request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.requests)
+}
+
+// Connections is how many were opened.
+func (c *Collector) Connections() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.opened
 }
 
 // Spans are those that have come, or only those of a name.
