@@ -57,6 +57,7 @@ func operations() []operation {
 	return slices.Concat(
 		clientOperations(), credentialOperations(), clientGrantOperations(), resourceServerOperations(),
 		userOperations(), userRoleOperations(), userPermissionOperations(), userBlockOperations(), identityOperations(), roleOperations(),
+		logOperations(), logStreamOperations(),
 	)
 }
 

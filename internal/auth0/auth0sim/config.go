@@ -42,6 +42,15 @@ type Config struct {
 	// two tries of a delivery; it doubles in between. Default 100 ms and 5 s.
 	RetryPause, RetryPauseMax time.Duration
 
+	// SuspendAfter is how long deliveries of a stream are refused until the
+	// tenant suspends it. Default 7 days.
+	SuspendAfter time.Duration
+	// MaxLogStreams is how many log streams the tenant's plan has. Default 10.
+	MaxLogStreams int
+	// LogsKept is how many of the logs that come about live GET /logs can
+	// show, the newest ones. Default 10000.
+	LogsKept int
+
 	// Client sends deliveries and the story's requests. Default a client of the
 	// tenant's own, with a time-out of 10 s.
 	Client *http.Client
@@ -61,6 +70,9 @@ func (c Config) withDefaults() Config {
 	c.BatchInterval = orDefault(c.BatchInterval, 200*time.Millisecond)
 	c.RetryPause = orDefault(c.RetryPause, 100*time.Millisecond)
 	c.RetryPauseMax = max(orDefault(c.RetryPauseMax, 5*time.Second), c.RetryPause)
+	c.SuspendAfter = orDefault(c.SuspendAfter, 7*24*time.Hour)
+	c.MaxLogStreams = orDefault(c.MaxLogStreams, 10)
+	c.LogsKept = orDefault(c.LogsKept, 10_000)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -2,11 +2,14 @@ package auth0sim
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,21 +29,37 @@ type Stream struct {
 	Endpoint      string
 	Authorization string // sent as it is
 	Format        Format // default JSONLINES
+	ContentType   string // default application/json
+	Header        http.Header
+	Categories    []string // of what it delivers; none: of everything
 }
 
-// logStream delivers at least once and in about the order of what happened. A
-// batch that is not answered with 2xx is sent again, for ever.
-type logStream struct {
-	Stream
-	cfg *Config
-	rng *rand.Rand // run's own
+// The states of a log stream. Only the tenant itself suspends one.
+const (
+	streamActive    = "active"
+	streamPaused    = "paused"
+	streamSuspended = "suspended"
+)
 
-	mu    sync.Mutex // guards what follows
-	queue []delivery
-	held  []heldDelivery // for a later batch: repeats and reordered ones
-	batch int            // number of the batch in the making
-	open  int            // deliveries that were pushed or held and are not answered
-	count Deliveries
+// logStream delivers at least once and in about the order of what happened. A
+// batch that is not answered with 2xx is sent again until that has lasted for
+// Config.SuspendAfter; what is not sent then is kept.
+type logStream struct {
+	id   string
+	cfg  *Config
+	rng  *rand.Rand    // run's own
+	gone chan struct{} // closed when the stream is deleted
+
+	running bool // under the tenant's mu
+
+	mu     sync.Mutex // guards what follows
+	stream Stream
+	status string
+	queue  []delivery
+	held   []heldDelivery // for a later batch: repeats and reordered ones
+	batch  int            // number of the batch in the making
+	open   int            // deliveries that were pushed or held and are not answered
+	count  Deliveries
 
 	wake chan struct{} // has a token when queue has grown
 	done chan struct{} // closed and made anew when open falls to 0; under mu
@@ -57,17 +76,21 @@ type heldDelivery struct {
 }
 
 func newLogStream(cfg *Config, s Stream, n int) *logStream {
-	if s.Format == "" {
-		s.Format = FormatJSONLines
-	}
+	s.Format = cmp.Or(s.Format, FormatJSONLines)
+	s.ContentType = cmp.Or(s.ContentType, "application/json")
 	return &logStream{
-		Stream: s, cfg: cfg, rng: newRand(cfg.Seed, sequenceDelivery+uint64(n)<<8),
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		stream: s, cfg: cfg, rng: newRand(cfg.Seed, sequenceDelivery+uint64(n)<<8), status: streamActive,
+		wake: make(chan struct{}, 1), done: make(chan struct{}), gone: make(chan struct{}),
 	}
 }
 
-func (l *logStream) push(raw []byte) {
+// push queues a log of a category.
+func (l *logStream) push(raw []byte, category string) {
 	l.mu.Lock()
+	if len(l.stream.Categories) > 0 && !slices.Contains(l.stream.Categories, category) {
+		l.mu.Unlock()
+		return
+	}
 	l.queue = append(l.queue, delivery{raw: raw})
 	l.open++
 	l.mu.Unlock()
@@ -99,18 +122,42 @@ func (l *logStream) drain(ctx context.Context) error {
 	}
 }
 
+// run delivers until ctx ends or the stream is gone.
 func (l *logStream) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-l.gone:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	for l.wait(ctx) {
 		batch := l.take()
 		if len(batch) == 0 {
 			continue
 		}
-		if !l.deliver(ctx, batch) {
+		if l.deliver(ctx, batch) {
+			l.settle(batch)
+		} else {
 			l.putBack(batch)
-			return
 		}
-		l.settle(batch)
 	}
+}
+
+// now is what the stream is to be told and whether it is at work.
+func (l *logStream) now() (Stream, string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stream, l.status
+}
+
+// change replaces what the stream is to be told.
+func (l *logStream) change(s Stream, status string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stream, l.status = s, status
 }
 
 // wait returns true when a batch is full, or something is there and has waited
@@ -139,6 +186,9 @@ func (l *logStream) wait(ctx context.Context) bool {
 func (l *logStream) waiting() (queued, held int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.status != streamActive {
+		return 0, 0
+	}
 	return len(l.queue), len(l.held)
 }
 
@@ -206,21 +256,23 @@ func (l *logStream) settle(batch []delivery) {
 	}
 }
 
-// deliver posts a batch until it is answered with 2xx; false when ctx has ended.
+// deliver posts a batch until it is answered with 2xx; false when ctx has
+// ended or the stream is no longer at work.
 func (l *logStream) deliver(ctx context.Context, batch []delivery) bool {
-	body := l.body(batch)
-	pause := l.cfg.RetryPause
+	pause, since := l.cfg.RetryPause, l.cfg.Now()
 	for {
-		err := l.post(ctx, body)
+		to, status := l.now()
+		if status != streamActive {
+			return false
+		}
+		err := l.post(ctx, to, batch)
 		if err == nil {
 			return true
 		}
 		if ctx.Err() != nil {
 			return false
 		}
-		l.mu.Lock()
-		l.count.Retries++
-		l.mu.Unlock()
+		l.refused(since)
 		l.cfg.Logger.Debug("log stream delivery refused", "logs", len(batch), "again_in", pause, "error", err)
 		if !sleep(ctx, pause) {
 			return false
@@ -229,14 +281,26 @@ func (l *logStream) deliver(ctx context.Context, batch []delivery) bool {
 	}
 }
 
-func (l *logStream) post(ctx context.Context, body []byte) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.Endpoint, bytes.NewReader(body))
+// refused counts a refusal and suspends the stream when they have gone on for long.
+func (l *logStream) refused(since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count.Retries++
+	if l.status == streamActive && l.cfg.Now().Sub(since) >= l.cfg.SuspendAfter {
+		l.status = streamSuspended
+	}
+}
+
+func (l *logStream) post(ctx context.Context, to Stream, batch []delivery) error {
+	body := to.body(batch)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.Endpoint, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	if l.Authorization != "" {
-		req.Header.Set("Authorization", l.Authorization)
+	maps.Copy(req.Header, to.Header)
+	req.Header.Set("Content-Type", to.ContentType)
+	if to.Authorization != "" {
+		req.Header.Set("Authorization", to.Authorization)
 	}
 	resp, err := l.cfg.Client.Do(req)
 	if err != nil {
@@ -251,9 +315,9 @@ func (l *logStream) post(ctx context.Context, body []byte) error {
 }
 
 // body writes a batch in the stream's format.
-func (l *logStream) body(batch []delivery) []byte {
+func (s Stream) body(batch []delivery) []byte {
 	before, between, after := "", "\n", "\n"
-	switch l.Format {
+	switch s.Format {
 	case FormatJSONArray:
 		before, between, after = "[", ",", "]"
 	case FormatJSONObject:

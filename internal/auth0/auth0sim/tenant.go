@@ -3,14 +3,14 @@ package auth0sim
 import (
 	"context"
 	"crypto/rsa"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 )
 
-// Tenant is the simulated tenant. Its methods may be called concurrently,
-// except that AddLogStream comes before Run.
+// Tenant is the simulated tenant. Its methods may be called concurrently.
 type Tenant struct {
 	cfg      Config
 	domain   string
@@ -34,7 +34,13 @@ type Tenant struct {
 	rng     *rand.Rand // of what happens live
 	number  uint64     // of the next live log
 	sent    uint64
-	streams []*logStream // appended to before Run only
+	streams []*logStream
+
+	ingested     time.Time // of the last live log
+	kept         []keptLog // by id
+	keptHistory  int       // how many of them are not live
+	streamNumber int
+	grown        chan struct{} // closed and made anew when there is another stream
 }
 
 // retiredClient was deleted long ago; somebody still tries it.
@@ -47,7 +53,7 @@ type retiredClient struct {
 func New(cfg Config) *Tenant {
 	cfg = cfg.withDefaults()
 	r := newRand(cfg.Seed, sequencePopulation)
-	t := &Tenant{cfg: cfg, domain: cfg.Domain, number: liveNumberBase, operations: operations()}
+	t := &Tenant{cfg: cfg, domain: cfg.Domain, number: liveNumberBase, operations: operations(), grown: make(chan struct{})}
 	t.populated = sync.OnceValue(t.populate)
 	t.keys = sync.OnceValues(newSigningKey)
 	t.apis = newAPIs(t.domain)
@@ -141,38 +147,92 @@ func (t *Tenant) Sent() uint64 {
 	return t.sent
 }
 
-// emit makes a live log and gives it to every stream. render must not keep dst
-// and is called under the lock.
+// emit makes a live log, keeps it and gives it to every stream. render must
+// not keep dst and is called under the lock. The ids of live logs rise, so that
+// who reads them from a checkpoint on misses none.
 func (t *Tenant) emit(render func(dst []byte, r *rand.Rand, s *stamp) []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	at := t.cfg.Now().UTC()
-	s := stamp{at: at, id: newLogID(at.Add(between(t.rng, 50*time.Millisecond, 300*time.Millisecond)), t.number)}
+	t.ingested = later(at.Add(between(t.rng, 50*time.Millisecond, 300*time.Millisecond)), t.ingested.Add(time.Microsecond))
+	s := stamp{at: at, id: newLogID(t.ingested, t.number)}
 	t.number++
 	raw := render(make([]byte, 0, 1536), t.rng, &s)
 	t.sent++
+	t.keep(raw)
+	category := categoryOf(raw)
 	for _, stream := range t.streams {
-		stream.push(raw)
+		stream.push(raw, category)
 	}
 }
 
 // AddLogStream adds a sink that every later log is delivered to, once Run
-// runs. It must be called before Run.
+// runs. The Management API shows it.
 func (t *Tenant) AddLogStream(s Stream) {
+	store := t.api()
+	store.mu.Lock()
+	defer store.mu.Unlock()
+	stream := t.startStream(s)
+	store.streams.put(stream.id, document{
+		"id": stream.id, "name": "Webhook " + stream.id, "type": "http", "sink": sinkOf(stream.stream), "isPriority": false,
+	})
+}
+
+// startStream begins to deliver to a sink.
+func (t *Tenant) startStream(s Stream) *logStream {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.streams = append(t.streams, newLogStream(&t.cfg, s, len(t.streams)))
+	stream := newLogStream(&t.cfg, s, t.streamNumber)
+	t.streamNumber++
+	stream.id = fmt.Sprintf("lst_%016d", t.streamNumber)
+	t.streams = append(t.streams, stream)
+	close(t.grown)
+	t.grown = make(chan struct{})
+	return stream
+}
+
+// stopStream ends deliveries to a stream; what is queued is lost.
+func (t *Tenant) stopStream(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.streams = slices.DeleteFunc(t.streams, func(l *logStream) bool {
+		if l.id == id {
+			close(l.gone)
+		}
+		return l.id == id
+	})
 }
 
 // Run delivers to the log streams until ctx ends. What is not delivered by
 // then stays queued: call Drain before to have it all delivered.
 func (t *Tenant) Run(ctx context.Context) {
 	var running sync.WaitGroup
-	for _, stream := range t.streamList() {
-		running.Go(func() { stream.run(ctx) })
+	for ctx.Err() == nil {
+		fresh, grown := t.notRunning()
+		for _, stream := range fresh {
+			running.Go(func() { stream.run(ctx) })
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+		}
 	}
 	running.Wait()
 	t.cfg.Client.CloseIdleConnections()
+}
+
+// notRunning returns the streams that nobody delivers to yet, and what is
+// closed when there are more.
+func (t *Tenant) notRunning() (fresh []*logStream, grown <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, stream := range t.streams {
+		if !stream.running {
+			stream.running = true
+			fresh = append(fresh, stream)
+		}
+	}
+	return fresh, t.grown
 }
 
 func (t *Tenant) streamList() []*logStream {
