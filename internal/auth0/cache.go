@@ -22,8 +22,11 @@ type tokenCache struct{ dir string }
 // name, under a hash.
 func (c tokenCache) path(domain string, r *TokenRequest) string {
 	scopes := slices.Sorted(slices.Values(r.Scopes))
-	key := strings.Join([]string{domain, r.Credentials.ClientID, r.Audience, strings.Join(scopes, " "), r.Organization}, "\x00")
-	sum := sha256.Sum256([]byte(key))
+	key := []string{domain, r.Credentials.ClientID, r.Audience, strings.Join(scopes, " "), r.Organization}
+	if r.User != nil {
+		key = append(key, r.User.Realm, r.User.Username)
+	}
+	sum := sha256.Sum256([]byte(strings.Join(key, "\x00")))
 	return filepath.Join(c.dir, hex.EncodeToString(sum[:16])+".json")
 }
 

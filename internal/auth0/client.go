@@ -55,10 +55,19 @@ func New(c Config) (*Client, error) {
 // Domain is the tenant's.
 func (c *Client) Domain() string { return c.cfg.Domain }
 
+// Audience is the Management API's identifier.
+func (c *Client) Audience() string { return c.cfg.Audience }
+
 // Scopes are those that the Management API's token has.
 func (c *Client) Scopes(ctx context.Context) ([]string, error) {
 	t, err := c.source.token(ctx)
 	return t.Scopes, err
+}
+
+// Token is RequestToken unless one that was issued before is still good: one that
+// Config.CacheDir keeps.
+func (c *Client) Token(ctx context.Context, r TokenRequest) (Token, error) {
+	return newTokenSource(c, r, tokenCache{c.cfg.CacheDir}).token(ctx)
 }
 
 // Path names a resource by its unescaped segments: {"users", "auth0|x", "roles"}.
