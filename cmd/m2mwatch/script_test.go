@@ -129,6 +129,15 @@ func TestREADMECommandsRun(t *testing.T) {
 		"FILE":          history(3),
 		"events.json":   fence(t, string(readme), "json"),
 	})
+	library, err := clickhouse.FindLibrary("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("M2MWATCH_ENGINE_LIBRARY", library) // an operator has a cache of its own
+	for _, pair := range newOperator(t, "terraform-ci").environ {
+		name, value, _ := strings.Cut(pair, "=")
+		t.Setenv(name, value)
+	}
 	var i *instance
 	ran := map[string]bool{}
 	for _, m := range readmeCommand.FindAllStringSubmatch(strings.ReplaceAll(string(readme), " && ", "`\n`"), -1) {
@@ -140,7 +149,7 @@ func TestREADMECommandsRun(t *testing.T) {
 		case words[0] == "bin/m2mwatch" && words[1] == "up":
 			i = startProgram(t, nil, append(replace(words[1:], "0.0.0.0:8081", "127.0.0.1:0"), "--listen", "127.0.0.1:0", "--log-format", "json")...)
 		case words[0] == "bin/m2mwatch":
-			runCommand(t, programPath(t), words[1:]...)
+			runPipe(t, strings.Split(command, " | "))
 		case words[0] == "curl" && strings.Contains(command, " --data-binary "):
 			file, url, _ := strings.Cut(command[strings.Index(command, "@")+1:], " ")
 			_, path, _ := strings.Cut(url, "127.0.0.1:8081")
@@ -158,7 +167,7 @@ func TestREADMECommandsRun(t *testing.T) {
 		}
 		ran[words[0]+" "+words[1]] = true
 	}
-	for _, want := range []string{"make demo", "make test", "bin/m2mwatch up", "bin/m2mwatch status", "bin/m2mwatch findings", "bin/m2mwatch import", "curl -H"} {
+	for _, want := range []string{"make demo", "make test", "bin/m2mwatch up", "bin/m2mwatch status", "bin/m2mwatch findings", "bin/m2mwatch import", "bin/m2mwatch tokens", "curl -H"} {
 		if !ran[want] {
 			t.Errorf("the README no longer says %q, or this test no longer finds it", want)
 		}
@@ -220,10 +229,17 @@ func checkMakeTargets(t *testing.T, makefile string, targets []string) {
 	}
 }
 
-func runCommand(t *testing.T, name string, args ...string) {
+// runPipe runs commands of m2mwatch, each reading what the one before it prints.
+func runPipe(t *testing.T, commands []string) {
 	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		t.Errorf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	var printed []byte
+	for _, line := range commands {
+		command := exec.Command(programPath(t), strings.Fields(line)[1:]...)
+		var said bytes.Buffer
+		command.Stdin, command.Stderr = bytes.NewReader(printed), &said
+		var err error
+		if printed, err = command.Output(); err != nil {
+			t.Errorf("%s: %v\n%s", line, err, said.Bytes())
+		}
 	}
 }

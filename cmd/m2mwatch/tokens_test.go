@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/m2mwatch/m2mwatch/internal/auth0/auth0sim"
+)
+
+// operator runs commands against a simulated tenant as one of its applications.
+type operator struct {
+	t       *testing.T
+	client  auth0sim.Client
+	environ []string
+	seen    bytes.Buffer // all that was printed
+}
+
+// newOperator makes one that is the application of that name.
+func newOperator(t *testing.T, name string) *operator {
+	t.Helper()
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	tenant := auth0sim.New(auth0sim.Config{Seed: 1, Machines: 20, People: 5})
+	client, ok := tenant.Client(name)
+	if !ok {
+		t.Fatalf("the tenant has no client %s", name)
+	}
+	server := httptest.NewServer(tenant.Handler())
+	t.Cleanup(server.Close)
+	return &operator{t: t, client: client, environ: []string{
+		"AUTH0_DOMAIN=" + strings.TrimPrefix(server.URL, "http://"), "AUTH0_CLIENT_ID=" + client.ID, "AUTH0_CLIENT_SECRET=" + client.Secret,
+	}}
+}
+
+func (o *operator) run(stdin string, args ...string) (stdout, stderr string, code int) {
+	o.t.Helper()
+	var out, errs bytes.Buffer
+	code = run(append([]string{"m2mwatch"}, args...), o.environ, strings.NewReader(stdin), &out, &errs)
+	o.seen.Write(errs.Bytes())
+	return out.String(), errs.String(), code
+}
+
+func TestATokenIsGotInspectedAndVerified(t *testing.T) {
+	o := newOperator(t, "ledger-export")
+	token, said, code := o.run("", "tokens", "get", "--audience", o.client.Audience)
+	if code != exitOK || strings.Count(token, ".") != 2 || !strings.Contains(said, "good until ") || !strings.Contains(said, "in 2") {
+		t.Fatalf("exit %d, %q", code, said)
+	}
+	if again, _, _ := o.run("", "tokens", "get", "--audience", o.client.Audience); again != token {
+		t.Error("a token that is good is not kept")
+	}
+	if other, _, _ := o.run("", "tokens", "get", "--audience", o.client.Audience, "--no-cache"); other == token || other == "" {
+		t.Error("--no-cache printed the kept one")
+	}
+	claims, _, code := o.run("Bearer "+token, "tokens", "inspect")
+	for _, want := range []string{"who issued it: the tenant", o.client.ID + "@clients", o.client.Audience, "client-credentials", "until when it is good", "RS256"} {
+		if !strings.Contains(claims, want) {
+			t.Errorf("exit %d, %q is not in\n%s", code, want, claims)
+		}
+	}
+	checks, said, code := o.run(token, "tokens", "verify", "--audience", o.client.Audience)
+	if code != exitOK || strings.Count(checks, "ok ") != 5 || !strings.Contains(said, "it stays good until ") {
+		t.Errorf("exit %d, %q\n%s", code, said, checks)
+	}
+	checks, said, code = o.run(token, "tokens", "verify", "--audience", "https://another/")
+	if code != exitError || !strings.Contains(checks, "want https://another/") || !strings.Contains(said, "not to be believed") {
+		t.Errorf("exit %d, %q\n%s", code, said, checks)
+	}
+	if seen := o.seen.String(); strings.Contains(seen, o.client.Secret) || strings.Contains(seen, strings.TrimSpace(token)) {
+		t.Errorf("a secret is in what was said:\n%s", seen)
+	}
+}
+
+func TestATokenThatIsRefusedSaysWhy(t *testing.T) {
+	o := newOperator(t, "ledger-export")
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("wrong\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		stdin string
+		args  []string
+		code  int
+		want  string
+	}{
+		{"", []string{"tokens", "get", "--audience", o.client.Audience, "--client-secret-file", file}, exitError, "401 Unauthorized: Unauthorized (access_denied)"},
+		{"", []string{"tokens", "get", "--audience", "https://nowhere/"}, exitError, "403 Forbidden: Service not enabled within domain: https://nowhere/"},
+		{"", []string{"tokens", "get"}, exitError, `you need to create a "client-grant" associated to this api`},
+		{"", []string{"tokens", "get", "--domain", "https://acme.eu.auth0.com/"}, exitUsage, "want a host name alone"},
+		{"", []string{"tokens", "get", "--client-id", ""}, exitUsage, "set AUTH0_CLIENT_ID"},
+		{"", []string{"tokens", "get", "--user", "nobody"}, exitUsage, "--password-file"},
+		{"", []string{"tokens", "inspect"}, exitUsage, "no token on standard input"},
+		{"opaque", []string{"tokens", "inspect"}, exitError, "it is no JWT"},
+		{"opaque", []string{"tokens", "verify", "--domain", ""}, exitUsage, "AUTH0_DOMAIN"},
+	} {
+		if out, said, code := o.run(c.stdin, c.args...); code != c.code || !strings.Contains(strings.ToLower(said), strings.ToLower(c.want)) || out != "" {
+			t.Errorf("%q: exit %d, %q, printed %q; want %d, …%s…", c.args, code, said, out, c.code, c.want)
+		}
+	}
+}
