@@ -8,6 +8,7 @@
 set -eu
 
 dir=$(mktemp -d)
+web=$(mktemp -d) # nginx's own: its workers are another user's, and see no more of $dir than others do
 here=$(cd "$(dirname "$0")" && pwd)
 bin=${BIN:-$PWD/bin/m2mwatch}
 modules=${MODULES:-/usr/lib/nginx/modules}
@@ -17,14 +18,14 @@ pids=
 stop() {
     for pid in $pids; do kill "$pid" 2>/dev/null || :; done
     wait
-    rm -rf "$dir"
+    rm -rf "$dir" "$web"
 }
 trap stop EXIT
 trap 'exit 1' INT TERM
 
 fail() {
     echo "try.sh: $1" >&2
-    cat "$dir"/*.log "$dir/token-uses.jsonl" >&2 || :
+    cat "$dir"/*.log "$web"/*.log "$web/token-uses.jsonl" >&2 || :
     exit 1
 }
 
@@ -48,9 +49,9 @@ END
 "$bin" up --config "$dir/m2mwatch.yaml" 2>"$dir/m2mwatch.log" &
 pids="$pids $!"
 
-sed -e "s|DIR|$dir|g" -e "s|DEPLOY|$here|g" -e "s|PORT|$port|g" -e "s|MODULES|$modules|g" "$here/nginx.conf" >"$dir/nginx.conf"
-touch "$dir/token-uses.jsonl" && chmod -R a+rwX "$dir" # nginx's workers are another user's
-nginx -c "$dir/nginx.conf" -p "$dir" -e "$dir/error.log" &
+sed -e "s|DIR|$web|g" -e "s|DEPLOY|$here|g" -e "s|PORT|$port|g" -e "s|MODULES|$modules|g" "$here/nginx.conf" >"$web/nginx.conf"
+touch "$web/token-uses.jsonl" && chmod -R a+rwX "$web"
+nginx -c "$web/nginx.conf" -p "$web" -e "$web/error.log" &
 pids="$pids $!"
 
 ask() { curl -fsS -H "Authorization: Bearer $token" "http://127.0.0.1:$api$1"; }
@@ -60,7 +61,7 @@ within "m2mwatch is ready" ready
 within "nginx serves" serving
 
 mkfifo "$dir/lines"
-tail -n +1 -F "$dir/token-uses.jsonl" >"$dir/lines" 2>/dev/null &
+tail -n +1 -F "$web/token-uses.jsonl" >"$dir/lines" 2>/dev/null &
 pids="$pids $!"
 echo "$secret" >"$dir/custom.secret"
 "$bin" custom send --tenant acme --url "http://127.0.0.1:$api" --secret-file "$dir/custom.secret" - <"$dir/lines" >"$dir/send.log" 2>&1 &
@@ -83,14 +84,15 @@ get "" 'X-Nothing: 1'
 
 three() { [ "$(ask /v1/tokens/acme/try-1 2>/dev/null | jq .use_count)" = 3 ]; }
 within "three uses are stored" three
-mv "$dir/token-uses.jsonl" "$dir/token-uses.jsonl.1" # logrotate
-kill -USR1 "$(cat "$dir/nginx.pid")"
-reopened() { [ -e "$dir/token-uses.jsonl" ]; }
+mv "$web/token-uses.jsonl" "$web/token-uses.jsonl.1" # logrotate
+kill -USR1 "$(cat "$web/nginx.pid")"
+reopened() { [ -e "$web/token-uses.jsonl" ]; }
 within "nginx opens a new log" reopened
 get "$(jwt "$claims" good)" 'X-Nothing: 1'
 four() { [ "$(ask /v1/tokens/acme/try-1 2>/dev/null | jq .use_count)" = 4 ]; }
 within "a use after the log was rotated is stored" four
 
+[ "$(stat -c %a "$dir/data")" = 700 ] || fail "others may look into the data directory"
 [ "$(ask '/v1/events?tenant=acme' | jq '.events | length')" = 4 ] || fail "more than the four uses are stored"
 ask /v1/tokens/acme/try-1 | jq -c '.places[], (.uses[] | [.type, .identity.id, .method, .path, .user_agent])'
 echo "try.sh: four uses were told, and what the API refused was not"
