@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/knadh/koanf/maps"
 	yamlv3 "go.yaml.in/yaml/v3"
 )
 
@@ -39,24 +38,37 @@ func pathsOf(v reflect.Value, key string, found map[string]string) {
 	}
 }
 
+// relative sets whatever key of a type has a path, nil where none has.
+func relative(t reflect.Type, key string) any {
+	switch t.Kind() {
+	case reflect.Struct:
+		settings := map[string]any{}
+		for field := range t.Fields() {
+			name := field.Tag.Get("koanf")
+			if value := relative(field.Type, name); field.IsExported() && value != nil {
+				settings[name] = value
+			}
+		}
+		if len(settings) > 0 {
+			return settings
+		}
+	case reflect.Slice:
+		if value := relative(t.Elem(), key); value != nil {
+			return []any{value}
+		}
+	case reflect.String:
+		if isPath(key) {
+			return "rel"
+		}
+	}
+	return nil
+}
+
 // TestEveryPathOfTheFileIsFoundFromIt sets whatever key has a path, so that one
 // that is added is not forgotten.
 func TestEveryPathOfTheFileIsFoundFromIt(t *testing.T) {
 	t.Chdir(t.TempDir())
-	type m = map[string]any
-	rel := []string{"rel"}
-	settings := m{
-		"tenants":        []m{{"name": "acme", "secret_files": rel, "custom_secret_files": rel}},
-		"api.tokens":     []m{{"name": "a", "token_file": "rel"}},
-		"traces.headers": []m{{"name": "X-Key", "value_file": "rel"}},
-		"enrich.mmdb":    rel,
-	}
-	for key, list := range Keys() {
-		if isPath(key) && !list {
-			settings[key] = "rel"
-		}
-	}
-	text, err := yamlv3.Marshal(maps.Unflatten(settings, "."))
+	text, err := yamlv3.Marshal(relative(reflect.TypeFor[Config](), ""))
 	if err != nil {
 		t.Fatal(err)
 	}
