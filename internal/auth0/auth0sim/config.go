@@ -23,6 +23,9 @@ type Config struct {
 
 	// Now dates what happens live. Default time.Now.
 	Now func() time.Time
+	// ManagementLimit and TokenLimit are what the Management API and the rest
+	// take. Beyond it they answer 429. Default: no limit.
+	ManagementLimit, TokenLimit Limit
 	// SearchLag is how long the search of users does not see a change; what is
 	// asked for by its id is there at once. Default 0.
 	SearchLag time.Duration

@@ -20,12 +20,22 @@ func (t *Tenant) Handler() http.Handler {
 	mux.HandleFunc("POST /oauth/token", t.serveToken)
 	mux.HandleFunc("GET /.well-known/jwks.json", t.serveKeys)
 	mux.HandleFunc("GET /.well-known/openid-configuration", t.serveConfiguration)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	serve := func(w http.ResponseWriter, r *http.Request) {
+		if t.limited(w, r) {
+			return
+		}
 		if _, ok := splitPath(r.URL.EscapedPath()); ok { // before the mux, which would clean the path
 			t.serveAPI(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f := t.fault(r); f != nil {
+			f.happen(t, w, r, serve)
+			return
+		}
+		serve(w, r)
 	})
 }
 

@@ -30,6 +30,8 @@ type Tenant struct {
 	populated  func() *store // fills the store at its first call
 	keys       func() (*rsa.PrivateKey, error)
 
+	managementBucket, tokenBucket bucket
+
 	mu      sync.Mutex // guards what follows; taken after the store's
 	rng     *rand.Rand // of what happens live
 	number  uint64     // of the next live log
@@ -40,6 +42,7 @@ type Tenant struct {
 	kept         []keptLog // by id
 	keptHistory  int       // how many of them are not live
 	streamNumber int
+	faults       []*Fault
 	grown        chan struct{} // closed and made anew when there is another stream
 }
 
@@ -54,6 +57,7 @@ func New(cfg Config) *Tenant {
 	cfg = cfg.withDefaults()
 	r := newRand(cfg.Seed, sequencePopulation)
 	t := &Tenant{cfg: cfg, domain: cfg.Domain, number: liveNumberBase, operations: operations(), grown: make(chan struct{})}
+	t.managementBucket.limit, t.tokenBucket.limit = cfg.ManagementLimit, cfg.TokenLimit
 	t.populated = sync.OnceValue(t.populate)
 	t.keys = sync.OnceValues(newSigningKey)
 	t.apis = newAPIs(t.domain)
