@@ -58,6 +58,8 @@ func operations() []operation {
 		clientOperations(), credentialOperations(), clientGrantOperations(), resourceServerOperations(),
 		userOperations(), userRoleOperations(), userPermissionOperations(), userBlockOperations(), identityOperations(), roleOperations(),
 		logOperations(), logStreamOperations(),
+		connectionOperations(), organizationOperations(), organizationMemberOperations(), organizationGrantOperations(), organizationConnectionOperations(),
+		jobOperations(), actionOperations(), settingsOperations(),
 	)
 }
 

@@ -87,3 +87,18 @@ func (x *exchange) checkAssertionClaims(payload []byte) error {
 	}
 	return nil
 }
+
+// claimedBy is the client that an assertion says it is of, before anything is
+// verified: the request itself need not name it.
+func claimedBy(assertion string) string {
+	message, err := jws.Parse([]byte(assertion))
+	if err != nil {
+		return ""
+	}
+	v, err := readJSON(message.Payload())
+	claims, ok := v.(document)
+	if err != nil || !ok {
+		return ""
+	}
+	return claims.text("sub")
+}

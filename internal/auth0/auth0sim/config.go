@@ -45,6 +45,9 @@ type Config struct {
 	// two tries of a delivery; it doubles in between. Default 100 ms and 5 s.
 	RetryPause, RetryPauseMax time.Duration
 
+	// JobPolls is how often a job is looked at until it has completed. Default
+	// 0: it has at the first look.
+	JobPolls int
 	// SuspendAfter is how long deliveries of a stream are refused until the
 	// tenant suspends it. Default 7 days.
 	SuspendAfter time.Duration

@@ -20,6 +20,7 @@ func (t *Tenant) Handler() http.Handler {
 	mux.HandleFunc("POST /oauth/token", t.serveToken)
 	mux.HandleFunc("GET /.well-known/jwks.json", t.serveKeys)
 	mux.HandleFunc("GET /.well-known/openid-configuration", t.serveConfiguration)
+	mux.HandleFunc("GET /exports/{file}", t.serveExport)
 	serve := func(w http.ResponseWriter, r *http.Request) {
 		if t.limited(w, r) {
 			return

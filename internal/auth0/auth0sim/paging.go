@@ -3,7 +3,6 @@ package auth0sim
 import (
 	"encoding/base64"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -105,8 +104,10 @@ func (c *apiCall) fieldsOf(d document) document {
 	if c.query.Get("include_fields") == "false" {
 		return d.without(names...)
 	}
-	if id := slices.IndexFunc([]string{"client_id"}, func(id string) bool { _, ok := d[id]; return ok && d["tenant"] != nil }); id >= 0 {
-		names = append(names, "client_id")
+	for _, always := range []string{"tenant", "is_domain_connection"} { // whatever is asked of a client or a connection
+		if _, ok := d[always]; ok {
+			names = append(names, always)
+		}
 	}
 	return d.only(names...)
 }

@@ -80,7 +80,8 @@ type store struct {
 	blocks    map[string][]string    // addresses that are blocked, by user id
 	bindings  map[string][]document  // of Actions, by trigger
 	links     map[string][]link      // what belongs to what, by relation
-	uploads   map[string][]document  // errors of jobs
+	uploads   map[string][]document  // what an import refused, by job
+	exports   map[string]string      // files of exports
 	extras    map[string]*collection // documents of a parent: SCIM, domains
 }
 
@@ -107,7 +108,7 @@ func newStore(seed uint64, now func() time.Time) *store {
 		rng: newRand(seed, sequenceStore), now: now,
 		passwords: make(map[string]string), stale: make(map[string][]staleUser),
 		attempts: make(map[string]int), blocks: make(map[string][]string), bindings: make(map[string][]document), links: make(map[string][]link),
-		uploads: make(map[string][]document), extras: make(map[string]*collection),
+		uploads: make(map[string][]document), exports: make(map[string]string), extras: make(map[string]*collection),
 	}
 	for _, c := range []**collection{
 		&s.users, &s.roles, &s.clients, &s.grants, &s.servers, &s.connections, &s.organizations, &s.streams, &s.credentials, &s.jobs, &s.actions,

@@ -45,6 +45,9 @@ func readTokenRequest(body io.Reader, r *http.Request) (tokenRequest, error) {
 	if id, secret, ok := r.BasicAuth(); ok {
 		req.ClientID, req.ClientSecret = unescaped(id), unescaped(secret)
 	}
+	if req.ClientID == "" && req.Assertion != "" {
+		req.ClientID = claimedBy(req.Assertion)
+	}
 	return req, nil
 }
 

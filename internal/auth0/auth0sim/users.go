@@ -227,7 +227,7 @@ func (s *store) removeUser(id string) {
 	s.unlink(relationUserRole, id, "")
 	s.unlink(relationUserPermission, id, "")
 	for _, l := range s.linkedTo(relationOrganizationUser, id) {
-		s.unlink(relationMemberRole, l.from+" "+id, "")
+		s.unlink(relationMemberRole, memberKey(l.from, id), "")
 	}
 	s.unlink(relationOrganizationUser, "", id)
 }
