@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json"
@@ -168,7 +169,7 @@ var marshaler = reflect.TypeFor[interface{ MarshalJSON() ([]byte, error) }]()
 // and user agents are whatever somebody sent.
 // https://owasp.org/www-community/attacks/CSV_Injection
 func inert(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+	if r, _ := utf8.DecodeRuneInString(cell); cell != "" && strings.ContainsRune("=+-@＝＋－＠\t\r\n", r) {
 		return "'" + cell
 	}
 	return cell

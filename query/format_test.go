@@ -58,6 +58,7 @@ func TestListingsComeInLines(t *testing.T) {
 func TestListingsComeInColumns(t *testing.T) {
 	e := event()
 	e.ClientName, e.UserAgent, e.Scopes = "=HYPERLINK(\"https://x\")", "@a, \"b\"\nc", []string{"read:a", "write:b"}
+	e.Hostname, e.Description = "＝1+1", "\n-1"
 	srv := api(t, &store{events: []schemas.Event{e}}, query.Config{})
 	got := accepting(t, srv.URL+"/v1/events", "text/csv")
 	records, err := csv.NewReader(strings.NewReader(got.body)).ReadAll()
@@ -70,7 +71,7 @@ func TestListingsComeInColumns(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"log_id": e.LogID, "time": "2025-03-14T11:59:59.100Z", "client_name": "'" + e.ClientName, "user_agent": "'" + e.UserAgent,
-		"scopes": "read:a write:b", "identity.id": "app:invoice-sync", "quota.size": "0", "raw_masked": "true",
+		"scopes": "read:a write:b", "hostname": "'＝1+1", "description": "'\n-1", "identity.id": "app:invoice-sync", "quota.size": "0", "raw_masked": "true",
 	} {
 		if values[name] != want {
 			t.Errorf("%s is %q, want %q", name, values[name], want)

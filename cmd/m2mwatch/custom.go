@@ -237,7 +237,7 @@ func (s *customSender) deliver(ctx context.Context, batch [][]byte) error {
 		if problem != nil && problem.RetryAfter > 0 {
 			wait = problem.RetryAfter
 		}
-		fmt.Fprintf(s.inv.stderr, "m2mwatch: %v; trying again in %v\n", err, wait)
+		fmt.Fprintf(s.inv.stderr, "m2mwatch: %s; trying again in %v\n", legible(err.Error()), wait)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -257,7 +257,7 @@ func (s *customSender) attempt(ctx context.Context, batch [][]byte) (int, error)
 func (s *customSender) apart(ctx context.Context, batch [][]byte, refusal error) error {
 	if len(batch) == 1 {
 		s.refused++
-		fmt.Fprintf(s.inv.stderr, "m2mwatch: refused: %v: %.200q\n", refusal, batch[0])
+		fmt.Fprintf(s.inv.stderr, "m2mwatch: refused: %s: %.200q\n", legible(refusal.Error()), batch[0])
 		return nil
 	}
 	half := len(batch) / 2

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -122,7 +120,7 @@ func writeDeadLog(out io.Writer, d schemas.DeadDetail) error {
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
 	row("dead log", "%d", d.ID)
 	row("tenant", "%s", orNone(d.Tenant))
-	row("source", "%s", d.Source)
+	row("source", "%s", printable(d.Source))
 	row("arrived", "%s", clock(d.IngestedAt))
 	row("given up", "%s", clock(d.Time))
 	row("reason", "%s", printable(d.Reason))
@@ -151,20 +149,6 @@ func writeDeadLog(out io.Writer, d schemas.DeadDetail) error {
 	}
 	_, err := fmt.Fprintf(out, "\n%s\n", legible(text))
 	return err
-}
-
-// legible shows a text of several lines, and of what a terminal would take for
-// commands which it is.
-func legible(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsPrint(r) || r == '\n' || r == '\t' {
-			b.WriteRune(r)
-			continue
-		}
-		b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-	}
-	return b.String()
 }
 
 // deadIDs reads ids of dead logs.

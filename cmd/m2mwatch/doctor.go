@@ -125,7 +125,7 @@ func writeReport(w io.Writer, r doctor.Report) {
 	}
 }
 
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+func oneLine(s string) string { return printable(strings.Join(strings.Fields(s), " ")) }
 
 // storeTimeout is longer where an engine has to start first.
 func storeTimeout(deep bool) time.Duration {

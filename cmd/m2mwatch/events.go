@@ -147,7 +147,7 @@ func writeEvent(out io.Writer, e *schemas.EventDetail) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "\n%s\n", raw)
+	_, err = fmt.Fprintf(out, "\n%s\n", legible(string(raw)))
 	return err
 }
 
@@ -215,12 +215,10 @@ where it was.
 			}
 			show := tailLine(inv.stdout, where)
 			if asJSON {
-				e := json.NewEncoder(inv.stdout)
-				e.SetEscapeHTML(false)
-				show = func(v schemas.EventView) error { return e.Encode(v) }
+				show = func(v schemas.EventView) error { return writeJSONLine(inv.stdout, v) }
 			}
 			return client.Follow(cmd.Context(), q, since, show, func(err error) {
-				fmt.Fprintf(inv.stderr, "m2mwatch: %v; trying again\n", err)
+				fmt.Fprintf(inv.stderr, "m2mwatch: %s; trying again\n", legible(err.Error()))
 			})
 		},
 	}

@@ -48,7 +48,7 @@ func run(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int 
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
-	inv := &invocation{name: args[0], environ: environ, stdin: stdin, stdout: stdout, stderr: stderr}
+	inv := &invocation{name: args[0], environ: environ, stdin: stdin, stdout: shown(stdout), stderr: stderr}
 	root := newRoot(inv)
 	root.SetArgs(args[1:])
 	root.SetIn(stdin)
@@ -58,7 +58,7 @@ func run(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int 
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(stderr, "m2mwatch:", err)
+	fmt.Fprintln(stderr, "m2mwatch:", legible(err.Error()))
 	if errors.Is(err, errUsage) {
 		return exitUsage
 	}

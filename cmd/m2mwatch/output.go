@@ -88,7 +88,7 @@ func (l *listing[Row]) table(inv *invocation, rows []Row, next string) error {
 		return err
 	}
 	if next != "" {
-		fmt.Fprintf(inv.stderr, "more: --cursor %s\n", next)
+		fmt.Fprintf(inv.stderr, "more: --cursor %s\n", printable(next))
 	}
 	return nil
 }

@@ -129,7 +129,7 @@ func reprocessText(job *schemas.Reprocess) string {
 	}
 	text := fmt.Sprintf("%d records read, %d %s, %d of them to another client_id or time", job.Done, job.Changed, changed, job.Moved)
 	if job.Errors > 0 {
-		text += fmt.Sprintf("; %d could not be normalized again and are as they were: %s", job.Errors, job.Error)
+		text += fmt.Sprintf("; %d could not be normalized again and are as they were: %s", job.Errors, printable(job.Error))
 	}
 	if !job.Over() {
 		text = fmt.Sprintf("job %s is %s: %s of about %d", job.ID, job.State, text, job.Total)

@@ -52,7 +52,7 @@ func writeStatus(inv *invocation, s schemas.StatusView) error {
 	if s.LastEvent != nil {
 		fmt.Fprintf(w, "last event\t%s\n", clock(*s.LastEvent))
 	}
-	fmt.Fprintf(w, "versions\tm2mwatch %s, nats %s, clickhouse %s\n", s.Versions.M2MWatch, orNone(s.Versions.NATS), orNone(s.Versions.ClickHouse))
+	fmt.Fprintf(w, "versions\tm2mwatch %s, nats %s, clickhouse %s\n", printable(s.Versions.M2MWatch), orNone(s.Versions.NATS), orNone(s.Versions.ClickHouse))
 	return w.Flush()
 }
 
@@ -86,7 +86,7 @@ func orNone(s string) string {
 	if s == "" {
 		return "unknown"
 	}
-	return s
+	return printable(s)
 }
 
 func deadAdvice(n *uint64) string {
