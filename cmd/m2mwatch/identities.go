@@ -75,7 +75,7 @@ func newIdentitiesShow(inv *invocation) *cobra.Command {
 		Use:               "show ID",
 		Short:             "Show what an identity did, from where, and what it failed at",
 		Example:           "  m2mwatch identities show app:invoice-sync --from 7d",
-		ValidArgsFunction: of(inv.identities),
+		ValidArgsFunction: argument(name(inv.identities)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return fmt.Errorf("%w: identities show takes one id (see `m2mwatch identities list`)", errUsage)
