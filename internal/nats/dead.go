@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -83,8 +82,8 @@ func (p *Publisher) publishDead(ctx context.Context, d schemas.Dead) error {
 
 // publishLarge puts the log into the object store, and then its name into DEAD.
 // Somebody who removes an earlier copy of the log may take the object away
-// between the two, so it is looked at once more. Where DEAD had the name, what
-// is removed is the log itself, and this was a repeat of it.
+// between the two, so it is kept once more. Where DEAD had the name, what is
+// removed is the log itself, and this was a repeat of it.
 func (p *Publisher) publishLarge(ctx context.Context, d schemas.Dead) error {
 	for {
 		var err error
@@ -96,11 +95,7 @@ func (p *Publisher) publishLarge(ctx context.Context, d schemas.Dead) error {
 		if err != nil || !stored {
 			return err
 		}
-		store, err := p.conn.js.ObjectStore(ctx, schemas.BucketDead)
-		if err == nil {
-			_, err = store.GetInfo(ctx, d.Object)
-		}
-		if !errors.Is(err, jetstream.ErrObjectNotFound) {
+		if kept, err := p.keepObject(ctx, d.Object); err != nil || kept {
 			return err
 		}
 	}
@@ -184,52 +179,25 @@ func (p *Publisher) putLarge(ctx context.Context, d schemas.Dead) (string, error
 
 // putObject puts once more where the store is full and orphans made room.
 func (p *Publisher) putObject(ctx context.Context, store jetstream.ObjectStore, name string, raw []byte) error {
-	put := func() error {
-		_, err := store.Put(ctx, jetstream.ObjectMeta{Name: name}, bytes.NewReader(raw))
-		return full(err)
-	}
-	err := put()
+	err := p.writeObject(ctx, name, raw)
 	if !errors.Is(err, schemas.ErrFull) {
 		return err
 	}
 	if dropped, lookErr := p.dropOrphans(ctx, store); lookErr != nil || !dropped {
 		return errors.Join(err, lookErr)
 	}
-	return put()
+	return p.writeObject(ctx, name, raw)
 }
 
-// verifyObject reads an object once; the reader compares the digest at the
-// end. The library sends the chunks of an object from one buffer and may send
-// a chunk again after it has filled the buffer anew, so that a put without an
-// error does not say that the right bytes are stored. A put that found the
-// store full may leave the name without its chunks, and the reader would wait
-// for them: they are counted first.
+// verifyObject reads an object once, and compares the digest: one that was there,
+// or that somebody else puts meanwhile, may lack chunks.
 func (p *Publisher) verifyObject(ctx context.Context, store jetstream.ObjectStore, name string) error {
-	if err := p.countChunks(ctx, store, name); err != nil {
-		return err
-	}
-	r, err := store.Get(ctx, name)
+	info, err := store.GetInfo(ctx, name)
 	if err == nil {
-		_, err = io.Copy(io.Discard, r)
-		err = errors.Join(err, r.Close())
+		_, err = io.Copy(io.Discard, p.conn.objectReader(ctx, info))
 	}
 	if err != nil {
 		return fmt.Errorf("read the stored object back: %w", err)
-	}
-	return nil
-}
-
-func (p *Publisher) countChunks(ctx context.Context, store jetstream.ObjectStore, name string) error {
-	info, err := store.GetInfo(ctx, name)
-	if err != nil {
-		return fmt.Errorf("count the chunks of the object: %w", err)
-	}
-	chunks, err := p.conn.subjects(ctx, streamDeadLarge, chunkSubject(info.NUID))
-	if err != nil {
-		return fmt.Errorf("count the chunks of the object: %w", err)
-	}
-	if n := chunks[chunkSubject(info.NUID)]; n != uint64(info.Chunks) {
-		return fmt.Errorf("%d of the %d chunks of the object are stored", n, info.Chunks)
 	}
 	return nil
 }
@@ -260,8 +228,9 @@ func objectName(d *schemas.Dead) string {
 }
 
 func objectDigest(raw []byte) string {
-	sum := sha256.Sum256(raw)
-	return "SHA-256=" + base64.URLEncoding.EncodeToString(sum[:])
+	h := sha256.New()
+	h.Write(raw)
+	return digestOf(h)
 }
 
 // readDead reads what PublishDead wrote. It does not fail: a header that does
@@ -317,9 +286,9 @@ func (c *Conn) DeadObject(ctx context.Context, name string, maxBytes int64) ([]b
 	if info.Size > uint64(max(maxBytes, 0)) {
 		return nil, fmt.Errorf("read dead log %s: %d bytes, at most %d are wanted", name, info.Size, maxBytes)
 	}
-	raw, err := store.GetBytes(ctx, name)
-	if err != nil {
+	raw := bytes.NewBuffer(make([]byte, 0, info.Size+bytes.MinRead))
+	if _, err := raw.ReadFrom(c.objectReader(ctx, info)); err != nil {
 		return nil, fmt.Errorf("read dead log %s: %w", name, err)
 	}
-	return raw, nil
+	return raw.Bytes(), nil
 }

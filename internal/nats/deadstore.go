@@ -153,15 +153,11 @@ func (s *DeadStore) WriteDead(ctx context.Context, d schemas.Dead, w io.Writer) 
 	if err != nil {
 		return fmt.Errorf("open the object store: %w", err)
 	}
-	if err := s.publisher.countChunks(ctx, store, d.Object); err != nil {
-		return objectError(d.Object, err)
-	}
-	object, err := store.Get(ctx, d.Object)
+	info, err := store.GetInfo(ctx, d.Object)
 	if err != nil {
 		return objectError(d.Object, err)
 	}
-	_, err = io.Copy(w, object)
-	if err := errors.Join(err, object.Close()); err != nil {
+	if _, err = io.Copy(w, s.conn.objectReader(ctx, info)); err != nil {
 		return fmt.Errorf("read dead log %s: %w", d.Object, err)
 	}
 	return nil
@@ -180,54 +176,45 @@ func objectError(name string, err error) error {
 //
 // Its object goes first. A crash between the two leaves a message that names no
 // object: it can be discarded, and a repeat of the log writes the object again.
+// A repeat that does so while the message is still there is told that DEAD has
+// the log, so that the object is looked for once more when it has not.
 func (s *DeadStore) remove(ctx context.Context, d *schemas.Dead) error {
-	if d.Object != "" {
-		if err := s.dropObject(ctx, d.Object); err != nil {
-			return fmt.Errorf("remove the bytes of dead log %d: %w", d.ID, err)
-		}
-	}
-	stream, err := s.conn.js.Stream(ctx, schemas.StreamDead)
-	if err == nil {
-		err = stream.DeleteMsg(ctx, d.ID)
-	}
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
-	}
-	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-		if _, lookErr := s.DeadLog(ctx, d.ID); errors.Is(lookErr, schemas.ErrNotFound) {
-			return nil
-		}
-	}
-	if err != nil {
+	if err := s.removeLog(ctx, d); err != nil {
 		return fmt.Errorf("remove dead log %d: %w", d.ID, err)
 	}
 	return nil
 }
 
-// dropObject removes an object: its name first, so that what is left after a
-// crash are chunks that no object names (see dropOrphans). The library's own
-// way leaves the name with a mark, and writes that: a store that is full would
-// refuse it.
-func (s *DeadStore) dropObject(ctx context.Context, name string) error {
-	store, err := s.conn.js.ObjectStore(ctx, schemas.BucketDead)
+func (s *DeadStore) removeLog(ctx context.Context, d *schemas.Dead) error {
+	stream, err := s.conn.js.Stream(ctx, schemas.StreamDead)
 	if err != nil {
 		return err
 	}
-	info, err := store.GetInfo(ctx, name)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
+	if d.Object == "" {
+		_, err := deleteMessage(ctx, stream, d.ID)
+		return err
+	}
+	msg, err := stream.GetMsg(ctx, d.ID)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	stream, err := s.conn.js.Stream(ctx, streamDeadLarge)
-	if err != nil {
+	// Somebody else may have removed the log, and it may have come again.
+	needed := func(ctx context.Context) (bool, error) {
+		last, err := stream.GetLastMsgForSubject(ctx, msg.Subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return false, nil
+		}
+		return err == nil && last.Sequence != d.ID, err
+	}
+	if err := s.dropObject(ctx, d.Object, needed); err != nil {
 		return err
 	}
-	for _, subject := range []string{nameSubject(name), chunkSubject(info.NUID)} {
-		if err := stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
-			return err
-		}
+	s.at("object_removed")
+	if _, err := deleteMessage(ctx, stream, d.ID); err != nil {
+		return err
 	}
-	return nil
+	return s.dropObject(ctx, d.Object, needed)
 }

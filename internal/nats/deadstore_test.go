@@ -439,6 +439,113 @@ func TestLargeLogThatComesWhileItIsDiscardedIsWhole(t *testing.T) {
 	}
 }
 
+// checkLargeLogs fails unless each log in DEAD has its bytes, and nothing else is
+// in the object store.
+func checkLargeLogs(tb testing.TB, h *natstest.Harness, s *nats.DeadStore, raw []byte, logs int) {
+	tb.Helper()
+	found, _, err := s.DeadLogs(tb.Context(), schemas.DeadFilter{}, 0, 10)
+	if err != nil || logs >= 0 && len(found) != logs {
+		tb.Errorf("%d logs in DEAD, %v, want %d", len(found), err, logs)
+	}
+	names := map[string]bool{}
+	for _, d := range found {
+		names[d.Object] = true
+		var b bytes.Buffer
+		if err := s.WriteDead(tb.Context(), d, &b); err != nil || !bytes.Equal(b.Bytes(), raw) {
+			tb.Errorf("log %d has %d bytes: %v", d.ID, b.Len(), err)
+		}
+	}
+	store, err := h.Conn.JetStream().ObjectStore(tb.Context(), schemas.BucketDead)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	want := uint64(0)
+	for name := range names {
+		if info, err := store.GetInfo(tb.Context(), name); err == nil {
+			want += 1 + uint64(info.Chunks)
+		}
+	}
+	if n := messages(tb, h.Conn, "OBJ_"+schemas.BucketDead); n != want {
+		tb.Errorf("%d messages in the object store, want the %d of the logs in DEAD", n, want)
+	}
+}
+
+// A repeat of a large log comes at each step of a removal: it goes with what is
+// removed or it is stored anew, whole, and nothing is left of it otherwise.
+func TestRepeatDuringARemovalLeavesNothingBehind(t *testing.T) {
+	for _, tt := range []struct {
+		point string
+		time  int
+		logs  int
+	}{
+		{"object_found", 1, 0}, {"object_removed", 1, 0}, {"object_found", 2, 1}, {"", 1, 0},
+	} {
+		t.Run(fmt.Sprint(tt.point, tt.time), func(t *testing.T) {
+			h := natstest.New(t)
+			p, large := h.Publisher(t), deadLog(0)
+			large.Raw = bytes.Repeat([]byte("x"), 1200<<10)
+			passed := map[string]int{}
+			s := newDeadStore(t, h, func(point string) {
+				passed[point]++
+				// Only an object that came again is found a second time.
+				if point == "object_removed" && tt.time == 2 || point == tt.point && passed[point] == tt.time {
+					publishDead(t, h.Publisher(t), large)
+				}
+			})
+			publishDead(t, p, large)
+			if total := sweepAll(t, s.DiscardDead, schemas.DeadSweep{Limit: 10}); total.Done != 1 {
+				t.Errorf("%+v, want 1 done", total)
+			}
+			if tt.point != "" && passed[tt.point] < tt.time {
+				t.Errorf("passed %v", passed)
+			}
+			checkLargeLogs(t, h, s, large.Raw, tt.logs)
+		})
+	}
+}
+
+// TestLargeLogIsWholeHoweverItComesAndGoes has several publish one large log and
+// several remove it, over and over, each on its own.
+func TestLargeLogIsWholeHoweverItComesAndGoes(t *testing.T) {
+	h := natstest.New(t, natstest.WithMaxPayload(256<<10))
+	large := deadLog(0)
+	large.Raw = bytes.Repeat([]byte("x"), 300<<10)
+	publishing, removing := sync.WaitGroup{}, sync.WaitGroup{}
+	published := make(chan struct{})
+	for range 3 {
+		p := h.Publisher(t)
+		publishing.Go(func() {
+			for range 60 {
+				// It is refused where the object goes while it is read back, and a
+				// sender repeats it then.
+				_ = p.PublishDead(t.Context(), large)
+			}
+		})
+	}
+	for range 2 {
+		s := newDeadStore(t, h, nil)
+		removing.Go(func() {
+			for {
+				select {
+				case <-published:
+					return
+				default:
+					if _, err := s.DiscardDead(t.Context(), schemas.DeadSweep{Limit: 10}); err != nil {
+						t.Errorf("discard: %v", err)
+					}
+				}
+			}
+		})
+	}
+	publishing.Wait()
+	close(published)
+	removing.Wait()
+	s := newDeadStore(t, h, nil)
+	checkLargeLogs(t, h, s, large.Raw, -1)
+	sweepAll(t, s.DiscardDead, schemas.DeadSweep{Limit: 10})
+	checkLargeLogs(t, h, s, large.Raw, 0)
+}
+
 func TestSweepsSideBySideLoseNothing(t *testing.T) {
 	h := natstest.New(t)
 	publishDeadLogs(t, h.Publisher(t), 0, 60)
