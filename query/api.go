@@ -136,12 +136,16 @@ func operation(id, path, summary, description string, errors ...int) huma.Operat
 	}
 	always := []int{http.StatusUnauthorized, http.StatusUnprocessableEntity, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 	for _, status := range append(always, errors...) {
-		op.Responses[statusKey(status)] = &huma.Response{
-			Description: errorTexts[status],
-			Content: map[string]*huma.MediaType{
-				schemas.ProblemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}},
-			},
-		}
+		op.Responses[statusKey(status)] = problemResponse(errorTexts[status])
 	}
 	return op
+}
+
+func problemResponse(description string) *huma.Response {
+	return &huma.Response{
+		Description: description,
+		Content: map[string]*huma.MediaType{
+			schemas.ProblemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}},
+		},
+	}
 }

@@ -16,6 +16,7 @@ type document struct {
 // describe finishes the document that huma has collected and renders it, once:
 // huma's own routes for it render at the first request, without a lock.
 func describe(o *huma.OpenAPI) document {
+	describeIntake(o)
 	paths := make(map[string]*huma.PathItem, len(o.Paths))
 	for path, item := range o.Paths {
 		paths[prefix+path] = item

@@ -216,6 +216,9 @@ func TestDocumentDescribesTheErrorsThatAreWritten(t *testing.T) {
 		t.Errorf("openapi %s with %d paths", spec.OpenAPI, len(spec.Paths))
 	}
 	for path, item := range spec.Paths {
+		if strings.HasPrefix(path, "/v1/logs/") || strings.HasPrefix(path, "/v1/custom/") || strings.HasPrefix(path, "/v1/import/") {
+			continue // TestIntakeAnswersAsItIsDescribed
+		}
 		if _, ok := item["get"]; !ok && !strings.HasSuffix(path, "/replay") && !strings.HasSuffix(path, "/discard") {
 			t.Errorf("%s cannot be asked", path)
 		}

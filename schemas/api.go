@@ -233,8 +233,8 @@ type TablesView struct {
 
 // Accepted is the answer to logs that were sent, when all of them are on disk.
 type Accepted struct {
-	Accepted int `json:"accepted"` // logs that are safe now, the dead ones among them
-	Dead     int `json:"dead"`     // logs that cannot be read; they lie in DEAD
+	Accepted int `json:"accepted" doc:"Records that are on disk now, the dead ones among them."`
+	Dead     int `json:"dead" doc:"Records that cannot be read; list-dead shows them."`
 }
 
 // EventTypePage holds all event types, by code.
