@@ -129,7 +129,10 @@ func (r *intake) record(rec Record) error {
 		return r.addDead(raw, masked, rec.Broken)
 	case len(raw) > r.maxRecord():
 		r.answer.Dead++
-		return r.publishDead(schemas.DeadCodeSize, raw, masked, fmt.Sprintf("record of %d bytes is larger than a message may be (%d): raise max_payload of the NATS server and ingest.max_group", len(raw), r.maxRecord()))
+		return r.publishDead(schemas.Dead{
+			Code: schemas.DeadCodeSize, Raw: raw, Masked: masked,
+			Reason: fmt.Sprintf("record of %d bytes is larger than a message may be (%d): raise max_payload of the NATS server and ingest.max_group", len(raw), r.maxRecord()),
+		})
 	}
 	return r.add(raw, masked)
 }

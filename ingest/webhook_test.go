@@ -394,23 +394,35 @@ func TestWebhookMasksBeforeAnythingIsWritten(t *testing.T) {
 	diff(t, "dead", `{"client_secret":"***",`, string(f.pub.deadLogs()[0].Raw))
 }
 
+// However many pieces are joined, each is told as it came.
 func TestWebhookJoinsMasses(t *testing.T) {
-	f := newFixture(t, nil)
-	const lines = 20_000
-	f.send(t, strings.Repeat("junk\n", lines)+logA).want(t, 200, fmt.Sprintf(`{"accepted":%d,"dead":%d}`, lines+1, lines))
-	dead, pieces := f.pub.deadLogs(), 0
-	for _, d := range dead {
-		pieces += strings.Count(strings.TrimSpace(string(d.Raw)), "\n") + 1
-		if len(d.Raw) > maxDeadJoined {
-			t.Errorf("a dead log of %d bytes", len(d.Raw))
+	const n = 20_000
+	for name, tt := range map[string]struct{ body, piece string }{
+		"lines": {strings.Repeat("junk\n", n) + logA, "junk"},
+		"elements of several lines": {
+			"[" + strings.Repeat(`{"a":`+"\n"+`x},`, n) + logA + "]", `{"a":` + "\n" + `x}`,
+		},
+	} {
+		f := newFixture(t, nil)
+		f.send(t, tt.body).want(t, 200, fmt.Sprintf(`{"accepted":%d,"dead":%d}`, n+1, n))
+		dead, pieces := f.pub.deadLogs(), 0
+		for _, d := range dead {
+			for piece := range d.Logs() {
+				if pieces++; string(piece) != tt.piece {
+					t.Fatalf("%s: a piece is %q", name, piece)
+				}
+			}
+			if len(d.Raw) > schemas.MaxDeadJoined {
+				t.Errorf("%s: a dead log of %d bytes", name, len(d.Raw))
+			}
 		}
-	}
-	if pieces != lines || len(dead) > maxDeadLogs+3 {
-		t.Errorf("%d pieces in %d dead logs", pieces, len(dead))
-	}
-	diff(t, "stored", []string{logA}, f.pub.raws(t))
-	if n := f.in.budget.inUse(); n != 0 {
-		t.Errorf("%d bytes are still held", n)
+		if pieces != n || len(dead) > schemas.DeadAlone+5 {
+			t.Errorf("%s: %d pieces in %d dead logs", name, pieces, len(dead))
+		}
+		diff(t, "stored", []string{logA}, f.pub.raws(t))
+		if n := f.in.budget.inUse(); n != 0 {
+			t.Errorf("%s: %d bytes are still held", name, n)
+		}
 	}
 }
 

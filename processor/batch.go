@@ -20,6 +20,7 @@ type batch struct {
 	began    time.Time // when its first message came
 	drained  bool      // the source had nothing more
 	oldest   time.Time // arrival at ingest of its oldest event
+	given    int       // logs of the last message that cannot be read
 }
 
 // reset empties b for another use and keeps its memory.
@@ -48,7 +49,7 @@ func (p *Processor) addMessage(b *batch, m schemas.Message) {
 	if b.empty() {
 		b.began = time.Now()
 	}
-	b.messages = append(b.messages, m)
+	b.messages, b.given = append(b.messages, m), 0
 	data := m.Data()
 	b.bytes += len(data)
 	ended, dead := p.cfg.Tracer.Normalize(m), len(b.dead)
@@ -117,12 +118,28 @@ func checkTime(at, now time.Time, retention time.Duration) error {
 	return nil
 }
 
-// giveUp has a log go to DEAD when b is flushed.
+// giveUp has a log go to DEAD when b is flushed. Of a message of junk, as a replay
+// makes one of what was joined, most are joined again.
 func (b *batch) giveUp(log *schemas.Log, r *refusal, now time.Time) {
-	b.dead = append(b.dead, schemas.Dead{
+	d := schemas.Dead{
 		Tenant: log.Tenant, Source: log.Source, IngestedAt: log.IngestedAt, Time: now.UTC(),
 		Code: r.code, Reason: r.reason, Raw: log.Raw, Masked: log.Masked, Replay: b.replayOf(log.Raw),
-	})
+	}
+	if r.code != schemas.DeadCodeJSON || len(log.Raw) >= schemas.MaxDeadJoined {
+		b.dead = append(b.dead, d)
+		return
+	}
+	if b.given++; b.given <= schemas.DeadAlone {
+		b.dead = append(b.dead, d)
+		return
+	}
+	// One that was joined before is of this message from its second on.
+	if last := &b.dead[len(b.dead)-1]; last.Pieces > 0 && b.given > schemas.DeadAlone+1 && last.Join(log.Raw, log.Masked) {
+		return
+	}
+	d.Raw, d.Masked, d.Reason = nil, false, "pieces of one message, one per line; it goes on with: "+r.reason
+	d.Join(log.Raw, log.Masked)
+	b.dead = append(b.dead, d)
 }
 
 // noteReplay remembers which replay a log came by. Its events keep raw, which

@@ -287,7 +287,7 @@ func (f *flush) publishDead(ctx context.Context) error {
 			failed.Store(&err)
 			return
 		}
-		f.p.metrics.dead.WithLabelValues(string(d.Code)).Inc()
+		f.p.metrics.dead.WithLabelValues(string(d.Code)).Add(float64(max(d.Pieces, 1)))
 	})
 	if err := failed.Load(); err != nil {
 		return *err

@@ -1,7 +1,9 @@
 package processor
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,6 +43,41 @@ func TestReplayedRecordThatFailsAgainCarriesItsReplay(t *testing.T) {
 			if got[raw] != replay {
 				t.Errorf("%s came by the replay %q, want %q", raw, got[raw], replay)
 			}
+		}
+	})
+}
+
+// A replay sends each piece of junk that was joined by itself. What cannot be read
+// again is joined again, or it would fill DEAD with a message a line.
+func TestJunkOfOneMessageIsJoined(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		now := time.Now()
+		junk := make([]string, 1000)
+		for i := range junk {
+			junk[i] = fmt.Sprintf("junk\n%d", i)
+		}
+		r.putRaw(now, append(slices.Clone(junk), failure(1, now))...).replay = "again"
+		r.putRaw(now, `{"broken"`)
+		r.run(t)
+		time.Sleep(5 * time.Second)
+		r.stop(t)
+
+		var got []string
+		dead := r.dead.all()
+		for _, d := range dead {
+			if d.Tenant != "acme" || d.Code != schemas.DeadCodeJSON || (d.Replay == "again") != strings.Contains(string(d.Raw), "junk") {
+				t.Errorf("dead %+v", d)
+			}
+			for raw := range d.Logs() {
+				got = append(got, string(raw))
+			}
+		}
+		want := append(junk, `{"broken"`)
+		slices.Sort(want)
+		if slices.Sort(got); !slices.Equal(got, want) || len(dead) != schemas.DeadAlone+2 || r.store.count() != 1 {
+			t.Errorf("%d pieces in %d dead logs, %d events", len(got), len(dead), r.store.count())
 		}
 	})
 }

@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"encoding/json"
+	"iter"
 	"strings"
 	"time"
 )
@@ -37,6 +38,51 @@ type Dead struct {
 	// Replay names the replay that the log came by; "" where it came by none.
 	// It is what Message.Replay said: see SubjectDead.
 	Replay string
+	// Pieces is how many pieces of one body, or of one message, Raw joins, each
+	// with a line end behind it; 0 where it is one log. See Join.
+	Pieces  int
+	Lengths []int // of the pieces, in bytes; empty where Raw is
+}
+
+// Nothing but junk must not cost a sync and a message per line: of one body, or of
+// one message, DeadAlone pieces that cannot be read become a dead log each, and
+// any more are joined into logs of up to MaxDeadJoined bytes.
+const (
+	DeadAlone      = 256
+	MaxDeadJoined  = 64 << 10
+	maxJoinedParts = 8192
+)
+
+// Join adds a piece to d, unless there is no room: false. It is replayed by
+// itself, as it came.
+func (d *Dead) Join(raw []byte, masked bool) bool {
+	if len(d.Raw)+len(raw)+1 > MaxDeadJoined || d.Pieces == maxJoinedParts {
+		return false
+	}
+	if d.Raw == nil {
+		d.Raw = make([]byte, 0, MaxDeadJoined)
+	}
+	d.Raw = append(append(d.Raw, raw...), '\n')
+	d.Pieces, d.Lengths = d.Pieces+1, append(d.Lengths, len(raw))
+	d.Size, d.Masked = int64(len(d.Raw)), d.Masked || masked
+	return true
+}
+
+// Logs are what Raw holds: itself, or its pieces.
+func (d *Dead) Logs() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if len(d.Lengths) == 0 {
+			yield(d.Raw)
+			return
+		}
+		rest := d.Raw
+		for _, n := range d.Lengths {
+			if !yield(rest[:n:n]) {
+				return
+			}
+			rest = rest[n+1:]
+		}
+	}
 }
 
 // DeadFilter selects dead logs; what is empty does not narrow.
@@ -91,13 +137,14 @@ type DeadView struct {
 	Size       int64     `json:"size" doc:"Bytes."`
 	Masked     bool      `json:"masked" doc:"Values of secrets are replaced by ***. Where a log cannot be read they may not all have been found."`
 	Replayed   bool      `json:"replayed" doc:"It was replayed from DEAD and could not be read again."`
+	Pieces     int       `json:"pieces" doc:"It joins so many pieces of one body, each with a line end behind it: of nothing but junk only the first are logs of their own. A replay sends each by itself, as it came. 0 where it is one log."`
 }
 
 // View is d as the API lists it.
 func (d *Dead) View() DeadView {
 	return DeadView{
 		ID: d.ID, Tenant: d.Tenant, Source: d.Source.String(), IngestedAt: d.IngestedAt, Time: d.Time,
-		Code: d.Code, Reason: d.Reason, Size: d.Size, Masked: d.Masked, Replayed: d.Replay != "",
+		Code: d.Code, Reason: d.Reason, Size: d.Size, Masked: d.Masked, Replayed: d.Replay != "", Pieces: d.Pieces,
 	}
 }
 

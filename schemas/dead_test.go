@@ -1,6 +1,7 @@
 package schemas_test
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -29,6 +30,35 @@ func TestDeadFilterSelects(t *testing.T) {
 	} {
 		if got := tt.f.Fits(&d); got != tt.want {
 			t.Errorf("%s: %t", tt.name, got)
+		}
+	}
+}
+
+func TestPiecesThatAreJoinedComeApart(t *testing.T) {
+	t.Parallel()
+	var d schemas.Dead
+	pieces := [][]byte{[]byte("a\nb"), []byte("\n"), []byte("c"), bytes.Repeat([]byte("d"), 1000)}
+	for _, p := range pieces {
+		if !d.Join(p, p[0] == 'c') {
+			t.Fatalf("no room for %q", p)
+		}
+	}
+	if d.Join(bytes.Repeat([]byte("e"), schemas.MaxDeadJoined-int(d.Size)), false) {
+		t.Error("it is larger than it may be")
+	}
+	i := 0
+	for raw := range d.Logs() {
+		if !bytes.Equal(raw, pieces[i]) {
+			t.Errorf("piece %d is %q", i, raw)
+		}
+		i++
+	}
+	if i != len(pieces) || d.Pieces != i || !d.Masked || d.Size != int64(len(d.Raw)) || d.View().Pieces != i {
+		t.Errorf("%d pieces of %+v", i, d)
+	}
+	for raw := range (&schemas.Dead{Raw: []byte("x\ny")}).Logs() {
+		if string(raw) != "x\ny" {
+			t.Errorf("one log is %q", raw)
 		}
 	}
 }

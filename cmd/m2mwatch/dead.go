@@ -133,6 +133,9 @@ func writeDeadLog(out io.Writer, d schemas.DeadDetail) error {
 		masked = ", secrets masked"
 	}
 	row("size", "%s%s", size(uint64(d.Size)), masked)
+	if d.Pieces > 0 {
+		row("pieces", "%d, a line each; a replay sends each by itself", d.Pieces)
+	}
 	if err := w.Flush(); err != nil {
 		return err
 	}

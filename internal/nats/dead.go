@@ -20,8 +20,9 @@ import (
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// The headers of a message in DEAD. Its payload is the raw log, or nothing
-// where headerObject names it.
+// The headers of a message in DEAD. Its payload is the raw log, nothing where
+// headerObject names it, or, where headerPieces says of how many, a group of the
+// pieces that were joined.
 const (
 	headerReason   = "M2m-Reason"
 	headerCode     = "M2m-Code"
@@ -31,6 +32,7 @@ const (
 	headerMasked   = "M2m-Masked"
 	headerSize     = "M2m-Size"
 	headerObject   = "M2m-Object"
+	headerPieces   = "M2m-Pieces"
 )
 
 // headerReplay names a replay, in LOGS on what it published and in DEAD on what
@@ -73,11 +75,30 @@ func (p *Publisher) publishDead(ctx context.Context, d schemas.Dead) error {
 		d.Tenant = noTenant
 	}
 	d.Size = int64(len(d.Raw))
-	if len(d.Raw) > p.MaxGroup() {
+	payload := d.Raw
+	if d.Pieces > 0 {
+		payload = groupOf(&d)
+	}
+	if len(payload) > p.MaxGroup() || payload == nil && d.Pieces > 0 {
+		payload, d.Pieces = d.Raw, 0 // it stays one log
+	}
+	if len(payload) > p.MaxGroup() {
 		return p.publishLarge(ctx, d)
 	}
-	_, err := p.publishDeadMessage(ctx, d, d.Raw)
+	_, err := p.publishDeadMessage(ctx, d, payload)
 	return err
+}
+
+// groupOf frames the logs that d holds, nil where nothing says whose they are.
+func groupOf(d *schemas.Dead) []byte {
+	if schemas.CheckTenant(d.Tenant) != nil || !d.Source.Valid() {
+		return nil
+	}
+	group := schemas.AppendGroupHeader(nil, d.Tenant, d.Source, d.IngestedAt)
+	for raw := range d.Logs() {
+		group = schemas.AppendGroupLog(group, raw, d.Masked)
+	}
+	return group
 }
 
 // publishLarge puts the log into the object store, and then its name into DEAD.
@@ -131,6 +152,9 @@ func setDeadHeaders(h nats.Header, d schemas.Dead) {
 	}
 	if d.Object != "" {
 		h[headerObject] = []string{d.Object}
+	}
+	if d.Pieces > 0 {
+		h[headerPieces] = []string{strconv.Itoa(d.Pieces)}
 	}
 }
 
@@ -263,7 +287,28 @@ func readDead(msg *jetstream.RawStreamMsg) schemas.Dead {
 	if n, err := strconv.ParseInt(msg.Header.Get(headerSize), 10, 64); err == nil {
 		d.Size = n
 	}
+	readPieces(&d, msg.Header.Get(headerPieces))
 	return d
+}
+
+// readPieces takes the pieces out of their group, where there is one: a listing
+// has headers alone.
+func readPieces(d *schemas.Dead, header string) {
+	n, err := strconv.Atoi(header)
+	if err != nil || n < 1 {
+		return
+	}
+	d.Pieces = n
+	logs, err := schemas.DecodeGroup(nil, d.Raw)
+	if err != nil {
+		return
+	}
+	joined := make([]byte, 0, d.Size)
+	for i := range logs {
+		joined = append(append(joined, logs[i].Raw...), '\n')
+		d.Lengths = append(d.Lengths, len(logs[i].Raw))
+	}
+	d.Raw = joined
 }
 
 // DeadObject reads a large dead log by the name in Dead.Object. A log larger

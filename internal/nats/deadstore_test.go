@@ -273,6 +273,50 @@ func TestReplayedLogsAreInLogsAsTheyCameAndGoneFromDead(t *testing.T) {
 	}
 }
 
+// Pieces that were joined in one dead log are posted as they were received.
+func TestJoinedPiecesAreReplayedOneByOne(t *testing.T) {
+	h := natstest.New(t)
+	s, p := newDeadStore(t, h, nil), h.Publisher(t)
+	d := deadLog(0)
+	d.Raw, d.Masked = nil, false
+	pieces := []string{"junk", "{\"a\":\nx}", "[1,\n2]", strings.Repeat("y", 300)}
+	for _, piece := range pieces {
+		d.Join([]byte(piece), false)
+	}
+	publishDead(t, p, d)
+	again := d
+	again.IngestedAt = again.IngestedAt.Add(time.Minute)
+	publishDead(t, p, again, deadLog(2))
+
+	logs, _, err := s.DeadLogs(t.Context(), schemas.DeadFilter{}, 0, 10)
+	if err != nil || len(logs) != 2 || logs[1].Pieces != len(pieces) || logs[1].Size != int64(len(d.Raw)) {
+		t.Fatalf("listed %+v, %v", logs, err)
+	}
+	whole, err := s.DeadLog(t.Context(), logs[1].ID)
+	d.ID, d.Time = whole.ID, whole.Time
+	if diff := cmp.Diff(d, whole); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	for _, dry := range []bool{true, false} {
+		if total := sweepAll(t, s.ReplayDead, schemas.DeadSweep{Limit: 10, DryRun: dry}); total.Done != 2 || total.Kept != 0 {
+			t.Errorf("%+v, want 2 done", total)
+		}
+	}
+	replayed, _ := inLogs(t, h, len(pieces)+1)
+	var got []string
+	for _, log := range replayed {
+		if !log.IngestedAt.Equal(d.IngestedAt) || log.Tenant != d.Tenant || log.Source != d.Source {
+			t.Errorf("%+v", log)
+		}
+		if string(log.Raw) != string(deadLog(2).Raw) {
+			got = append(got, string(log.Raw))
+		}
+	}
+	if diff := cmp.Diff(pieces, got); diff != "" {
+		t.Errorf("replayed (-want +got):\n%s", diff)
+	}
+}
+
 // The processor refuses a log once more before the replay has removed it, and
 // a sweep over all ends nevertheless.
 func TestReplayThatFailsAgainKeepsTheLogAndEnds(t *testing.T) {

@@ -192,7 +192,7 @@ func (s *DeadStore) replayGroups(logs []schemas.Dead) [][]schemas.Dead {
 // joins reports whether b may travel in a group that a began.
 func joins(a, b *schemas.Dead) bool {
 	alone := func(d *schemas.Dead) bool {
-		return d.Tenant == "" || d.Size == 0 || d.Object != "" || !d.Source.Valid()
+		return d.Tenant == "" || d.Size == 0 || d.Object != "" || d.Pieces > 0 || !d.Source.Valid()
 	}
 	return !alone(a) && !alone(b) && a.Tenant == b.Tenant && a.Source == b.Source &&
 		a.IngestedAt.UnixMicro() == b.IngestedAt.UnixMicro()
@@ -242,11 +242,15 @@ func (s *DeadStore) mustStay(d *schemas.Dead) string {
 	case d.Size == 0:
 		return "it is empty: there is nothing to replay, discard it"
 	case d.Size > limit:
-		return fmt.Sprintf("it has %d bytes and a message at most %d: raise max_payload of the NATS server and replay it then", d.Size, limit)
+		return tooLarge(d.Size, limit)
 	case d.Tenant != "" && !d.Source.Valid():
 		return "nothing says which way it came: send it again by way of import"
 	}
 	return ""
+}
+
+func tooLarge(size, limit int64) string {
+	return fmt.Sprintf("it has %d bytes and a message at most %d: raise max_payload of the NATS server and replay it then", size, limit)
 }
 
 // framed is a group as it is published.
@@ -263,7 +267,7 @@ func (s *DeadStore) frame(ctx context.Context, group []schemas.Dead) (message fr
 		data:   schemas.AppendGroupHeader(nil, group[0].Tenant, group[0].Source, group[0].IngestedAt),
 	}
 	for i := range group {
-		raw, err := s.rawOf(ctx, &group[i])
+		whole, err := s.whole(ctx, group[i])
 		switch {
 		case errors.Is(err, schemas.ErrNotFound) && group[i].Object != "":
 			return message, nil, "its bytes are gone: a replay or a discard of it was interrupted; discard it", nil
@@ -274,23 +278,30 @@ func (s *DeadStore) frame(ctx context.Context, group []schemas.Dead) (message fr
 		}
 		there = append(there, group[i])
 		if message.tenant != "" {
-			message.data = schemas.AppendGroupLog(message.data, raw, group[i].Masked)
+			for raw := range whole.Logs() {
+				message.data = schemas.AppendGroupLog(message.data, raw, whole.Masked)
+			}
 			continue
 		}
 		// A whole message that was no group to the build that met it.
-		logs, err := schemas.DecodeGroup(nil, raw)
+		logs, err := schemas.DecodeGroup(nil, whole.Raw)
 		if err != nil || len(logs) == 0 {
 			return message, nil, "nothing says whose it is, and it is no group of logs that this build can read", nil
 		}
-		message = framed{tenant: logs[0].Tenant, data: raw}
+		message = framed{tenant: logs[0].Tenant, data: whole.Raw}
+	}
+	if size, limit := len(message.data), s.publisher.MaxGroup(); size > limit && len(there) == 1 {
+		return message, nil, tooLarge(int64(size), int64(limit)), nil
 	}
 	return message, there, "", nil
 }
 
-func (s *DeadStore) rawOf(ctx context.Context, d *schemas.Dead) ([]byte, error) {
-	if d.Object != "" {
-		return s.conn.DeadObject(ctx, d.Object, d.Size)
+// whole is a log with its bytes.
+func (s *DeadStore) whole(ctx context.Context, d schemas.Dead) (schemas.Dead, error) {
+	if d.Object == "" {
+		return s.DeadLog(ctx, d.ID)
 	}
-	whole, err := s.DeadLog(ctx, d.ID)
-	return whole.Raw, err
+	var err error
+	d.Raw, err = s.conn.DeadObject(ctx, d.Object, d.Size)
+	return d, err
 }
