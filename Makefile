@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo up build engine check test test-race lint fmt tidy golden fuzz histories bench bench-data bench-store bench-live build-bench generate clean tools fetch-engine
+.PHONY: help demo up build engine check test test-race test-openapi lint fmt tidy golden fuzz histories bench bench-data bench-store bench-live build-bench generate clean tools fetch-engine
 
 GO            ?= go
 CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/m2mwatch
@@ -56,6 +56,11 @@ test: need-go engine ## all tests, against real servers
 
 test-race: need-go engine ## all tests under the race detector (needs a C compiler)
 	@CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
+
+SHARED ?=
+test-openapi: need-go ## hold the simulated tenant against Auth0's OpenAPI: SHARED=folder that has data/auth0-management.openapi.json
+	@test -f "$(SHARED)/data/auth0-management.openapi.json" || { echo "make: SHARED must name a folder that has data/auth0-management.openapi.json" >&2; exit 1; }
+	@M2MWATCH_SHARED="$(abspath $(SHARED))" $(GO) test ./internal/auth0/auth0sim -run OpenAPI -count=1 -v
 
 tidy: need-go
 	@$(GO) mod tidy -diff

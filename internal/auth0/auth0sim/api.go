@@ -59,7 +59,7 @@ func operations() []operation {
 		userOperations(), userRoleOperations(), userPermissionOperations(), userBlockOperations(), identityOperations(), roleOperations(),
 		logOperations(), logStreamOperations(),
 		connectionOperations(), organizationOperations(), organizationMemberOperations(), organizationGrantOperations(), organizationConnectionOperations(),
-		jobOperations(), actionOperations(), settingsOperations(),
+		jobOperations(), actionOperations(), settingsOperations(), scimOperations(), discoveryDomainOperations(), invitationOperations(), sessionOperations(),
 	)
 }
 

@@ -28,7 +28,7 @@ func clientFields() fields {
 		"organization_require_behavior":  enumMember("no_prompt", "pre_login_prompt", "post_login_prompt").orNull(),
 		"organization_discovery_methods": listMember(1, 0, textMember(1, 0)).orNull(),
 		"client_authentication_methods":  objectMember(nil).orNull(),
-		"signed_request_object":          objectMember(nil).orNull(), "token_vault_privileged_access": objectMember(nil).orNull(),
+		"signed_request_object":          objectMember(nil).orNull(), "token_vault_privileged_access": objectMember(vaultFields()).orNull(),
 		"require_pushed_authorization_requests": flagMember(), "require_proof_of_possession": flagMember(),
 		"compliance_level": textMember(0, 0).orNull(), "skip_non_verifiable_callback_uri_confirmation_prompt": flagMember().orNull(),
 		"token_exchange": objectMember(nil).orNull(), "par_request_expiry": wholeMember(10, 600).orNull(), "token_quota": objectMember(nil).orNull(),
@@ -36,6 +36,15 @@ func clientFields() fields {
 		"redirection_policy": enumMember("allow_always", "open_redirect_protection"), "express_configuration": objectMember(nil).orNull(),
 		"my_organization_configuration": objectMember(nil).orNull(), "async_approval_notification_channels": listMember(1, 0, textMember(1, 0)).orNull(),
 	}
+}
+
+// vaultFields are those of the access to a token vault.
+func vaultFields() fields {
+	grant := fields{"connection": textMember(1, 0), "scopes": listMember(0, 20, textMember(1, 0))}.require("connection", "scopes")
+	address := textMember(2, 0).matching(`^[0-9a-fA-F.:]*[.:][0-9a-fA-F.:]*(/\d+)?$`)
+	return fields{
+		"credentials": listMember(0, credentialsMax, objectMember(nil)), "ip_allowlist": listMember(1, 10, address), "grants": listMember(0, 5, objectMember(grant)),
+	}.require("credentials", "ip_allowlist", "grants")
 }
 
 func clientOperations() []operation {
@@ -122,9 +131,16 @@ func createClient(c *apiCall) (reply, error) {
 	if err := checkClient(d); err != nil {
 		return reply{}, err
 	}
+	if vault := d.child("token_vault_privileged_access"); vault != nil && len(vault.documents("grants")) == 0 {
+		return reply{}, badRequest("invalid_body", "Payload validation error: 'Array is too short (0), minimum 1' on property token_vault_privileged_access.grants.")
+	}
 	id := c.id("", 32)
 	d.set(document{"client_id": id, "client_secret": c.id("", 64), "tenant": c.t.cfg.Name, "global": false})
+	d.setDefaults(defaultsOf(d.text("app_type")))
 	d.setDefaults(clientDefaults())
+	if logout := d.child("oidc_logout"); logout["backchannel_logout_urls"] != nil {
+		d["oidc_backchannel_logout"] = logout.only("backchannel_logout_urls") // its older name
+	}
 	if d.child("jwt_configuration")["alg"] == nil {
 		d.child("jwt_configuration").setDefaults(document{"lifetime_in_seconds": 36000})
 	}
@@ -149,7 +165,25 @@ func createClient(c *apiCall) (reply, error) {
 		method["credentials"] = c.onlyIDs(method.documents("credentials"))
 	}
 	c.clients.put(id, d)
+	if server := c.servers.find(having("identifier", d.text("resource_server_identifier"))); server != nil {
+		server["client_id"] = id
+	}
 	return reply{http.StatusCreated, c.clientAnswer(answer, false)}, nil
+}
+
+// defaultsOf are what clients of some types have instead of the usual.
+func defaultsOf(appType string) document {
+	switch appType {
+	case "resource_server":
+		return document{"jwt_configuration": document{"alg": "RS256"}, "grant_types": []any{}, "oidc_conformant": true}
+	case "express_configuration":
+		return document{
+			"jwt_configuration": document{"alg": "RS256"}, "grant_types": anyList([]string{"authorization_code", grantCredentials}), "oidc_conformant": true,
+			"callbacks": []any{"https://system-admin.okta.com/admin/app/generic/oauth20redirect"}, "organization_usage": "require",
+			"organization_require_behavior": "pre_login_prompt", "client_authentication_methods": document{"private_key_jwt": document{"credentials": []any{}}},
+		}
+	}
+	return document{}
 }
 
 func clientDefaults() document {
@@ -186,6 +220,13 @@ func checkClient(d document) error {
 		if v != nil && !ok || len(s) > 255 || len(name) > 255 {
 			return badRequest("invalid_body", "Payload validation error: 'String is too long (%d chars), maximum 255' on property client_metadata.%s.", len(s), name)
 		}
+	}
+	connections := make(map[string]bool)
+	for _, grant := range d.child("token_vault_privileged_access").documents("grants") {
+		if connections[grant.text("connection")] {
+			return badRequest("invalid_body", "Payload validation error: 'Array items are not unique' on property token_vault_privileged_access.grants.")
+		}
+		connections[grant.text("connection")] = true
 	}
 	if d["client_authentication_methods"] != nil && d["token_endpoint_auth_method"] != nil {
 		return badRequest("invalid_body", "The properties client_authentication_methods and token_endpoint_auth_method are mutually exclusive.")

@@ -51,6 +51,18 @@ func optionDefaults(strategy string, given document) document {
 	return document{}
 }
 
+// updateDefaults are what the API fills in where the options are replaced.
+func updateDefaults(strategy string, given document) document {
+	defaults := optionDefaults(strategy, given).without("mfa", "passwordPolicy")
+	switch strategy {
+	case "ad":
+		delete(defaults, "brute_force_protection")
+	case "google-apps":
+		defaults["api_enable_users"] = false
+	}
+	return defaults
+}
+
 // and is d with what another has.
 func (d document) and(other document) document {
 	d.setDefaults(other)

@@ -98,14 +98,20 @@ func createConnection(c *apiCall) (reply, error) {
 	}
 	c.enable(id, d.texts("enabled_clients"))
 	delete(d, "enabled_clients")
+	c.connections.put(id, keptConnection(d))
+	return reply{http.StatusCreated, c.connectionAnswer(d)}, nil
+}
+
+// keptConnection is a connection without what is told once where it was given
+// as null.
+func keptConnection(d document) document {
 	kept := d.clone()
-	for _, name := range []string{"authorizationURL", "tokenURL"} { // given as null they are told this once
+	for _, name := range []string{"authorizationURL", "tokenURL"} {
 		if kept.child("options")[name] == nil {
 			delete(kept.child("options"), name)
 		}
 	}
-	c.connections.put(id, kept)
-	return reply{http.StatusCreated, c.connectionAnswer(d)}, nil
+	return kept
 }
 
 // enable lets exactly these clients use a connection.
@@ -128,7 +134,7 @@ func updateConnection(c *apiCall) (reply, error) {
 		}
 		fillPasswordOptions(options)
 		fillAttributes(options)
-		options.and(optionDefaults(d.text("strategy"), options).without("mfa", "passwordPolicy"))
+		options.and(updateDefaults(d.text("strategy"), options))
 	}
 	if _, ok := changes["enabled_clients"]; ok {
 		c.enable(d.text("id"), changes.texts("enabled_clients"))
@@ -136,7 +142,7 @@ func updateConnection(c *apiCall) (reply, error) {
 	after := d.clone()
 	after.set(changes.without("enabled_clients"))
 	after.setDefaults(document{"options": document{}})
-	c.connections.put(d.text("id"), after)
+	c.connections.put(d.text("id"), keptConnection(after))
 	return reply{http.StatusOK, c.connectionAnswer(after)}, nil
 }
 

@@ -95,15 +95,6 @@ func thumbprint(pem string) (string, error) {
 // credentialAnswer is a credential without what is not told.
 func credentialAnswer(d document) document { return d.without("client_id", "pem") }
 
-// credentialShown is credentialAnswer with the expiry that none has.
-func credentialShown(d document) document {
-	answer := credentialAnswer(d)
-	if _, ok := answer["expires_at"]; !ok {
-		answer["expires_at"] = nil
-	}
-	return answer
-}
-
 // onlyIDs names credentials, as a client does.
 func (c *apiCall) onlyIDs(credentials []document) []any {
 	ids := make([]any, 0, len(credentials))
@@ -157,7 +148,7 @@ func listCredentials(c *apiCall) (reply, error) {
 	}
 	list := make([]any, 0, credentialsMax)
 	for _, d := range c.credentials.all(having("client_id", c.params["id"])) {
-		list = append(list, credentialShown(d))
+		list = append(list, credentialAnswer(d))
 	}
 	return reply{http.StatusOK, list}, nil
 }
@@ -175,7 +166,7 @@ func showCredential(c *apiCall) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{http.StatusOK, credentialShown(d)}, nil
+	return reply{http.StatusOK, credentialAnswer(d)}, nil
 }
 
 func updateCredential(c *apiCall) (reply, error) {

@@ -50,19 +50,27 @@ func (s *sink) taken() string {
 	return types
 }
 
-// do calls the API in process, as an administrator.
-func do(t *testing.T, tenant *Tenant, want int, method, path, body string) map[string]any {
+// answerTo calls the API in process, as an administrator.
+func answerTo(t *testing.T, tenant *Tenant, method, path, body string) (int, any) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, "http://acme.auth0.example/api/v2"+path, strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+tenant.AdminToken())
 	w := httptest.NewRecorder()
 	tenant.Handler().ServeHTTP(w, r)
-	if w.Code != want {
-		t.Errorf("%s %s: %d %s, want %d", method, path, w.Code, w.Body, want)
+	return w.Code, decoded(w.Body.String())
+}
+
+// do expects a status and returns the object that is answered.
+func do(t *testing.T, tenant *Tenant, want int, method, path, body string) map[string]any {
+	t.Helper()
+	code, answer := answerTo(t, tenant, method, path, body)
+	if code != want {
+		t.Errorf("%s %s: %d %v, want %d", method, path, code, answer, want)
 	}
-	var answer map[string]any
-	_ = json.Unmarshal(w.Body.Bytes(), &answer)
-	return answer
+	d, _ := answer.(document)
+	var object map[string]any
+	_ = json.Unmarshal([]byte(compact(d)), &object)
+	return object
 }
 
 func TestLogStreamMadeByTheAPIDeliversPausesAndIsSuspended(t *testing.T) {

@@ -63,6 +63,7 @@ func createOrganization(c *apiCall) (reply, error) {
 	}
 	delete(d, "enabled_connections")
 	d["id"] = id
+	d.setDefaults(document{"third_party_client_access": "block", "is_app_entitlement_active": false})
 	c.organizations.put(id, d)
 	answer := d.clone()
 	if len(enabled) > 0 {

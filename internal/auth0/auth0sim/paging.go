@@ -68,7 +68,8 @@ func slicePage(docs []document, start, n int) []document {
 	return docs[start:min(start+n, len(docs))]
 }
 
-// checkpointed answers what follows a cursor, and the next one if there is more.
+// checkpointed answers what follows a cursor, and the next one after a full
+// page, whether or not there is more; of members after any that is not empty.
 func (c *apiCall) checkpointed(name string, docs []document, p paging) (reply, error) {
 	start := 0
 	if p.from != "" {
@@ -79,8 +80,10 @@ func (c *apiCall) checkpointed(name string, docs []document, p paging) (reply, e
 		}
 		start = n
 	}
-	body := document{name: c.selected(slicePage(docs, start, p.take))}
-	if end := start + p.take; end < len(docs) {
+	page := slicePage(docs, start, p.take)
+	body := document{name: c.selected(page)}
+	end := start + len(page)
+	if full := len(page) == p.take; len(page) > 0 && (full || name == "members") {
 		body["next"] = base64.RawURLEncoding.EncodeToString([]byte("after:" + strconv.Itoa(end)))
 	}
 	return reply{200, body}, nil

@@ -30,7 +30,7 @@ func recordedFiles() []string {
 }
 
 // agreementFloor is the share of interactions that has been reached.
-const agreementFloor = 0.87
+const agreementFloor = 0.96
 
 // interaction is one request of a recording with its real answer.
 type interaction struct {
@@ -88,6 +88,13 @@ type replayer struct {
 	tenant *Tenant
 	ids    map[string]string // recorded → the tenant's
 	made   map[string]bool   // recorded ids of what the recording itself made
+}
+
+func newReplayer() *replayer {
+	return &replayer{
+		tenant: New(Config{Name: "go-auth0-dev", Domain: "go-auth0-dev.eu.auth0.com", Seed: 1, Machines: 3, People: 2}),
+		ids:    make(map[string]string), made: make(map[string]bool),
+	}
 }
 
 // send returns the answer to a recorded request, with the tenant's ids in it.
@@ -239,6 +246,11 @@ func tolerances() []tolerance {
 		{regexp.MustCompile(`^/api/v2/clients`), regexp.MustCompile(`^(clients\[\]\.)?(client_secret|signing_keys(\[\]\.cert)?|tenant|global)$`), "the recorder decodes clients and encodes them anew, with these two and without those"},
 		{regexp.MustCompile(`^/api/v2/clients`), regexp.MustCompile(`^(clients\[\]\.)?cross_origin_auth(entication)?$`), "renamed by Auth0; the SDKs that recorded knew the one, the other or neither"},
 		{regexp.MustCompile(`^/api/v2/clients`), regexp.MustCompile(`^(clients\[\]\.)?async_approval_notification_channels$`), "newer recordings alone have it"},
+		{regexp.MustCompile(`^/api/v2/clients/[^/]+/credentials`), regexp.MustCompile(`^(\[\]\.)?expires_at$`), "null in older recordings, not there in newer ones"},
+		{regexp.MustCompile(`^/api/v2/organizations/[^/]+/client-grants$`), regexp.MustCompile(`^(organization_usage|allow_any_organization)$`), "older recordings lack it"},
+		{regexp.MustCompile(`^/api/v2/(organizations|users/[^/]+/organizations|client-grants/[^/]+/organizations)`), regexp.MustCompile(`^(organizations\[\]\.)?(third_party_client_access|is_app_entitlement_active)$`), "newer recordings alone have it"},
+		{regexp.MustCompile(`^/api/v2/organizations/[^/]+/discovery-domains`), regexp.MustCompile(`^(domains\[\]\.)?use_for_organization_discovery$`), "newer recordings alone have it"},
+		{regexp.MustCompile(`^/api/v2/roles`), regexp.MustCompile(`^type$`), "newer recordings alone have it"},
 		{regexp.MustCompile(`^/api/v2/resource-servers`), regexp.MustCompile(`^(resource_servers\[\]\.)?signing_secret$`), "taken out by the recorder"},
 		{regexp.MustCompile(`^/api/v2/(clients/[^/]+/)?connections`), regexp.MustCompile(`^(connections\[\]\.)?options\.oidc_metadata`), "what Auth0 fetched from the other party"},
 		{regexp.MustCompile(`^/api/v2/(clients/[^/]+/)?connections`), regexp.MustCompile(`^(connections\[\]\.)?(authentication|connected_accounts)(\.active)?$`), "older recordings lack it"},
@@ -252,27 +264,63 @@ func tolerated(path, key string, _ bool) bool {
 	return slices.ContainsFunc(tolerances(), func(t tolerance) bool { return t.path.MatchString(path) && t.key.MatchString(key) })
 }
 
+// exception is where answers differ from the recorded ones, and why.
+type exception struct {
+	recording, path string // what each contains
+	reason          string
+	used            bool
+}
+
+func exceptions() []*exception {
+	return []*exception{
+		{recording: "ClientGrant_ExpressConfiguration", path: "/client-grants", reason: "the grant that Auth0 makes with an express configuration client is not made"},
+		{recording: "Client_CIMDFields", path: "/clients/", reason: "clients are not registered by metadata documents"},
+		{path: "/user-attribute-profiles", reason: "profiles of attributes are not served"},
+		{recording: "Client_MyOrganizationConfiguration", path: "/clients", reason: "no profile is known, so a wrong one is not refused, and the client is there"},
+		{recording: "ConnectionManager", path: "/keys", reason: "keys of connections are not served"},
+		{recording: "LogManager", path: "/logs/9", reason: "the recorded log is not the tenant's"},
+		{recording: "ResourceServer_ACR", path: "/resource-servers", reason: "the system API of a user's own account is not served"},
+		{recording: "ResourceServer_ExpressConfiguration", path: "/resource-servers", reason: "the system API of express configuration is not served"},
+		{recording: "UserManager", path: "/authentication-methods", reason: "factors are not served"},
+		{recording: "UserManager", path: "/risk-assessments", reason: "risk assessments are not served"},
+		{recording: "UserManager", path: "/recovery-code-regeneration", reason: "factors are not served"},
+		{recording: "UserManager", path: "/users/UserID/", reason: "the recorder put a word in place of a user's id"},
+	}
+}
+
+// excepted returns the exception that names a difference.
+func excepted(list []*exception, recording, path string) *exception {
+	for _, e := range list {
+		if strings.Contains(recording, e.recording) && strings.Contains(path, e.path) {
+			e.used = true
+			return e
+		}
+	}
+	return nil
+}
+
 func TestAnswersAreThoseOfTheRecordings(t *testing.T) {
 	t.Parallel()
 	files := recordedIn(t, recordings(t))
-	total, agreed := 0, 0
+	total, agreed, named := 0, 0, exceptions()
 	byResource := make(map[string][2]int)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		r := &replayer{
-			tenant: New(Config{Name: "go-auth0-dev", Domain: "go-auth0-dev.eu.auth0.com", Seed: 1, Machines: 3, People: 2}),
-			ids:    make(map[string]string), made: make(map[string]bool),
-		}
+		r := newReplayer()
 		resource, _, _ := strings.Cut(strings.TrimPrefix(name, "Test"), "_")
+		resource, _, _ = strings.Cut(resource, "/")
 		for n := range files[name] {
 			i := &files[name][n]
 			code, got := r.send(t, i)
 			r.learn(decoded(i.Response.Body), got, i.Request.Method == http.MethodPost)
 			count := byResource[resource]
 			count[1]++
-			if wrong := r.difference(i, code, got); wrong != "" {
-				t.Logf("%s %d: %s %s: %s", name, n, i.Request.Method, strings.SplitN(i.Request.URL, "/api/v2", 2)[1], wrong)
-			} else {
+			at := strings.SplitN(i.Request.URL, "/api/v2", 2)[1]
+			if wrong := r.difference(i, code, got); wrong == "" {
 				count[0]++
+			} else if e := excepted(named, name, at); e != nil {
+				t.Logf("%s %d: %s %s: %s", name, n, i.Request.Method, at, e.reason)
+			} else {
+				t.Errorf("%s %d: %s %s: %s", name, n, i.Request.Method, at, wrong)
 			}
 			byResource[resource] = count
 		}
@@ -280,6 +328,11 @@ func TestAnswersAreThoseOfTheRecordings(t *testing.T) {
 	for resource, count := range byResource {
 		agreed, total = agreed+count[0], total+count[1]
 		t.Logf("%-30s %d of %d", resource, count[0], count[1])
+	}
+	for _, e := range named {
+		if !e.used {
+			t.Errorf("no difference needs the exception %q %q", e.recording, e.path)
+		}
 	}
 	share := float64(agreed) / float64(total)
 	t.Logf("%d of %d interactions agree: %.1f %%", agreed, total, 100*share)

@@ -80,7 +80,7 @@ func createServer(c *apiCall) (reply, error) {
 
 func resourceServerDefaults() document {
 	return document{
-		"allow_offline_access": false, "skip_consent_for_verifiable_first_party_clients": true, "signing_alg": "RS256",
+		"allow_offline_access": false, "skip_consent_for_verifiable_first_party_clients": false, "signing_alg": "RS256",
 		"token_lifetime": 86400, "token_lifetime_for_web": 7200,
 	}
 }

@@ -160,3 +160,12 @@ func (s *store) link(relation, from, to string, data document) {
 	}
 	s.links[relation] = append(s.links[relation], link{from, to, data})
 }
+
+// extra is the collection of documents that belong to a parent.
+func (s *store) extra(kind, parent string) *collection {
+	key := kind + " " + parent
+	if s.extras[key] == nil {
+		s.extras[key] = newCollection()
+	}
+	return s.extras[key]
+}
