@@ -168,6 +168,7 @@ func (s *server) serveSocket(ln net.Listener, in *ingest.Ingest, api *query.API)
 	local := httpserver.New(httpserver.Config{Name: "socket", Logger: s.log, Registerer: s.registry})
 	s.health.Register(local)
 	httpserver.Profile(local)
+	local.GET("/metrics", httpserver.Metrics(s.registry))
 	api.Register(local)
 	if in != nil {
 		in.Import(local)

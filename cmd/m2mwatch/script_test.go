@@ -147,7 +147,7 @@ func TestREADMECommandsRun(t *testing.T) {
 		case words[0] == "make":
 			checkMakeTargets(t, string(makefile), words[1:])
 		case words[0] == "bin/m2mwatch" && words[1] == "up":
-			i = startProgram(t, nil, append(replace(words[1:], "0.0.0.0:8081", "127.0.0.1:0"), "--listen", "127.0.0.1:0", "--log-format", "json")...)
+			i = startProgram(t, nil, append(words[1:], "--listen", "127.0.0.1:0", "--webhook-listen", "127.0.0.1:0", "--log-format", "json")...)
 		case words[0] == "bin/m2mwatch":
 			runPipe(t, strings.Split(command, " | "))
 		case words[0] == "curl" && strings.Contains(command, " --data-binary "):
@@ -210,14 +210,6 @@ func writeFiles(t *testing.T, files map[string]string) {
 			t.Fatal(err)
 		}
 	}
-}
-
-func replace(words []string, from, to string) []string {
-	out := make([]string, len(words))
-	for i, w := range words {
-		out[i] = strings.ReplaceAll(w, from, to)
-	}
-	return out
 }
 
 func checkMakeTargets(t *testing.T, makefile string, targets []string) {

@@ -362,6 +362,11 @@ func (c *Client) Tables(ctx context.Context) (schemas.TablesView, error) {
 	return t, err
 }
 
+// Metrics are those of the process, in the format of Prometheus.
+func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
+	return c.do(ctx, http.MethodGet, "/metrics", "", nil)
+}
+
 // StartReprocess asks to normalize stored records again. Asked for in the same
 // words as a job that is not over, it is that job.
 func (c *Client) StartReprocess(ctx context.Context, r schemas.ReprocessRequest) (schemas.Reprocess, error) {

@@ -86,6 +86,7 @@ func (d *Doctor) Checks() []Check {
 		{Name: "configuration", Run: d.configuration},
 		{Name: "secrets", Run: d.secrets},
 		{Name: "tenants", Run: d.tenants},
+		{Name: "deliveries", Run: d.deliveries},
 		{Name: "instance", Run: d.instance},
 		{Name: "data directory", Run: d.directory},
 		{Name: "disk room", Run: d.room},

@@ -67,7 +67,9 @@ type instance struct {
 	ready  schemas.Readiness
 	status schemas.StatusView
 	events []schemas.EventView
-	tables *schemas.TablesView // nil of an earlier build
+	// Both are nil of an earlier build.
+	tables  *schemas.TablesView
+	metrics http.Handler
 }
 
 func (i *instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -81,6 +83,11 @@ func (i *instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer = schemas.EventPage{Events: i.events}
 	case "/v1/tables":
 		answer = i.tables
+	case "/metrics":
+		if i.metrics != nil {
+			i.metrics.ServeHTTP(w, r)
+			return
+		}
 	}
 	if answer == nil || answer == i.tables && i.tables == nil {
 		w.WriteHeader(http.StatusNotFound)
