@@ -3,8 +3,8 @@ package auth0sim
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lestrrat-go/jwx/v3/jwa"
@@ -68,13 +68,10 @@ func (x *exchange) checkAssertionClaims(payload []byte) error {
 	}
 	at := x.now()
 	issued, expires := time.Unix(int64(claims.whole("iat", 0)), 0), time.Unix(int64(claims.whole("exp", 0)), 0)
-	fits := func(audience string) bool {
-		return audience == x.t.issuer() || strings.HasSuffix(audience, "/oauth/token") || strings.HasPrefix(audience, "http://127.0.0.1:")
-	}
 	switch {
 	case claims.text("iss") != x.req.ClientID || claims.text("sub") != x.req.ClientID:
 		return errors.New("'iss' and 'sub' claims must be the client_id")
-	case !slices.ContainsFunc(audiences(claims), fits):
+	case !slices.ContainsFunc(audiences(claims), x.isTenant):
 		return errors.New("'aud' claim must be the tenant")
 	case claims["iat"] != nil && expires.Sub(issued) > assertionLifetime:
 		return errors.New("'exp' claim must specify a time no more than 5 minutes after 'iat'")
@@ -86,6 +83,13 @@ func (x *exchange) checkAssertionClaims(payload []byte) error {
 		return errors.New("'jti' claim is required")
 	}
 	return nil
+}
+
+// isTenant tells whether an audience is the tenant or its token endpoint, by its
+// domain or by the host that it is served at.
+func (x *exchange) isTenant(audience string) bool {
+	u, err := url.Parse(audience)
+	return err == nil && (u.Host == x.t.domain || u.Host == x.host) && (u.Path == "/" || u.Path == "/oauth/token")
 }
 
 // claimedBy is the client that an assertion says it is of, before anything is

@@ -14,7 +14,7 @@ import (
 // are json.Number where they came from outside, so that none loses a digit.
 type document map[string]any
 
-// readDocument reads one JSON value, an object or not.
+// readJSON reads one JSON value, an object or not.
 func readJSON(data []byte) (any, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
@@ -123,8 +123,12 @@ func (d document) documents(name string) []document {
 	return docs
 }
 
-// set writes the members of changes; null removes one.
+// set writes the members of changes; null removes one. A document that is not
+// there is left so.
 func (d document) set(changes document) {
+	if d == nil {
+		return
+	}
 	for name, v := range changes {
 		if v == nil {
 			delete(d, name)
@@ -136,6 +140,9 @@ func (d document) set(changes document) {
 
 // setDefaults writes the members that are missing.
 func (d document) setDefaults(defaults document) {
+	if d == nil {
+		return
+	}
 	for name, v := range defaults {
 		if _, ok := d[name]; !ok {
 			d[name] = cloneValue(v)

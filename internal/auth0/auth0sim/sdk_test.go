@@ -1,6 +1,8 @@
 package auth0sim
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -64,6 +66,50 @@ func TestSDKManagesAnApplication(t *testing.T) {
 	}
 	if _, err := m.ClientGrant.Read(ctx, grant.GetID()); status(err) != 404 {
 		t.Errorf("grant after delete of its client: %v, want 404", err)
+	}
+}
+
+func TestSDKAuthenticatesByKeyAndManagesUsers(t *testing.T) {
+	t.Parallel()
+	tenant := New(Config{Seed: 2, Machines: 12, People: 3})
+	m, ctx := sdk(t, tenant), t.Context()
+	key, err := newSigningKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := tenant.Client("terraform-ci")
+	credential := management.Credential{Name: new("key"), CredentialType: new("public_key"), PEM: new(publicPEM(t, key)), Algorithm: new("RS256")}
+	if err := m.Client.CreateCredential(ctx, c.ID, &credential); err != nil {
+		t.Fatal(err)
+	}
+	err = m.Client.Update(ctx, c.ID, &management.Client{ClientAuthenticationMethods: &management.ClientAuthenticationMethods{
+		PrivateKeyJWT: &management.PrivateKeyJWT{Credentials: &[]management.Credential{{ID: credential.ID}}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(tenant.Handler())
+	defer srv.Close()
+	private := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
+	byKey, err := management.New(strings.TrimPrefix(srv.URL, "http://"), management.WithInsecure(),
+		management.WithClientCredentialsPrivateKeyJwt(ctx, c.ID, string(private), "RS256"), management.WithNoRetries())
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := &management.User{Connection: new(databaseConnection), Email: new("worker@example.com"), Password: new("Str0ng-enough"), AppMetadata: &map[string]any{"owner": "platform"}}
+	if err := byKey.User.Create(ctx, user); err != nil {
+		t.Fatal(err)
+	}
+	if err := byKey.User.Update(ctx, user.GetID(), &management.User{AppMetadata: &map[string]any{"owner": nil, "purpose": "export"}}); err != nil {
+		t.Fatal(err)
+	}
+	found, err := byKey.User.Search(ctx, management.Query(`app_metadata.purpose:"export"`))
+	if err != nil || len(found.Users) != 1 || found.Users[0].AppMetadata == nil || len(*found.Users[0].AppMetadata) != 1 {
+		t.Errorf("found %v, %v", found, err)
+	}
+	logs, err := byKey.Log.List(ctx, management.Take(100))
+	if err != nil || len(logs) < 4 || logs[len(logs)-1].GetDescription() != "Update a User" {
+		t.Errorf("logs %v, %v", logs, err)
 	}
 }
 

@@ -45,6 +45,7 @@ type exchange struct {
 	org    document
 	user   document // of a password grant
 	caller *caller
+	host   string // that the tenant is served at
 }
 
 // serveToken issues a token, or says why not; both are logged.
@@ -55,7 +56,7 @@ func (t *Tenant) serveToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req.Audience = t.audience(req.Audience, r.Host)
-	x := &exchange{store: t.api(), t: t, req: req, caller: callerOf(r, t.machineOf(req.ClientID))}
+	x := &exchange{store: t.api(), t: t, req: req, caller: callerOf(r, t.machineOf(req.ClientID)), host: r.Host}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.client = x.clients.get(req.ClientID)
