@@ -30,7 +30,7 @@ func recordedFiles() []string {
 }
 
 // agreementFloor is the share of interactions that has been reached.
-const agreementFloor = 0.96
+const agreementFloor = 0.964
 
 // interaction is one request of a recording with its real answer.
 type interaction struct {
@@ -189,7 +189,7 @@ func (r *replayer) knows(d document) bool {
 
 // difference tells in what an answer differs from the recorded one; "" if in
 // nothing that counts.
-func (r *replayer) difference(i *interaction, code int, got any) string {
+func (r *replayer) difference(i *interaction, code int, got any, allowed []*tolerance) string {
 	if code != i.Response.Code && !goneMeanwhile(i, code) {
 		return fmt.Sprintf("status %d, recorded %d: %s", code, i.Response.Code, compact(got))
 	}
@@ -201,18 +201,23 @@ func (r *replayer) difference(i *interaction, code int, got any) string {
 	if rewritten(want) || code >= 400 && compact(want) == "{}" {
 		return "" // what was answered was not kept
 	}
+	if refusal, _ := want.(document); code >= 400 {
+		if mine, _ := got.(document); mine.text("message") != refusal.text("message") || mine.text("errorCode") != refusal.text("errorCode") {
+			return fmt.Sprintf("%s, recorded %s", compact(got), compact(want))
+		}
+	}
 	listed := i.Request.Method == http.MethodGet
 	wanted, had := make(map[string]bool), make(map[string]bool)
 	r.keys(want, "", listed, wanted)
 	r.keys(got, "", listed, had)
 	var lack, more []string
 	for _, key := range slices.Sorted(maps.Keys(wanted)) {
-		if !had[key] && !tolerated(target.Path, key) {
+		if !had[key] && !tolerated(allowed, target.Path, key) {
 			lack = append(lack, key)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(had)) {
-		if !wanted[key] && !tolerated(target.Path, key) {
+		if !wanted[key] && !tolerated(allowed, target.Path, key) {
 			more = append(more, key)
 		}
 	}
@@ -239,29 +244,36 @@ func rewritten(v any) bool {
 type tolerance struct {
 	path, key *regexp.Regexp
 	reason    string
+	used      bool
 }
 
-func tolerances() []tolerance {
-	return []tolerance{
-		{regexp.MustCompile(`^/api/v2/clients`), regexp.MustCompile(`^(clients\[\]\.)?(client_secret|signing_keys(\[\]\.cert)?|tenant|global)$`), "the recorder decodes clients and encodes them anew, with these two and without those"},
-		{regexp.MustCompile(`^/api/v2/clients`), regexp.MustCompile(`^(clients\[\]\.)?cross_origin_auth(entication)?$`), "renamed by Auth0; the SDKs that recorded knew the one, the other or neither"},
-		{regexp.MustCompile(`^/api/v2/clients`), regexp.MustCompile(`^(clients\[\]\.)?async_approval_notification_channels$`), "newer recordings alone have it"},
-		{regexp.MustCompile(`^/api/v2/clients/[^/]+/credentials`), regexp.MustCompile(`^(\[\]\.)?expires_at$`), "null in older recordings, not there in newer ones"},
-		{regexp.MustCompile(`^/api/v2/organizations/[^/]+/client-grants$`), regexp.MustCompile(`^(organization_usage|allow_any_organization)$`), "older recordings lack it"},
-		{regexp.MustCompile(`^/api/v2/(organizations|users/[^/]+/organizations|client-grants/[^/]+/organizations)`), regexp.MustCompile(`^(organizations\[\]\.)?(third_party_client_access|is_app_entitlement_active)$`), "newer recordings alone have it"},
-		{regexp.MustCompile(`^/api/v2/organizations/[^/]+/discovery-domains`), regexp.MustCompile(`^(domains\[\]\.)?use_for_organization_discovery$`), "newer recordings alone have it"},
-		{regexp.MustCompile(`^/api/v2/roles`), regexp.MustCompile(`^type$`), "newer recordings alone have it"},
-		{regexp.MustCompile(`^/api/v2/resource-servers`), regexp.MustCompile(`^(resource_servers\[\]\.)?signing_secret$`), "taken out by the recorder"},
-		{regexp.MustCompile(`^/api/v2/(clients/[^/]+/)?connections`), regexp.MustCompile(`^(connections\[\]\.)?options\.oidc_metadata`), "what Auth0 fetched from the other party"},
-		{regexp.MustCompile(`^/api/v2/(clients/[^/]+/)?connections`), regexp.MustCompile(`^(connections\[\]\.)?(authentication|connected_accounts)(\.active)?$`), "older recordings lack it"},
-		{regexp.MustCompile(`^/api/v2/(clients/[^/]+/)?connections`), regexp.MustCompile(`^(connections\[\]\.)?(display_name|options\.(type|schema_version|(attribute_map|connection_settings)(\..*)?))$`), "older recordings of okta and oidc lack it"},
-		{regexp.MustCompile(`^/api/v2/(clients/[^/]+/)?connections`), regexp.MustCompile(`^(connections\[\]\.)?options\.authentication_methods\.password\.(api|signup)_behavior$`), "older recordings lack it"},
-		{regexp.MustCompile(`^/api/v2/(organizations/[^/]+/)?client-grants`), regexp.MustCompile(`^(client_grants\[\]\.)?subject_type$`), "older recordings lack it"},
+func tolerances() []*tolerance {
+	return []*tolerance{
+		{path: regexp.MustCompile(`^/api/v2/clients`), key: regexp.MustCompile(`^(clients\[\]\.)?(client_secret|signing_keys(\[\]\.cert)?|tenant|global)$`), reason: "the recorder decodes clients and encodes them anew, with these two and without those"},
+		{path: regexp.MustCompile(`^/api/v2/clients`), key: regexp.MustCompile(`^(clients\[\]\.)?cross_origin_auth(entication)?$`), reason: "renamed by Auth0; the SDKs that recorded knew the one, the other or neither"},
+		{path: regexp.MustCompile(`^/api/v2/clients`), key: regexp.MustCompile(`^(clients\[\]\.)?async_approval_notification_channels$`), reason: "newer recordings alone have it"},
+		{path: regexp.MustCompile(`^/api/v2/clients/[^/]+/credentials`), key: regexp.MustCompile(`^(\[\]\.)?expires_at$`), reason: "null in older recordings, not there in newer ones"},
+		{path: regexp.MustCompile(`^/api/v2/organizations/[^/]+/client-grants$`), key: regexp.MustCompile(`^(organization_usage|allow_any_organization)$`), reason: "older recordings lack it"},
+		{path: regexp.MustCompile(`^/api/v2/(organizations|users/[^/]+/organizations|client-grants/[^/]+/organizations)`), key: regexp.MustCompile(`^(organizations\[\]\.)?(third_party_client_access|is_app_entitlement_active)$`), reason: "newer recordings alone have it"},
+		{path: regexp.MustCompile(`^/api/v2/organizations/[^/]+/discovery-domains`), key: regexp.MustCompile(`^(domains\[\]\.)?use_for_organization_discovery$`), reason: "newer recordings alone have it"},
+		{path: regexp.MustCompile(`^/api/v2/roles`), key: regexp.MustCompile(`^type$`), reason: "newer recordings alone have it"},
+		{path: regexp.MustCompile(`^/api/v2/resource-servers`), key: regexp.MustCompile(`^(resource_servers\[\]\.)?signing_secret$`), reason: "taken out by the recorder"},
+		{path: regexp.MustCompile(`^/api/v2/(clients/[^/]+/)?connections`), key: regexp.MustCompile(`^(connections\[\]\.)?options\.oidc_metadata`), reason: "what Auth0 fetched from the other party"},
+		{path: regexp.MustCompile(`^/api/v2/(clients/[^/]+/)?connections`), key: regexp.MustCompile(`^(connections\[\]\.)?(authentication|connected_accounts)(\.active)?$`), reason: "older recordings lack it"},
+		{path: regexp.MustCompile(`^/api/v2/(clients/[^/]+/)?connections`), key: regexp.MustCompile(`^(connections\[\]\.)?(display_name|options\.(type|schema_version|(attribute_map|connection_settings)(\..*)?))$`), reason: "older recordings of okta and oidc lack it"},
+		{path: regexp.MustCompile(`^/api/v2/(clients/[^/]+/)?connections`), key: regexp.MustCompile(`^(connections\[\]\.)?options\.authentication_methods\.password\.(api|signup)_behavior$`), reason: "older recordings lack it"},
+		{path: regexp.MustCompile(`^/api/v2/(organizations/[^/]+/)?client-grants`), key: regexp.MustCompile(`^(client_grants\[\]\.)?subject_type$`), reason: "older recordings lack it"},
 	}
 }
 
-func tolerated(path, key string) bool {
-	return slices.ContainsFunc(tolerances(), func(t tolerance) bool { return t.path.MatchString(path) && t.key.MatchString(key) })
+func tolerated(list []*tolerance, path, key string) bool {
+	for _, t := range list {
+		if t.path.MatchString(path) && t.key.MatchString(key) {
+			t.used = true
+			return true
+		}
+	}
+	return false
 }
 
 // exception is where answers differ from the recorded ones, and why.
@@ -302,7 +314,7 @@ func excepted(list []*exception, recording, path string) *exception {
 func TestAnswersAreThoseOfTheRecordings(t *testing.T) {
 	t.Parallel()
 	files := recordedIn(t, recordings(t))
-	total, agreed, named := 0, 0, exceptions()
+	total, agreed, whole, named, allowed := 0, 0, 0, exceptions(), tolerances()
 	byResource := make(map[string][2]int)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		r := newReplayer()
@@ -315,7 +327,10 @@ func TestAnswersAreThoseOfTheRecordings(t *testing.T) {
 			count := byResource[resource]
 			count[1]++
 			at := strings.SplitN(i.Request.URL, "/api/v2", 2)[1]
-			if wrong := r.difference(i, code, got); wrong == "" {
+			if r.difference(i, code, got, nil) == "" {
+				whole++
+			}
+			if wrong := r.difference(i, code, got, allowed); wrong == "" {
 				count[0]++
 			} else if e := excepted(named, name, at); e != nil {
 				t.Logf("%s %d: %s %s: %s", name, n, i.Request.Method, at, e.reason)
@@ -334,8 +349,13 @@ func TestAnswersAreThoseOfTheRecordings(t *testing.T) {
 			t.Errorf("no difference needs the exception %q %q", e.recording, e.path)
 		}
 	}
+	for _, a := range allowed {
+		if !a.used {
+			t.Errorf("no answer needs the tolerance of %s in %s: %s", a.key, a.path, a.reason)
+		}
+	}
 	share := float64(agreed) / float64(total)
-	t.Logf("%d of %d interactions agree: %.1f %%", agreed, total, 100*share)
+	t.Logf("%d of %d interactions agree: %.1f %%; %d without a tolerance", agreed, total, 100*share, whole)
 	if share < agreementFloor {
 		t.Errorf("%.1f %% of the interactions agree, want %.1f %%", 100*share, 100*agreementFloor)
 	}
