@@ -1,11 +1,13 @@
 package auth0sim
 
 import (
+	"bytes"
 	"net/http"
 	"net/url"
 	"slices"
 	"sort"
 	"strconv"
+	"strings"
 )
 
 func logOperations() []operation {
@@ -25,7 +27,7 @@ func listLogs(c *apiCall) (reply, error) {
 	if p.checkpoint {
 		return c.logsFrom(p)
 	}
-	return c.searchLogs(p, func(document) bool { return true })
+	return c.searchLogs(p, mayBeOfType(c.query.Get("q")), func(document) bool { return true })
 }
 
 // logsFrom answers what follows a checkpoint, in the order of the ids, and
@@ -47,8 +49,18 @@ func (c *apiCall) logsFrom(p paging) (reply, error) {
 	return reply{http.StatusOK, list}, nil
 }
 
-// searchLogs answers a page of a search, the newest first.
-func (c *apiCall) searchLogs(p paging, also func(document) bool) (reply, error) {
+// mayBeOfType leaves logs unread that a search for a type alone cannot find.
+func mayBeOfType(q string) func(raw []byte) bool {
+	code, ok := strings.CutPrefix(q, "type:")
+	if code = strings.Trim(code, `"`); !ok || strings.ContainsAny(code, ` "*()`) {
+		return func([]byte) bool { return true }
+	}
+	return func(raw []byte) bool { return strings.EqualFold(typeIn(raw), code) }
+}
+
+// searchLogs answers a page of a search, the newest first. may tells what need
+// not be read.
+func (c *apiCall) searchLogs(p paging, may func([]byte) bool, also func(document) bool) (reply, error) {
 	if (p.page+1)*p.perPage > searchMax {
 		return reply{}, badRequest("invalid_paging", "You can only page through the first 1000 records.")
 	}
@@ -66,6 +78,9 @@ func (c *apiCall) searchLogs(p paging, also func(document) bool) (reply, error) 
 		start := p.page * p.perPage
 		if inPage := i >= start && i < start+p.perPage; whole && !inPage { // without reading it
 			total++
+			continue
+		}
+		if !may(l.raw) {
 			continue
 		}
 		if d := l.document(); q(d) && also(d) {
@@ -97,5 +112,6 @@ func listUserLogs(c *apiCall) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return c.searchLogs(p, having("user_id", c.params["id"]))
+	id := []byte(quote(c.params["id"]))
+	return c.searchLogs(p, func(raw []byte) bool { return bytes.Contains(raw, id) }, having("user_id", c.params["id"]))
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -200,6 +201,12 @@ func TestLogsAreReadFromACheckpointOn(t *testing.T) {
 	if answer := do(t, tenant, 200, "GET", "/logs?include_totals=true&q=type:sapi&per_page=1&sort=date:-1", ""); answer["length"] != 1.0 ||
 		answer["logs"].([]any)[0].(map[string]any)["log_id"] != ids[251] {
 		t.Errorf("newest: %v", answer)
+	}
+	users := do(t, tenant, 200, "GET", "/users?include_totals=true", "")["users"].([]any)
+	login := do(t, tenant, 200, "GET", "/logs?include_totals=true&q=type:s", "")["logs"].([]any)[0].(map[string]any)
+	if list := do(t, tenant, 200, "GET", "/users/"+url.PathEscape(login["user_id"].(string))+"/logs?include_totals=true", ""); len(users) != 2 || list["total"].(float64) < 1 ||
+		list["logs"].([]any)[0].(map[string]any)["user_id"] != login["user_id"] {
+		t.Errorf("logs of a user: %v", list)
 	}
 	do(t, tenant, 200, "GET", "/logs/"+ids[0], "")
 	do(t, tenant, 404, "GET", "/logs/900", "")
