@@ -57,6 +57,8 @@ func TestForbiddenSeesEachRule(t *testing.T) {
 		{"internal/httpserver", "go.opentelemetry.io/otel"},
 		{"internal/nats", "internal/tracing"},
 		{"cmd/m2mwatch", "internal/bench"},
+		{"internal/provision", "internal/auth0"},
+		{"cmd/m2mwatch", "filippo.io/age"},
 	} {
 		if forbidden(c[0], c[1]) == "" {
 			t.Errorf("%s may import %s", c[0], c[1])
@@ -106,6 +108,8 @@ func forbidden(from, to string) string {
 		return "internal never imports a stage"
 	case adapterOf(from) != "" && adapterOf(to) != "" && adapterOf(from) != adapterOf(to):
 		return "one adapter never imports another"
+	case within(from, "internal/provision") && adapterOf(to) != "":
+		return "provision names a small interface of its own; cmd wires the adapter"
 	case within(to, "internal/auth0/auth0sim") && top(from) != "cmd" && !within(from, "internal/auth0/auth0sim") && !within(from, "internal/bench"):
 		return "auth0sim is for tests, benches and the demo"
 	case within(to, "internal/bench") && !within(from, "internal/bench"):
@@ -130,6 +134,7 @@ var drivers = []struct {
 	{"github.com/miekg/dns", []string{"internal/certificate/certificatetest"}},
 	{"go.opentelemetry.io/", []string{"internal/tracing"}},
 	{"google.golang.org/protobuf", []string{"internal/tracing"}},
+	{"filippo.io/age", []string{"internal/provision"}},
 	{"github.com/labstack/echo", []string{"ingest", "query", "internal/httpserver"}},
 }
 

@@ -177,15 +177,15 @@ func writeMembers(w io.Writer, prefix string, object []byte) error {
 			if err := json.Unmarshal(value, &s); err != nil {
 				return err
 			}
-			fmt.Fprintf(w, "%s%s\t%s\n", prefix, name, printable(s))
+			fmt.Fprintf(w, "%s\t%s\n", printable(prefix+name.(string)), printable(s))
 		case text[0] == '[':
 			var all []string
-			if err := json.Unmarshal(value, &all); err != nil {
-				return err
+			if json.Unmarshal(value, &all) == nil {
+				text = strings.Join(all, " ")
 			}
-			fmt.Fprintf(w, "%s%s\t%s\n", prefix, name, printable(strings.Join(all, " ")))
+			fmt.Fprintf(w, "%s\t%s\n", printable(prefix+name.(string)), printable(text))
 		default:
-			fmt.Fprintf(w, "%s%s\t%s\n", prefix, name, text)
+			fmt.Fprintf(w, "%s\t%s\n", printable(prefix+name.(string)), text)
 		}
 	}
 	return nil

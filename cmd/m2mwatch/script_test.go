@@ -134,7 +134,7 @@ func TestREADMECommandsRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("M2MWATCH_ENGINE_LIBRARY", library) // an operator has a cache of its own
-	for _, pair := range newOperator(t, "terraform-ci").environ {
+	for _, pair := range newProvisioner(t, allScopes()...).environ {
 		name, value, _ := strings.Cut(pair, "=")
 		t.Setenv(name, value)
 	}
@@ -167,7 +167,7 @@ func TestREADMECommandsRun(t *testing.T) {
 		}
 		ran[words[0]+" "+words[1]] = true
 	}
-	for _, want := range []string{"make demo", "make test", "bin/m2mwatch up", "bin/m2mwatch status", "bin/m2mwatch findings", "bin/m2mwatch import", "bin/m2mwatch tokens", "curl -H"} {
+	for _, want := range []string{"make demo", "make test", "bin/m2mwatch up", "bin/m2mwatch status", "bin/m2mwatch findings", "bin/m2mwatch import", "bin/m2mwatch tokens", "bin/m2mwatch users", "curl -H"} {
 		if !ran[want] {
 			t.Errorf("the README no longer says %q, or this test no longer finds it", want)
 		}
@@ -226,7 +226,7 @@ func runPipe(t *testing.T, commands []string) {
 	t.Helper()
 	var printed []byte
 	for _, line := range commands {
-		command := exec.Command(programPath(t), strings.Fields(line)[1:]...)
+		command := exec.Command(programPath(t), strings.Fields(strings.ReplaceAll(line, "'", ""))[1:]...)
 		var said bytes.Buffer
 		command.Stdin, command.Stderr = bytes.NewReader(printed), &said
 		var err error

@@ -14,6 +14,8 @@ import (
 // operator runs commands against a simulated tenant as one of its applications.
 type operator struct {
 	t       *testing.T
+	tenant  *auth0sim.Tenant
+	base    string // the tenant's URL
 	client  auth0sim.Client
 	environ []string
 	seen    bytes.Buffer // all that was printed
@@ -30,7 +32,7 @@ func newOperator(t *testing.T, name string) *operator {
 	}
 	server := httptest.NewServer(tenant.Handler())
 	t.Cleanup(server.Close)
-	return &operator{t: t, client: client, environ: []string{
+	return &operator{t: t, tenant: tenant, base: server.URL, client: client, environ: []string{
 		"AUTH0_DOMAIN=" + strings.TrimPrefix(server.URL, "http://"), "AUTH0_CLIENT_ID=" + client.ID, "AUTH0_CLIENT_SECRET=" + client.Secret,
 	}}
 }

@@ -1,0 +1,67 @@
+package provision
+
+import "slices"
+
+// Need is what a command needs of a token for the Management API.
+type Need struct {
+	Command string   `json:"command"`
+	When    string   `json:"when,omitempty"` // the flag that asks for more; "" for always
+	Scopes  []string `json:"scopes"`
+}
+
+// The flags that need scopes of their own.
+const (
+	WhenRole        = "--role"
+	WhenPermission  = "--permission"
+	WhenAccess      = "--access"
+	WhenAppMetadata = "app_metadata"
+	WhenRoles       = "of roles"
+	WhenPermissions = "of permissions"
+	WhenBackup      = "without --no-backup"
+)
+
+// Needs are the scopes of each command, the least that will do.
+//
+// Source: security of each operation in the Management API's OpenAPI document;
+// for the roles of a user all of those named, for others any.
+func Needs() []Need {
+	always := func(command string, scopes ...string) Need { return Need{command, "", scopes} }
+	return []Need{
+		always("users create", "create:users", "read:users"),
+		{"users create", WhenRole, []string{"update:users", "read:roles", "create:role_members", "read:role_members"}},
+		{"users create", WhenPermission, []string{"update:users", "read:resource_servers"}},
+		always("users list", "read:users"),
+		always("users show", "read:users"),
+		{"users show", WhenAccess, []string{"read:roles", "read:role_members"}},
+		always("users update", "read:users", "update:users"),
+		{"users update", WhenAppMetadata, []string{"update:users_app_metadata"}},
+		always("users block", "read:users", "update:users"),
+		always("users unblock", "read:users", "update:users"),
+		always("users delete", "read:users", "delete:users"),
+		{"users delete", WhenBackup, []string{"read:roles", "read:role_members", "read:organizations"}},
+		always("users restore", "create:users", "read:users"),
+		{"users restore", WhenRoles, []string{"update:users", "read:roles", "create:role_members", "read:role_members"}},
+		{"users restore", WhenPermissions, []string{"update:users", "read:resource_servers"}},
+	}
+}
+
+// ScopesOf are the scopes that a command needs, with what it needs when.
+func ScopesOf(command string, when ...string) []string {
+	var scopes []string
+	for _, n := range Needs() {
+		if n.Command != command || n.When != "" && !slices.Contains(when, n.When) {
+			continue
+		}
+		for _, scope := range n.Scopes {
+			if !slices.Contains(scopes, scope) {
+				scopes = append(scopes, scope)
+			}
+		}
+	}
+	return scopes
+}
+
+// Missing are those needed that a token does not have.
+func Missing(has, needed []string) []string {
+	return slices.DeleteFunc(slices.Clone(needed), func(scope string) bool { return slices.Contains(has, scope) })
+}

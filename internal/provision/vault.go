@@ -1,0 +1,187 @@
+package provision
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+)
+
+// Vault keeps backups: files in a folder, each encrypted (age) to the recipients,
+// so that who can read the folder cannot read them.
+type Vault struct {
+	dir        string
+	recipients []age.Recipient
+}
+
+// VaultConfig says where backups are kept and who can read them.
+type VaultConfig struct {
+	Dir            string   // made where it is not there
+	Recipients     []string // age1…
+	RecipientsFile string   // with one a line
+	// IdentityFile holds a key that can read them, age's form; made where there is
+	// none. Whoever has it can restore, so it belongs elsewhere than the backups.
+	IdentityFile string
+}
+
+// NewVault makes a Vault. Without a recipient nobody could read a backup: that is
+// an error. made tells that the identity file was made.
+func NewVault(c VaultConfig) (v *Vault, made bool, err error) {
+	v = &Vault{dir: c.Dir}
+	list := strings.Join(c.Recipients, "\n")
+	if c.RecipientsFile != "" {
+		text, err := os.ReadFile(c.RecipientsFile)
+		if err != nil {
+			return nil, false, fmt.Errorf("read the recipients: %w", err)
+		}
+		list += "\n" + string(text)
+	}
+	if strings.TrimSpace(list) != "" {
+		if v.recipients, err = age.ParseRecipients(strings.NewReader(list)); err != nil {
+			return nil, false, fmt.Errorf("read the recipients: %w", err)
+		}
+	}
+	if c.IdentityFile != "" {
+		recipient, isNew, err := recipientOf(c.IdentityFile)
+		if err != nil {
+			return nil, false, err
+		}
+		v.recipients, made = append(v.recipients, recipient), isNew
+	}
+	if len(v.recipients) == 0 {
+		return nil, false, errors.New("nobody could read a backup: name a recipient or an identity file")
+	}
+	return v, made, nil
+}
+
+// recipientOf reads the identity file, or makes it.
+func recipientOf(path string) (recipient age.Recipient, made bool, err error) {
+	identities, err := readIdentities(path)
+	if err == nil {
+		for _, identity := range identities {
+			if x, ok := identity.(*age.X25519Identity); ok {
+				return x.Recipient(), false, nil
+			}
+		}
+		return nil, false, fmt.Errorf("%s has no key of the form AGE-SECRET-KEY-1…: name a recipient beside it", path)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, false, err
+	}
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		return nil, false, fmt.Errorf("make an identity: %w", err)
+	}
+	text := fmt.Sprintf("# public key: %s\n%s\n", identity.Recipient(), identity)
+	if err := WriteSecret(path, []byte(text)); err != nil {
+		return nil, false, err
+	}
+	return identity.Recipient(), true, nil
+}
+
+func readIdentities(path string) ([]age.Identity, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the identity: %w", err)
+	}
+	defer f.Close()
+	identities, err := age.ParseIdentities(f)
+	if err != nil {
+		return nil, fmt.Errorf("read the identity %s: want age's form", path) // its error may quote the key
+	}
+	return identities, nil
+}
+
+// Path is where Save keeps what has that name at that time.
+func (v *Vault) Path(name string, at time.Time) string {
+	safe := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.' {
+			return r
+		}
+		return '_'
+	}, name)
+	return filepath.Join(v.dir, fmt.Sprintf("%s-%s.age", strings.TrimLeft(safe, "."), at.UTC().Format("20060102T150405.000Z")))
+}
+
+// Save encrypts content as JSON. When it returns without an error, the file is on
+// disk, and none that was there before was touched.
+func (v *Vault) Save(path string, content any) error {
+	text, err := json.Marshal(content)
+	if err != nil {
+		return fmt.Errorf("write the backup: %w", err)
+	}
+	var sealed bytes.Buffer
+	w, err := age.Encrypt(&sealed, v.recipients...)
+	if err != nil {
+		return fmt.Errorf("encrypt the backup: %w", err)
+	}
+	_, err = w.Write(text)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return fmt.Errorf("encrypt the backup: %w", err)
+	}
+	if err := os.MkdirAll(v.dir, 0o700); err != nil {
+		return fmt.Errorf("write the backup: %w", err)
+	}
+	return WriteSecret(path, sealed.Bytes())
+}
+
+// maxBackup bounds what is read as a backup.
+const maxBackup = 64 << 20
+
+// OpenBackup decrypts what Save has kept.
+func OpenBackup(path, identityFile string) ([]byte, error) {
+	identities, err := readIdentities(identityFile)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the backup: %w", err)
+	}
+	defer f.Close()
+	r, err := age.Decrypt(f, identities...)
+	if err != nil {
+		return nil, fmt.Errorf("decrypt %s: %w", path, err)
+	}
+	text, err := io.ReadAll(io.LimitReader(r, maxBackup))
+	if err != nil {
+		return nil, fmt.Errorf("decrypt %s: %w", path, err)
+	}
+	return text, nil
+}
+
+// WriteSecret writes a file that the user alone can read. It must not be there
+// yet; when there is no error it is on disk.
+func WriteSecret(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		_ = os.Remove(path) // half of it is worse than none
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// syncDir makes a new name in a folder last.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
