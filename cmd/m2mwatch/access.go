@@ -30,8 +30,9 @@ func (a *access) flags(cmd *cobra.Command, inv *invocation) {
 	f.StringVar(&a.domain, "domain", env("AUTH0_DOMAIN"), "the tenant: acme.eu.auth0.com ($AUTH0_DOMAIN)")
 	f.StringVar(&a.clientID, "client-id", env("AUTH0_CLIENT_ID"), "the application to be ($AUTH0_CLIENT_ID)")
 	f.StringVar(&a.secretFile, "client-secret-file", "", "a file with its secret (else $AUTH0_CLIENT_SECRET)")
-	f.StringVar(&a.keyFile, "private-key-file", env("AUTH0_PRIVATE_KEY_FILE"), "its private key, PEM, where it has no secret ($AUTH0_PRIVATE_KEY_FILE)")
+	f.StringVar(&a.keyFile, "private-key-file", "", "its private key, PEM, where it has no secret ($AUTH0_PRIVATE_KEY_FILE)")
 	f.BoolVar(&a.withoutCache, "no-cache", false, "ask for a new token, though one that was issued before is still good")
+	cmd.MarkFlagsMutuallyExclusive("client-secret-file", "private-key-file")
 	f.BoolVar(&a.noWait, "no-wait", false, "do not wait where Auth0 says that there are too many requests")
 }
 
@@ -68,17 +69,19 @@ func (a *access) cacheDir() string {
 
 func (a *access) credentials(inv *invocation) (auth0.Credentials, error) {
 	c := auth0.Credentials{ClientID: a.clientID}
-	var err error
-	if a.keyFile != "" {
-		c.PrivateKey, err = readPrivateKey(a.keyFile)
-		return c, err
+	keyFile, secret := a.keyFile, ""
+	if a.keyFile == "" && a.secretFile == "" { // flags go before the environment
+		keyFile, secret = lookup(inv.environ, "AUTH0_PRIVATE_KEY_FILE"), lookup(inv.environ, "AUTH0_CLIENT_SECRET")
 	}
-	if a.secretFile == "" {
-		c.ClientSecret = lookup(inv.environ, "AUTH0_CLIENT_SECRET")
-		return c, nil
+	c.ClientSecret = secret
+	var errs [2]error
+	if a.secretFile != "" {
+		c.ClientSecret, errs[0] = readSecret(a.secretFile)
 	}
-	c.ClientSecret, err = readSecret(a.secretFile)
-	return c, err
+	if keyFile != "" {
+		c.PrivateKey, errs[1] = readPrivateKey(keyFile)
+	}
+	return c, errors.Join(errs[:]...)
 }
 
 // readSecret reads a secret from a file, without the line end that editors leave.

@@ -76,6 +76,19 @@ func TestATokenIsGotInspectedAndVerified(t *testing.T) {
 	}
 }
 
+// A flag goes before the environment, whichever of the two ways it names.
+func TestASecretOfAFlagGoesBeforeAKeyOfTheEnvironment(t *testing.T) {
+	o := newOperator(t, "ledger-export")
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(o.client.Secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.environ = append(o.environ, "AUTH0_PRIVATE_KEY_FILE=/nowhere")
+	if _, said, code := o.run("", "tokens", "get", "--audience", o.client.Audience, "--client-secret-file", file); code != exitOK {
+		t.Errorf("exit %d, %q", code, said)
+	}
+}
+
 func TestATokenThatIsRefusedSaysWhy(t *testing.T) {
 	o := newOperator(t, "ledger-export")
 	file := filepath.Join(t.TempDir(), "secret")
@@ -89,6 +102,8 @@ func TestATokenThatIsRefusedSaysWhy(t *testing.T) {
 		want  string
 	}{
 		{"", []string{"tokens", "get", "--audience", o.client.Audience, "--client-secret-file", file}, exitError, "401 Unauthorized: Unauthorized (access_denied)"},
+		{"", []string{"tokens", "get", "--client-secret-file", file, "--private-key-file", file}, exitError, "client-secret-file private-key-file"},
+		{"", []string{"tokens", "get", "--private-key-file", file}, exitError, "want PEM"},
 		{"", []string{"tokens", "get", "--audience", "https://nowhere/"}, exitError, "403 Forbidden: Service not enabled within domain: https://nowhere/"},
 		{"", []string{"tokens", "get"}, exitError, `you need to create a "client-grant" associated to this api`},
 		{"", []string{"tokens", "get", "--domain", "https://acme.eu.auth0.com/"}, exitUsage, "want a host name alone"},

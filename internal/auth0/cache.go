@@ -11,6 +11,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // tokenCache keeps tokens in a directory, so that a command which is run often
@@ -23,9 +27,6 @@ type tokenCache struct{ dir string }
 func (c tokenCache) path(domain string, r *TokenRequest) string {
 	scopes := slices.Sorted(slices.Values(r.Scopes))
 	key := []string{domain, r.Credentials.ClientID, r.Audience, strings.Join(scopes, " "), r.Organization}
-	if r.User != nil {
-		key = append(key, r.User.Realm, r.User.Username)
-	}
 	sum := sha256.Sum256([]byte(strings.Join(key, "\x00")))
 	return filepath.Join(c.dir, hex.EncodeToString(sum[:16])+".json")
 }
@@ -36,13 +37,13 @@ func (c tokenCache) load(path string) Token {
 	if c.dir == "" {
 		return Token{}
 	}
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return Token{}
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 || !ours(info) {
 		return Token{}
 	}
 	var t Token
@@ -50,6 +51,26 @@ func (c tokenCache) load(path string) Token {
 		return Token{}
 	}
 	return t
+}
+
+// ours reports whether a file belongs to the user who runs this.
+func ours(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
+}
+
+// leftOver is after what time a file that was not renamed has been left behind by
+// a run that died.
+const leftOver = time.Hour
+
+// sweep removes what runs that died have left behind.
+func (c tokenCache) sweep(now time.Time) {
+	files, _ := filepath.Glob(filepath.Join(c.dir, "new-*"))
+	for _, file := range files {
+		if info, err := os.Lstat(file); err == nil && now.Sub(info.ModTime()) > leftOver {
+			_ = os.Remove(file)
+		}
+	}
 }
 
 // save keeps a token for the next run.
@@ -60,6 +81,7 @@ func (c tokenCache) save(path string, t Token) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return fmt.Errorf("keep the token: %w", err)
 	}
+	c.sweep(time.Now())
 	data, err := json.Marshal(t)
 	if err != nil {
 		return fmt.Errorf("keep the token: %w", err)

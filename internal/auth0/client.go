@@ -23,6 +23,7 @@ type Client struct {
 	cfg    Config
 	base   string // scheme and host
 	api    *management.Management
+	http   http.Client // over the same transport
 	source *tokenSource
 }
 
@@ -34,8 +35,9 @@ func New(c Config) (*Client, error) {
 	c = c.withDefaults()
 	client := &Client{cfg: c, base: scheme(c.Domain) + "://" + c.Domain}
 	client.source = newTokenSource(client, TokenRequest{Credentials: c.Credentials, Audience: c.Audience}, tokenCache{c.CacheDir})
+	client.http.Transport = &transport{client, client.source}
 	options := []management.Option{
-		management.WithClient(&http.Client{Transport: &transport{client, client.source}}),
+		management.WithClient(&http.Client{Transport: client.http.Transport}),
 		management.WithStaticToken("replaced by the transport"),
 		management.WithNoRetries(),
 		management.WithNoAuth0ClientInfo(),
@@ -65,8 +67,11 @@ func (c *Client) Scopes(ctx context.Context) ([]string, error) {
 }
 
 // Token is RequestToken unless one that was issued before is still good: one that
-// Config.CacheDir keeps.
+// Config.CacheDir keeps. A user's are not kept, as a wrong password would get them.
 func (c *Client) Token(ctx context.Context, r TokenRequest) (Token, error) {
+	if r.User != nil {
+		return c.RequestToken(ctx, r)
+	}
 	return newTokenSource(c, r, tokenCache{c.cfg.CacheDir}).token(ctx)
 }
 
@@ -109,7 +114,9 @@ func (c *Client) call(ctx context.Context, method string, path Path, query url.V
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", attempt, err)
 	}
-	response, err := c.api.Do(request)
+	// Not by c.api.Do: where the context has ended it drops the error, and with it
+	// ErrMaybeDone.
+	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", attempt, cause(err))
 	}
@@ -117,9 +124,6 @@ func (c *Client) call(ctx context.Context, method string, path Path, query url.V
 	raw, err := io.ReadAll(response.Body)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", attempt, err)
-	}
-	if len(raw) > 0 && !json.Valid(raw) {
-		return nil, nil, fmt.Errorf("%s: the answer is not JSON", attempt)
 	}
 	return raw, response.Header, nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -51,6 +52,7 @@ type answer struct {
 	header http.Header
 	lost   bool // it is done, and the connection breaks
 	dead   bool // nobody is there
+	silent bool // it is done, and there never is an answer
 }
 
 var errBroken = errors.New("connection reset by peer")
@@ -84,6 +86,11 @@ func (s *tenant) RoundTrip(r *http.Request) (*http.Response, error) {
 		s.answers = s.answers[1:]
 	}
 	switch {
+	case a.silent:
+		s.mu.Unlock()
+		<-r.Context().Done()
+		s.mu.Lock()
+		return nil, r.Context().Err()
 	case a.lost:
 		return nil, errBroken
 	case a.dead:
@@ -217,6 +224,44 @@ func TestTheWaitEndsWithTheContext(t *testing.T) {
 	})
 }
 
+// Who is cancelled after a POST was sent must not take it for undone.
+func TestACancelledPostMayHaveBeenDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &tenant{t: t, answers: []answer{{silent: true}}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := s.client().Post(ctx, auth0.Path{"clients"}, map[string]any{"name": "x"})
+		if !errors.Is(err, auth0.ErrMaybeDone) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// Whatever a 429 says is waited out, or is too long; it never becomes a storm.
+func TestA429IsNeverAskedAgainTooSoon(t *testing.T) {
+	now := time.Now().Unix()
+	for _, h := range []http.Header{
+		{"Retry-After": {"99999999999"}},
+		{"Retry-After": {"99999999999999999999999"}},
+		{"Retry-After": {time.Unix(now+7200, 0).UTC().Format(http.TimeFormat)}},
+		{"X-Ratelimit-Reset": {"9223372036854775807"}},
+		{"X-Ratelimit-Reset": {"soon"}},
+		{"Retry-After": {"7200"}, "X-Ratelimit-Reset": {fmt.Sprint(now - 10)}},
+		{"Retry-After": {"7200"}, "X-Ratelimit-Reset": {fmt.Sprint(now + 1)}},
+		{"X-Ratelimit-Reset": {fmt.Sprint(now - 10)}}, // again and again
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			limited := http.Header{"Date": {time.Unix(now, 0).UTC().Format(http.TimeFormat)}}
+			maps.Copy(limited, h)
+			s := &tenant{t: t, answers: []answer{{status: 429, body: `{}`, header: limited}}}
+			_, err := s.client().Get(t.Context(), auth0.Path{"users"}, nil)
+			if !errors.Is(err, &auth0.APIError{Status: 429}) || len(s.calls) > 121 {
+				t.Errorf("%v: %d calls, then %v", h, len(s.calls), err)
+			}
+		})
+	}
+}
+
 func TestAQuotaThatLastsForHoursIsAnError(t *testing.T) {
 	s := &tenant{t: t, answers: []answer{{status: 429, body: `{"statusCode":429,"error":"Too Many Requests","message":"Global limit has been reached","errorCode":"too_many_requests"}`, header: http.Header{"Retry-After": {"7200"}}}}}
 	_, err := s.client().Get(t.Context(), auth0.Path{"users"}, nil)
@@ -241,6 +286,9 @@ func TestWhatMayHaveBeenDoneIsNotRepeated(t *testing.T) {
 		{http.MethodPost, dead, 2, false}, // it never got there
 		{http.MethodPost, lost, 1, true},
 		{http.MethodPost, unavailable, 1, true},
+		{http.MethodPost, answer{status: 201, body: "<html>"}, 1, true},
+		{http.MethodPost, answer{silent: true}, 1, true},
+		{http.MethodGet, answer{silent: true}, 2, false},
 		{http.MethodPatch, lost, 1, true},
 		{http.MethodPatch, unavailable, 1, true},
 	} {
@@ -371,6 +419,34 @@ func TestPrivateKeyJWT(t *testing.T) {
 	}
 }
 
+func TestAnAssertionIsMadeAnewAfterAWait(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := &tenant{t: t, answers: []answer{ok(`{}`)}}
+		seen := map[string]bool{}
+		s.tokenDo = func(w http.ResponseWriter, r *http.Request) {
+			if r.ParseForm() != nil || seen[r.PostForm.Get("client_assertion")] {
+				t.Error("the same assertion again")
+			}
+			seen[r.PostForm.Get("client_assertion")] = true
+			if len(seen) < 3 {
+				w.Header().Set("Retry-After", "50")
+				w.WriteHeader(http.StatusTooManyRequests)
+				return
+			}
+			s.tokens++
+			fmt.Fprintf(w, `{"access_token":"token-%d","expires_in":86400}`, s.tokens)
+		}
+		c := s.client(func(c *auth0.Config) { c.Credentials.ClientSecret, c.Credentials.PrivateKey = "", key })
+		if _, err := c.Get(t.Context(), auth0.Path{"users"}, nil); err != nil || len(seen) != 3 {
+			t.Errorf("%d assertions, %v", len(seen), err)
+		}
+	})
+}
+
 func TestListGoesThroughEveryPage(t *testing.T) {
 	var pages []answer
 	for page := range 3 {
@@ -453,5 +529,10 @@ func TestSecretsDoNotPrint(t *testing.T) {
 				t.Errorf(format+" prints the secret", v)
 			}
 		}
+	}
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "a", auth0.Credentials{ClientSecret: secret}, "b", auth0.UserCredentials{Password: secret}, "c", auth0.Token{AccessToken: secret})
+	if strings.Contains(log.String(), secret) {
+		t.Errorf("a log prints the secret: %s", log.String())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -25,10 +26,11 @@ type Config struct {
 	// CacheDir keeps tokens between runs, one file of mode 0600 each. Default none:
 	// they live in memory.
 	CacheDir string
-	// MaxWait is how long one 429 is waited out. Default 2 minutes; the wait of a
-	// quota that is used up can be hours, and is an error.
+	// MaxWait is how long the 429s of one call are waited out. Default 2 minutes; the
+	// wait of a quota that is used up can be hours, and is an error.
 	MaxWait time.Duration
-	// OnWait is told of each wait before it begins, for whoever shows progress.
+	// OnWait is told of each wait for a 429 before it begins, for whoever shows
+	// progress.
 	OnWait func(time.Duration)
 
 	// Transport sends. Default a clone of http.DefaultTransport.
@@ -50,6 +52,9 @@ func (c Credentials) String() string { return "<credentials>" }
 
 // GoString keeps them out of %#v.
 func (c Credentials) GoString() string { return c.String() }
+
+// LogValue keeps them out of a log.
+func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 const (
 	defaultMaxWait = 2 * time.Minute

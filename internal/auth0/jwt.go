@@ -55,7 +55,7 @@ func decodePart(part string, into *map[string]any) error {
 	if err := dec.Decode(into); err != nil {
 		return err
 	}
-	if *into == nil {
+	if _, err := dec.Token(); *into == nil || !errors.Is(err, io.EOF) {
 		return ErrOpaque
 	}
 	return nil
@@ -186,10 +186,28 @@ func checkSignature(token string, t JWT, keys []byte) Check {
 		c.Err = errors.New("the algorithm is not known")
 		return c
 	}
-	if _, err := jws.Verify([]byte(token), jws.WithKey(algorithm, key)); err != nil {
+	if err := forSigning(key, alg); err != nil {
+		c.Err = err
+		return c
+	}
+	switch _, err := jws.Verify([]byte(token), jws.WithKey(algorithm, key), jws.WithCritValidation(true)); {
+	case err != nil && t.Header["crit"] != nil:
+		c.Err = errors.New("its header has what must be understood (crit) and is not, or it does not fit")
+	case err != nil:
 		c.Err = errors.New("does not fit: the token was altered, or signed by another key")
 	}
 	return c
+}
+
+// forSigning refuses a key that is for something else (RFC 7517, 4.2 and 4.4).
+func forSigning(key jwk.Key, alg string) error {
+	if use, ok := key.KeyUsage(); ok && use != "sig" {
+		return fmt.Errorf("signed by a key that is for %q", clip(use))
+	}
+	if a, ok := key.Algorithm(); ok && a.String() != alg {
+		return fmt.Errorf("signed by a key that is for %s", clip(a.String()))
+	}
+	return nil
 }
 
 func checkIssuer(t JWT, want string) Check {
@@ -224,12 +242,18 @@ func checkExpiry(t JWT, now time.Time) Check {
 }
 
 func checkNotBefore(t JWT, now time.Time) (c Check, has bool) {
+	if _, has = t.Claims["nbf"]; !has {
+		return c, false
+	}
 	at, ok := t.Time("nbf")
 	c = Check{Name: "not before", Detail: at.Format(time.RFC3339)}
-	if ok && now.Add(clockSkew).Before(at) {
+	switch {
+	case !ok:
+		c.Detail, c.Err = "", errors.New("it is no time")
+	case now.Add(clockSkew).Before(at):
 		c.Err = fmt.Errorf("it is not valid for another %s", at.Sub(now).Round(time.Second))
 	}
-	return c, ok
+	return c, true
 }
 
 // Keys returns the public keys by which a tenant signs, as a JWK set. Nobody needs

@@ -37,16 +37,19 @@ func newSigner(t *testing.T) *signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, err := jwk.Import(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := public.Set(jwk.KeyIDKey, "key-1"); err != nil {
-		t.Fatal(err)
-	}
 	set := jwk.NewSet()
-	if err := set.AddKey(public); err != nil {
-		t.Fatal(err)
+	for kid, change := range map[string]func(jwk.Key) error{
+		"key-1":   func(jwk.Key) error { return nil },
+		"key-enc": func(k jwk.Key) error { return k.Set(jwk.KeyUsageKey, "enc") },
+		"key-512": func(k jwk.Key) error { return k.Set(jwk.AlgorithmKey, jwa.RS512()) },
+	} {
+		public, err := jwk.Import(key.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(public.Set(jwk.KeyIDKey, kid), change(public), set.AddKey(public)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	keys, err := json.Marshal(set)
 	if err != nil {
@@ -66,6 +69,24 @@ func (s *signer) sign(kid string, alg jwa.SignatureAlgorithm, key any, claims ma
 		s.t.Fatal(err)
 	}
 	token, err := jws.Sign(body, jws.WithKey(alg, key, jws.WithProtectedHeaders(h)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(token)
+}
+
+// critical signs a token whose header has an extension that must be understood.
+func (s *signer) critical(claims map[string]any) string {
+	s.t.Helper()
+	body, err := json.Marshal(claims)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	h := jws.NewHeaders()
+	if err := errors.Join(h.Set(jws.KeyIDKey, "key-1"), h.Set(jws.CriticalKey, []string{"foo"}), h.Set("foo", 1)); err != nil {
+		s.t.Fatal(err)
+	}
+	token, err := jws.Sign(body, jws.WithKey(jwa.RS256(), s.key, jws.WithProtectedHeaders(h)))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -100,6 +121,10 @@ func TestVerifyNamesEverythingThatIsWrong(t *testing.T) {
 		{"just expired, by clocks that differ", s.sign("key-1", jwa.RS256(), s.key, claims(map[string]any{"exp": now.Add(-30 * time.Second).Unix()})), nil},
 		{"for ever", s.sign("key-1", jwa.RS256(), s.key, claims(map[string]any{"exp": nil})), []string{"expiry"}},
 		{"not yet", s.sign("key-1", jwa.RS256(), s.key, claims(map[string]any{"nbf": now.Add(time.Hour).Unix()})), []string{"not before"}},
+		{"from when nobody can read", s.sign("key-1", jwa.RS256(), s.key, claims(map[string]any{"nbf": "4000000000"})), []string{"not before"}},
+		{"what must be understood", s.critical(claims(nil)), []string{"signature"}},
+		{"a key for encryption", s.sign("key-enc", jwa.RS256(), s.key, claims(nil)), []string{"signature"}},
+		{"a key of another algorithm", s.sign("key-512", jwa.RS256(), s.key, claims(nil)), []string{"signature"}},
 		{"for another API", s.sign("key-1", jwa.RS256(), s.key, claims(map[string]any{"aud": "https://other/"})), []string{"audience"}},
 		{"for none", s.sign("key-1", jwa.RS256(), s.key, claims(map[string]any{"aud": nil})), []string{"audience"}},
 		{"issuer without the slash", s.sign("key-1", jwa.RS256(), s.key, claims(map[string]any{"iss": strings.TrimSuffix(issuer, "/")})), []string{"issuer"}},

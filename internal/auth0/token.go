@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -49,6 +50,9 @@ func (c UserCredentials) String() string { return "<credentials>" }
 // GoString keeps them out of %#v.
 func (c UserCredentials) GoString() string { return c.String() }
 
+// LogValue keeps them out of a log.
+func (c UserCredentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
 // Token is an access token as it was issued. It prints as <token>.
 type Token struct {
 	AccessToken string    `json:"access_token"`
@@ -61,6 +65,9 @@ func (t Token) String() string { return "<token>" }
 
 // GoString keeps them out of %#v.
 func (t Token) GoString() string { return t.String() }
+
+// LogValue keeps them out of a log.
+func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 // renewBefore is how long before its end a token is no longer used: a call made
 // with it has to get there.
@@ -81,16 +88,18 @@ func (c *Client) RequestToken(ctx context.Context, r TokenRequest) (Token, error
 }
 
 func (c *Client) requestToken(ctx context.Context, r TokenRequest) (Token, error) {
-	form, err := c.tokenForm(&r)
-	if err != nil {
-		return Token{}, err
-	}
+	var waited time.Duration
 	for {
+		form, err := c.tokenForm(&r) // anew each time: an assertion ends soon
+		if err != nil {
+			return Token{}, err
+		}
 		token, wait, err := c.askForToken(ctx, form)
 		if wait == 0 {
 			return token, err
 		}
-		if err := c.wait(ctx, wait, err); err != nil {
+		waited += wait
+		if err := c.waitThrottled(ctx, wait, waited, err); err != nil {
 			return Token{}, err
 		}
 	}

@@ -3,6 +3,7 @@ package auth0
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -67,48 +68,64 @@ func readBody(request *http.Request) ([]byte, error) {
 // call is a request with the attempts that were made of it.
 type call struct {
 	*transport
-	request   *http.Request
-	body      []byte
-	failed    int   // attempts that ended with a 5xx or without an answer
-	renewed   bool  // a 401 has had its second attempt
-	token     Token // of the last attempt
-	throttled time.Duration
+	request *http.Request
+	body    []byte
+	arrived bool          // an attempt may have got there, and was not refused
+	failed  int           // attempts that ended with a 5xx or without an answer
+	renewed bool          // a 401 has had its second attempt
+	token   Token         // of the last attempt
+	asked   time.Duration // to wait, by the last 429
+	waited  time.Duration // because of 429s
 }
 
 // once makes one attempt.
 func (c *call) once() (*http.Response, error) {
+	ctx := c.request.Context()
 	var err error
-	if c.token, err = c.source.token(c.request.Context()); err != nil {
+	if c.token, err = c.source.token(ctx); err != nil {
 		return nil, &final{err}
 	}
-	request := c.request.Clone(c.request.Context())
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	request := c.request.Clone(ctx)
 	request.Header.Set("Authorization", "Bearer "+c.token.AccessToken)
-	if c.body != nil {
-		request.Body, request.ContentLength = io.NopCloser(bytes.NewReader(c.body)), int64(len(c.body))
-		request.GetBody = nil
+	if request.Body = nil; len(c.body) > 0 {
+		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.body)), nil }
+		request.Body, _ = request.GetBody()
+		request.ContentLength = int64(len(c.body))
 	}
 	response, err := c.client.cfg.Transport.RoundTrip(request)
 	if err != nil {
 		return nil, err
 	}
+	body, err := readAnswer(response)
+	if err != nil {
+		return nil, err
+	}
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	switch {
+	case response.StatusCode == http.StatusNotFound && c.request.Method == http.MethodDelete && c.arrived:
+		// The attempt whose answer was lost has deleted it.
+		response.StatusCode, response.Body = http.StatusNoContent, http.NoBody
+		return response, nil
+	case response.StatusCode >= http.StatusMultipleChoices:
+		c.asked = c.client.waitOf(response.Header)
+		return nil, apiError(response.StatusCode, body)
+	case len(body) > 0 && !json.Valid(body):
+		return nil, errors.New("the answer is not JSON")
+	}
+	return response, nil
+}
+
+func readAnswer(response *http.Response) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
 	if err = errors.Join(err, response.Body.Close()); err != nil {
 		return nil, fmt.Errorf("read the answer: %w", err)
 	}
 	if len(body) > maxBody {
-		return nil, &final{fmt.Errorf("the answer is longer than %d MiB", maxBody>>20)}
+		return nil, fmt.Errorf("the answer is longer than %d MiB", maxBody>>20)
 	}
-	response.Body = io.NopCloser(bytes.NewReader(body))
-	switch {
-	case response.StatusCode == http.StatusNotFound && c.request.Method == http.MethodDelete && c.failed > 0:
-		// The attempt whose answer was lost has deleted it.
-		response.StatusCode, response.Body = http.StatusNoContent, http.NoBody
-		return response, nil
-	case response.StatusCode >= http.StatusMultipleChoices:
-		c.throttled = c.client.waitOf(response.Header)
-		return nil, apiError(response.StatusCode, body)
-	}
-	return response, nil
+	return body, nil
 }
 
 // final is an error that is not tried again and of which nothing was done.
@@ -126,7 +143,8 @@ func (c *call) again(err error) error {
 	case errors.As(err, &fixed):
 		return fixed.error
 	case errors.As(err, &refused) && refused.Status == http.StatusTooManyRequests:
-		return c.client.wait(ctx, c.throttled, refused)
+		c.waited += c.asked
+		return c.client.waitThrottled(ctx, c.asked, c.waited, refused)
 	case refused != nil && refused.Status == http.StatusUnauthorized:
 		if dropped := c.source.drop(ctx, c.token); c.renewed || dropped != nil {
 			return refused
@@ -137,48 +155,91 @@ func (c *call) again(err error) error {
 		return refused
 	}
 	c.failed++
-	if !c.repeatable(err) {
-		return fmt.Errorf("%w: %w", ErrMaybeDone, err)
+	if arrived := !neverArrived(err); arrived {
+		c.arrived = true
+		if !idempotent(c.request.Method) {
+			return fmt.Errorf("%w: %w", ErrMaybeDone, err)
+		}
 	}
 	if c.failed >= attempts || ctx.Err() != nil {
 		return err
 	}
-	return c.client.wait(ctx, firstPause<<(c.failed-1), err)
+	return pause(ctx, firstPause<<(c.failed-1), err)
 }
 
-// repeatable reports whether the call may be made again after an attempt of which
-// nobody knows whether it was done.
-func (c *call) repeatable(err error) bool {
-	switch c.request.Method {
-	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete:
-		return true
-	}
-	var dial *net.OpError // it never got there
+// neverArrived reports whether nobody was there to take the request.
+func neverArrived(err error) bool {
+	var dial *net.OpError
 	return errors.As(err, &dial) && dial.Op == "dial"
 }
 
-// waitOf says how long a 429 asks to wait: until X-RateLimit-Reset, by the
-// server's own clock, or as Retry-After says.
-func (c *Client) waitOf(h http.Header) time.Duration {
-	if reset, err := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64); err == nil {
-		now, err := http.ParseTime(h.Get("Date"))
-		if err != nil {
-			now = c.cfg.Now()
-		}
-		return max(time.Unix(reset, 0).Sub(now), unknownWait)
+// idempotent reports whether a call may be made again though it may have been done
+// (RFC 9110, 9.2.2).
+func idempotent(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete:
+		return true
 	}
-	if seconds, err := strconv.ParseInt(h.Get("Retry-After"), 10, 32); err == nil {
-		return max(time.Duration(seconds)*time.Second, unknownWait)
-	}
-	return unknownWait
+	return false
 }
 
-// wait waits because of an error, which it returns where the wait is too long.
-func (c *Client) wait(ctx context.Context, d time.Duration, because error) error {
-	if d > c.cfg.MaxWait {
+// tooLong is a wait that nobody waits out.
+const tooLong = 365 * 24 * time.Hour
+
+// waitOf says how long a 429 asks to wait: until X-RateLimit-Reset, by the
+// server's own clock, or as long as Retry-After says (RFC 9110, 10.2.3), whichever
+// is longer: a quota that is used up names its end in the second alone.
+func (c *Client) waitOf(h http.Header) time.Duration {
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		now = c.cfg.Now()
+	}
+	wait := unknownWait
+	if value := h.Get("X-RateLimit-Reset"); value != "" {
+		wait = max(wait, untilUnix(value, now))
+	}
+	if value := h.Get("Retry-After"); value != "" {
+		if at, err := http.ParseTime(value); err == nil {
+			wait = max(wait, min(at.Sub(now), tooLong))
+		} else {
+			wait = max(wait, seconds(value))
+		}
+	}
+	return wait
+}
+
+// untilUnix is the time from now to a Unix time in seconds.
+func untilUnix(value string, now time.Time) time.Duration {
+	at, err := strconv.ParseInt(value, 10, 64)
+	switch {
+	case err != nil || at > now.Add(tooLong).Unix():
+		return tooLong
+	case at < now.Unix():
+		return 0
+	}
+	return time.Unix(at, 0).Sub(now)
+}
+
+func seconds(value string) time.Duration {
+	n, err := strconv.ParseUint(value, 10, 64)
+	if err != nil || n > uint64(tooLong/time.Second) {
+		return tooLong
+	}
+	return time.Duration(n) * time.Second
+}
+
+// waitThrottled waits d because of a 429, unless all such waits of a call come to
+// more than MaxWait.
+func (c *Client) waitThrottled(ctx context.Context, d, all time.Duration, because error) error {
+	if all > c.cfg.MaxWait {
 		return fmt.Errorf("%w; it asks to wait %s", because, d.Round(time.Second))
 	}
 	c.cfg.OnWait(d)
+	return pause(ctx, d, because)
+}
+
+// pause waits because of an error, no longer than ctx.
+func pause(ctx context.Context, d time.Duration, because error) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
