@@ -21,7 +21,8 @@ import (
 // widen the range of one another.
 const (
 	maxKeys        = 5000
-	maxKeysOfHours = 500 // where their hours differ, and of those that are candidates
+	maxKeysOfHours = 500           // where their hours differ, and of those that are candidates
+	sameTime       = 2 * time.Hour // between the first hour of some keys and the last
 )
 
 // job is what one rule has to compute anew for one tenant: keys, and the hours
@@ -101,16 +102,27 @@ func sortedKeys(keys map[string]*touchedKey) []*touchedKey {
 func chunks(keys []*touchedKey) iter.Seq[[]*touchedKey] {
 	return func(yield func([]*touchedKey) bool) {
 		for len(keys) > 0 {
-			n := 1
-			for n < min(len(keys), maxKeys) && (n < maxKeysOfHours || keys[n].first.Sub(keys[0].first) <= time.Hour) {
-				n++
-			}
+			n := chunk(keys)
 			if !yield(keys[:n]) {
 				return
 			}
 			keys = keys[n:]
 		}
 	}
+}
+
+// chunk is how many of the keys, which are sorted, go into one job.
+func chunk(keys []*touchedKey) int {
+	last := keys[0].last
+	for n, k := range keys[:min(len(keys), maxKeys)] {
+		if k.last.After(last) {
+			last = k.last
+		}
+		if n >= maxKeysOfHours && last.Sub(keys[0].first) > sameTime {
+			return n
+		}
+	}
+	return min(len(keys), maxKeys)
 }
 
 func newJob(rule *detect.Correlation, tenant string, keys []*touchedKey) job {
@@ -165,11 +177,7 @@ func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
 	if !from.Before(to) {
 		return nil
 	}
-	rows, err := c.rows(ctx, &j, from, to)
-	if err != nil {
-		return err
-	}
-	found, err := c.explain(ctx, &j, rows, ver)
+	found, err := c.found(ctx, &j, from, to, ver)
 	if err != nil {
 		return err
 	}
@@ -180,25 +188,29 @@ func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
 	return c.apply(ctx, compareFindings(stored, found, ver))
 }
 
-// rows are what the rule finds. Most keys are out after a small look.
-func (c *Correlator) rows(ctx context.Context, j *job, from, to time.Time) ([]schemas.CorrelationRow, error) {
+// found is what the rule finds. Most keys are out after a small look.
+func (c *Correlator) found(ctx context.Context, j *job, from, to time.Time, ver uint64) ([]schemas.Finding, error) {
 	candidates, err := c.cfg.Store.Correlate(ctx, j.rule.CandidatesQuery(j.tenant, j.keys, from, to))
-	if err != nil || len(candidates) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	keys := make([]string, len(candidates))
-	for i, r := range candidates {
-		keys[i] = r.Key
-	}
-	var rows []schemas.CorrelationRow
-	for some := range slices.Chunk(keys, maxKeysOfHours) {
-		found, err := c.cfg.Store.Correlate(ctx, j.rule.Query(j.tenant, some, from, to))
+	var all []schemas.Finding
+	for some := range slices.Chunk(candidates, maxKeysOfHours) {
+		keys := make([]string, len(some))
+		for i, r := range some {
+			keys[i] = r.Key
+		}
+		rows, err := c.cfg.Store.Correlate(ctx, j.rule.Query(j.tenant, keys, from, to))
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, found...)
+		findings, err := c.explain(ctx, j, rows, ver)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, findings...)
 	}
-	return rows, nil
+	return all, nil
 }
 
 // change is what has to be done about one finding.

@@ -112,12 +112,14 @@ func (s *server) start(ctx context.Context) error {
 	return nil
 }
 
-// limitMemory tells the collector how much this process is meant to take: twice
-// what ingest and a processor may hold, and .mmdb files with their successors. It
-// is no hard bound, and GOMEMLIMIT goes before it. With less room under load the
-// collector ran all the time: 55 CPU seconds per million events, and not 40.
+// limitMemory tells the collector how much this process is meant to take: what
+// ingest and a processor may hold, as much again, 64 MiB at least, and .mmdb files
+// with their successors. It is no hard bound, and GOMEMLIMIT goes before it. With
+// less room under load the collector ran all the time: 55 CPU seconds per million
+// events, and not 40.
 func (s *server) limitMemory() {
-	limit := 2 * (int64(s.cfg.Ingest.Memory) + 2*int64(s.cfg.Processor.Memory))
+	held := int64(s.cfg.Ingest.Memory) + 2*int64(s.cfg.Processor.Memory)
+	limit := held + max(held, 64<<20)
 	if s.geo != nil {
 		limit += 2 * s.geo.Bytes()
 	}
