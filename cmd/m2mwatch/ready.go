@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"net"
+	"net/url"
 	"strings"
 	"time"
 
@@ -65,8 +69,8 @@ func readyClient(inv *invocation, address string) (*apiclient.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if host, given := strings.CutPrefix(address, "https://"); given {
-		return doctor.Listener(cfg, host)
+	if address != "" {
+		return secureClient(cfg, address)
 	}
 	socket := datadir.Socket(cfg.Data)
 	if strings.HasSuffix(cfg.Listen, ":0") {
@@ -77,4 +81,17 @@ func readyClient(inv *invocation, address string) (*apiclient.Client, error) {
 		return apiclient.New(apiclient.Config{Socket: socket, DataDir: cfg.Data})
 	}
 	return client, err
+}
+
+// secureClient asks what listens at an https URL, which is known by the certificate
+// of the configuration, or where that has none by its name.
+func secureClient(cfg *config.Config, address string) (*apiclient.Client, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("%w: --url: want https://HOST:PORT", errUsage)
+	}
+	if cfg.TLS.CertFile == "" && len(cfg.TLS.ACME.Hosts) == 0 {
+		return apiclient.New(apiclient.Config{URL: address})
+	}
+	return doctor.Listener(cfg, net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")))
 }

@@ -8,14 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 )
 
 // Peer is the configuration of a client on this machine that asks a listener
 // which shows the certificate in a file, PEM; what else lies in the file is
 // passed over. The listener is known by that certificate and not by a name,
-// since on this machine it is asked by its address. One of the same issuer,
-// whose certificate lies in the file, does too: a file is replaced some seconds
-// before it is in use.
+// since on this machine it is asked by its address. One of the same issuer, whose
+// certificate lies in the file, with a name in common does too: a file is replaced
+// some seconds before it is in use.
 func Peer(file string) (*tls.Config, error) {
 	certs, err := readCertificates(file)
 	if err != nil {
@@ -35,6 +36,9 @@ func Peer(file string) (*tls.Config, error) {
 			}
 			if _, err := shown.Verify(x509.VerifyOptions{Roots: issuers}); err != nil {
 				return fmt.Errorf("the certificate that is shown is not that of %s: %w", file, err)
+			}
+			if !slices.ContainsFunc(shown.DNSNames, func(name string) bool { return slices.Contains(certs[0].DNSNames, name) }) {
+				return fmt.Errorf("the certificate that is shown is not that of %s: they have no name in common", file)
 			}
 			return nil
 		},

@@ -44,8 +44,12 @@ func certificateFile(c *config.Config) (string, error) {
 
 // reachable is where to connect to what listens on a host.
 func reachable(host string) string {
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		return "localhost"
+	ip := net.ParseIP(host)
+	switch {
+	case host == "", ip != nil && ip.IsUnspecified() && ip.To4() != nil:
+		return "127.0.0.1" // localhost may be ::1, where somebody else listens
+	case ip != nil && ip.IsUnspecified():
+		return "::1"
 	}
 	return host
 }
