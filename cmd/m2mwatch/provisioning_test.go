@@ -151,7 +151,7 @@ func TestEachProvisioningCommandHasScopes(t *testing.T) {
 	}
 }
 
-func isProvisioning(c *cobra.Command) bool { return c.Name() == "users" }
+func isProvisioning(c *cobra.Command) bool { return c.Name() == "users" || c.Name() == "roles" }
 
 func TestScopesTellsWhatACommandNeeds(t *testing.T) {
 	o := &operator{t: t}

@@ -17,6 +17,7 @@ const (
 	WhenAppMetadata = "app_metadata"
 	WhenRoles       = "of roles"
 	WhenPermissions = "of permissions"
+	WhenMembers     = "without --force"
 	WhenBackup      = "without --no-backup"
 )
 
@@ -42,6 +43,17 @@ func Needs() []Need {
 		always("users restore", "create:users", "read:users"),
 		{"users restore", WhenRoles, []string{"update:users", "read:roles", "create:role_members", "read:role_members"}},
 		{"users restore", WhenPermissions, []string{"update:users", "read:resource_servers"}},
+		always("roles create", "create:roles", "read:roles"),
+		{"roles create", WhenPermission, []string{"update:roles", "read:resource_servers"}},
+		always("roles list", "read:roles"),
+		always("roles show", "read:roles"),
+		always("roles update", "read:roles", "update:roles"),
+		always("roles delete", "read:roles", "delete:roles"),
+		{"roles delete", WhenMembers, []string{"read:users", "read:role_members"}},
+		always("roles permissions add", "read:roles", "update:roles", "read:resource_servers"),
+		always("roles permissions remove", "read:roles", "update:roles"),
+		always("roles assign", "read:users", "update:users", "read:roles", "create:role_members", "read:role_members"),
+		always("roles unassign", "read:users", "update:users", "read:roles", "delete:role_members", "read:role_members"),
 	}
 }
 
