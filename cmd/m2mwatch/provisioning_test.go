@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -151,7 +152,9 @@ func TestEachProvisioningCommandHasScopes(t *testing.T) {
 	}
 }
 
-func isProvisioning(c *cobra.Command) bool { return c.Name() == "users" || c.Name() == "roles" }
+func isProvisioning(c *cobra.Command) bool {
+	return slices.Contains([]string{"users", "roles", "apps"}, c.Name())
+}
 
 func TestScopesTellsWhatACommandNeeds(t *testing.T) {
 	o := &operator{t: t}

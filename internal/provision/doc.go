@@ -1,5 +1,5 @@
 // Package provision makes, changes and takes away the machine identities of an
-// Auth0 tenant: programmatic users and roles.
+// Auth0 tenant: programmatic users, roles and M2M applications.
 //
 // What each of its methods promises:
 //

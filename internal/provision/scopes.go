@@ -54,6 +54,12 @@ func Needs() []Need {
 		always("roles permissions remove", "read:roles", "update:roles"),
 		always("roles assign", "read:users", "update:users", "read:roles", "create:role_members", "read:role_members"),
 		always("roles unassign", "read:users", "update:users", "read:roles", "delete:role_members", "read:role_members"),
+		always("apps create", "create:clients", "read:clients", "create:client_grants", "read:client_grants", "read:resource_servers"),
+		always("apps list", "read:clients"),
+		always("apps show", "read:clients", "read:client_grants"),
+		always("apps disable", "read:clients", "read:client_grants", "delete:client_grants", "read:resource_servers"),
+		always("apps enable", "read:clients", "read:client_grants", "create:client_grants"),
+		always("apps rotate", "read:clients", "update:client_keys"),
 	}
 }
 

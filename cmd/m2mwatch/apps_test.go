@@ -1,0 +1,135 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/m2mwatch/m2mwatch/internal/auth0/auth0sim"
+)
+
+// simApp is what the tests read of an application.
+type simApp struct {
+	ID         string         `json:"client_id"`
+	Name       string         `json:"name"`
+	Secret     string         `json:"client_secret"`
+	GrantTypes []string       `json:"grant_types"`
+	Metadata   map[string]any `json:"client_metadata"`
+}
+
+// app makes an application by the command, and returns it with its secret.
+func (o *operator) app(args ...string) simApp {
+	o.t.Helper()
+	file := filepath.Join(o.t.TempDir(), "secret")
+	out, _ := o.must(append([]string{"apps", "create", "--json", "--secret-file", file}, args...)...)
+	var a simApp
+	if err := json.Unmarshal([]byte(out), &a); err != nil || a.Secret != "" {
+		o.t.Fatalf("%v, printed\n%s", err, out)
+	}
+	secret, err := os.ReadFile(file)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	a.Secret = strings.TrimSpace(string(secret))
+	return a
+}
+
+// apps counts those of a name.
+func (o *operator) apps(name string) (n int) {
+	o.t.Helper()
+	var apps []simApp
+	o.admin("GET", "clients?per_page=100", nil, &apps)
+	for _, a := range apps {
+		if a.Name == name {
+			n++
+		}
+	}
+	return n
+}
+
+// getsTokens asks for a token as an application.
+func (o *operator) getsTokens(a simApp, audience string) bool {
+	o.t.Helper()
+	other := &operator{t: o.t, environ: []string{o.environ[0], "AUTH0_CLIENT_ID=" + a.ID, "AUTH0_CLIENT_SECRET=" + a.Secret}}
+	_, _, code := other.run("", "tokens", "get", "--no-cache", "--audience", audience)
+	return code == exitOK
+}
+
+func TestAnApplicationIsMadeDisabledAndEnabled(t *testing.T) {
+	o := newProvisioner(t, allScopes()...)
+	api := o.api("read:orders", "write:orders")
+	a := o.app("exporter", "--owner", "data-team", "--grant", "write:orders@"+api, "--grant", "read:orders@"+api)
+	if len(a.GrantTypes) != 1 || a.Metadata["owner"] != "data-team" || !o.getsTokens(a, api) {
+		t.Errorf("it is %+v", a)
+	}
+	if text, _ := o.must("apps", "list"); !strings.Contains(text, a.ID+"  exporter") {
+		t.Errorf("listed as\n%s", text)
+	}
+	if text, _ := o.must("apps", "show", a.ID); !strings.Contains(text, "write:orders") || strings.Contains(text, a.Secret) {
+		t.Errorf("shown as\n%s", text)
+	}
+	file := filepath.Join(t.TempDir(), "grants")
+	o.fails(exitUsage, "nobody to ask", "apps", "disable", a.ID)
+	if _, said := o.must("apps", "disable", a.ID, "--dry-run"); !strings.Contains(said, "would disable exporter") || !o.getsTokens(a, api) {
+		t.Errorf("said %q", said)
+	}
+	_, said := o.must("apps", "disable", a.ID, "--force", "--grants-file", file)
+	if !strings.Contains(said, "stay good until") || o.getsTokens(a, api) {
+		t.Errorf("said %q", said)
+	}
+	o.fails(exitError, "disabled already", "apps", "disable", a.ID, "--force")
+	o.tenant.Inject(auth0sim.Fault{Method: "POST", Path: "/api/v2/client-grants", Drop: true})
+	o.must("apps", "enable", file)
+	o.must("apps", "enable", file) // it may be cut short
+	if !o.getsTokens(a, api) {
+		t.Error("it gets no tokens")
+	}
+	o.noSecret(filepath.Dir(file), a.Secret)
+}
+
+func TestASecretIsRotated(t *testing.T) {
+	o := newProvisioner(t, allScopes()...)
+	api := o.api("read:orders")
+	a := o.app("exporter", "--grant", "read:orders@"+api)
+	o.fails(exitUsage, "--secret-file FILE", "apps", "rotate", a.ID, "--force")
+	file := filepath.Join(t.TempDir(), "secret")
+	out, _ := o.must("apps", "rotate", a.ID, "--force", "--secret-file", file)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := a
+	a.Secret = strings.TrimSpace(string(text))
+	if o.getsTokens(was, api) || !o.getsTokens(a, api) || strings.Contains(out, a.Secret) {
+		t.Error("the secret is not another")
+	}
+	o.fails(exitUsage, "it is there already", "apps", "rotate", a.ID, "--force", "--secret-file", file)
+	o.tenant.Inject(auth0sim.Fault{Method: "POST", Path: "/api/v2/clients/" + a.ID, Drop: true})
+	o.fails(exitError, "rotate again", "apps", "rotate", a.ID, "--force", "--reveal-secrets")
+	o.noSecret(t.TempDir(), a.Secret, was.Secret)
+}
+
+func TestAnApplicationHasNoTwin(t *testing.T) {
+	o := newProvisioner(t, allScopes()...)
+	api := o.api("read:orders")
+	o.tenant.Inject(auth0sim.Fault{Method: "POST", Path: "/api/v2/clients", Drop: true})
+	_, said := o.must("apps", "create", "exporter", "--grant", "read:orders@"+api, "--reveal-secrets")
+	if n := o.apps("exporter"); n != 1 || !strings.Contains(said, "lost with the answer") {
+		t.Errorf("%d were made, said %q", n, said)
+	}
+	o.tenant.Inject(auth0sim.Fault{Method: "POST", Path: "/api/v2/clients", Status: 503})
+	o.fails(exitError, "it is not there now", "apps", "create", "loader", "--reveal-secrets")
+	o.fails(exitError, "does not have it", "apps", "create", "loader", "--grant", "erase:orders@"+api, "--reveal-secrets")
+	if n := o.apps("loader"); n != 0 {
+		t.Errorf("%d were made", n)
+	}
+}
+
+func TestAnAppCommandNamesTheScopesThatItLacks(t *testing.T) {
+	o := newProvisioner(t, "read:clients")
+	o.must("apps", "list")
+	o.fails(exitError, "apps create needs: create:clients create:client_grants read:client_grants read:resource_servers.", "apps", "create", "x", "--reveal-secrets")
+	o.fails(exitError, "apps rotate needs: update:client_keys.", "apps", "rotate", "x", "--force", "--reveal-secrets")
+}

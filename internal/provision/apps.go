@@ -1,0 +1,347 @@
+package provision
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"time"
+)
+
+// App is what is read of an application; Raw is all of it, as it was answered,
+// without its secret.
+type App struct {
+	Raw json.RawMessage `json:"-"`
+
+	ID         string         `json:"client_id"`
+	Name       string         `json:"name"`
+	Type       string         `json:"app_type"`
+	GrantTypes []string       `json:"grant_types"`
+	Metadata   map[string]any `json:"client_metadata"`
+	Secret     string         `json:"client_secret"`
+}
+
+// Mark is a member of client_metadata, or "".
+func (a *App) Mark(name string) string {
+	text, _ := a.Metadata[name].(string)
+	return text
+}
+
+// readApp reads an application, and takes the secret out of what is printed.
+func readApp(raw json.RawMessage) (App, error) {
+	var (
+		a       App
+		members map[string]any
+	)
+	if err := errors.Join(json.Unmarshal(raw, &a), readExactly(raw, &members)); err != nil {
+		return App{}, fmt.Errorf("read the application: %w", err)
+	}
+	delete(members, "client_secret")
+	var err error
+	a.Raw, err = json.Marshal(members)
+	return a, err
+}
+
+// String keeps the secret out of every text.
+func (a App) String() string { return "application " + a.ID }
+
+// GoString keeps it out of %#v.
+func (a App) GoString() string { return a.String() }
+
+// Grant lets an application get tokens of an API.
+type Grant struct {
+	Raw json.RawMessage `json:"-"`
+
+	ID       string   `json:"id"`
+	ClientID string   `json:"client_id"`
+	Audience string   `json:"audience"`
+	Scopes   []string `json:"scope"`
+	Subject  string   `json:"subject_type"` // client where there is none
+}
+
+const subjectClient = "client"
+
+// Apps makes and changes M2M applications and their grants.
+type Apps struct{ API API }
+
+// NewApp says what application to make.
+type NewApp struct {
+	Name, Description string
+	Metadata          map[string]string
+	// Grants are the scopes that it gets, by API.
+	Grants []Permission
+}
+
+// markRequest is the member of client_metadata by which an application is known
+// whose making was not answered: names are not unique, and Auth0 chooses the id.
+const markRequest = "m2mwatch_request"
+
+// audiences are the APIs of the grants in their order, with the scopes of each.
+func (n *NewApp) audiences() (order []string, scopes map[string][]string) {
+	scopes = make(map[string][]string)
+	for _, g := range n.Grants {
+		if scopes[g.API] == nil {
+			order = append(order, g.API)
+		}
+		if !slices.Contains(scopes[g.API], g.Name) {
+			scopes[g.API] = append(scopes[g.API], g.Name)
+		}
+	}
+	return order, scopes
+}
+
+// Create makes an application that can get tokens by client credentials and no
+// other way, and its grants; their scopes are looked for before. After a lost
+// answer it is looked for, and never made again: one that came late would be its
+// twin. Its secret is lost with the answer, unless the token may read it. Where
+// the error comes after that, the application is returned beside it.
+func (a *Apps) Create(ctx context.Context, n NewApp) (App, error) {
+	if err := checkPermissions(ctx, a.API, n.Grants); err != nil {
+		return App{}, err
+	}
+	metadata := maps.Clone(n.Metadata)
+	if metadata == nil {
+		metadata = map[string]string{}
+	}
+	metadata[markRequest] = rand.Text()
+	body := map[string]any{"name": n.Name, "app_type": "non_interactive", "grant_types": []string{"client_credentials"}, "client_metadata": metadata}
+	if n.Description != "" {
+		body["description"] = n.Description
+	}
+	raw, err := a.API.Post(ctx, []string{"clients"}, body)
+	if errors.Is(err, ErrMaybeDone) {
+		raw, err = a.requested(ctx, metadata[markRequest], err)
+	}
+	if err != nil {
+		return App{}, err
+	}
+	app, err := readApp(raw)
+	if err != nil {
+		return app, err
+	}
+	order, scopes := n.audiences()
+	for _, audience := range order {
+		if err := a.grant(ctx, map[string]any{"client_id": app.ID, "audience": audience, "scope": scopes[audience]}); err != nil {
+			return app, fmt.Errorf("application %s is made, but not all of its grants: %w", app.ID, err)
+		}
+	}
+	return app, nil
+}
+
+// requested finds the application that was made by a request whose answer was
+// lost.
+func (a *Apps) requested(ctx context.Context, request string, lost error) (json.RawMessage, error) {
+	for raw, err := range a.API.List(ctx, []string{"clients"}, "clients", nil) {
+		if err != nil {
+			return nil, fmt.Errorf("%w; and it cannot be looked for: %w", lost, err)
+		}
+		app, err := readApp(raw)
+		if err != nil {
+			return nil, err
+		}
+		if app.Mark(markRequest) == request {
+			return raw, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: it is not there now", lost)
+}
+
+// grant makes a grant and looks whether it is as it should be. There is one of an
+// application, an API and a subject at most.
+func (a *Apps) grant(ctx context.Context, body map[string]any) error {
+	var want Grant
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, &want); err != nil {
+		return fmt.Errorf("read the grant: %w", err)
+	}
+	find := func() (json.RawMessage, error) {
+		grants, err := a.Grants(ctx, want.ClientID)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range grants {
+			if g.Audience == want.Audience && cmp.Or(g.Subject, subjectClient) == cmp.Or(want.Subject, subjectClient) {
+				return g.Raw, nil
+			}
+		}
+		return nil, fmt.Errorf("grant of %s: %w", want.Audience, ErrNotFound)
+	}
+	if _, err := create(ctx, a.API, []string{"client-grants"}, body, find); err != nil && !errors.Is(err, ErrConflict) {
+		return err
+	}
+	raw, err := find()
+	if err != nil {
+		return err
+	}
+	var is Grant
+	if err := json.Unmarshal(raw, &is); err != nil {
+		return fmt.Errorf("read the grant: %w", err)
+	}
+	if !slices.Equal(slices.Sorted(slices.Values(is.Scopes)), slices.Sorted(slices.Values(want.Scopes))) {
+		return fmt.Errorf("the grant of %s has the scopes %q, not %q", want.Audience, is.Scopes, want.Scopes)
+	}
+	return nil
+}
+
+// List reads the applications of machines: those that can get tokens by client
+// credentials.
+func (a *Apps) List(ctx context.Context) ([]App, error) {
+	var apps []App
+	for raw, err := range a.API.List(ctx, []string{"clients"}, "clients", url.Values{"is_global": {"false"}}) {
+		if err != nil {
+			return nil, err
+		}
+		app, err := readApp(raw)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(app.GrantTypes, "client_credentials") {
+			apps = append(apps, app)
+		}
+	}
+	return apps, nil
+}
+
+// Get reads one by its client id.
+func (a *Apps) Get(ctx context.Context, id string) (App, error) {
+	raw, err := a.API.Get(ctx, []string{"clients", id}, nil)
+	if err != nil {
+		return App{}, fmt.Errorf("application %s: %w", id, err)
+	}
+	return readApp(raw)
+}
+
+// Grants reads those of an application.
+func (a *Apps) Grants(ctx context.Context, id string) ([]Grant, error) {
+	grants := []Grant{}
+	for raw, err := range a.API.List(ctx, []string{"client-grants"}, "client_grants", url.Values{"client_id": {id}}) {
+		if err != nil {
+			return nil, err
+		}
+		g := Grant{Raw: raw}
+		if err := json.Unmarshal(raw, &g); err != nil {
+			return nil, fmt.Errorf("read the grant: %w", err)
+		}
+		grants = append(grants, g)
+	}
+	return grants, nil
+}
+
+// Rotate gives an application another secret at once; the old one is refused from
+// then on. A lost answer leaves it open which of them is good: rotate again.
+func (a *Apps) Rotate(ctx context.Context, id string) (App, error) {
+	raw, err := a.API.Post(ctx, []string{"clients", id, "rotate-secret"}, nil)
+	if err != nil {
+		return App{}, fmt.Errorf("application %s: %w", id, err)
+	}
+	return readApp(raw)
+}
+
+const disabledFormat = "m2mwatch disabled application 1"
+
+// Disabled is what Disable has taken from an application.
+type Disabled struct {
+	Format   string            `json:"format"`
+	Tenant   string            `json:"tenant"`
+	At       time.Time         `json:"at"`
+	ClientID string            `json:"client_id"`
+	Name     string            `json:"name"`
+	Grants   []json.RawMessage `json:"grants"`
+}
+
+// Validity tells how long tokens of an API stay good.
+type Validity struct {
+	Audience string
+	For      time.Duration // the longest
+}
+
+// Disable takes the grants of an application away when keep has kept them, and
+// looks whether they are gone: it gets no more tokens. Those that it has stay good
+// as long as is returned.
+func (a *Apps) Disable(ctx context.Context, id string, keep func(*Disabled) error) ([]Validity, error) {
+	app, err := a.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	grants, err := a.Grants(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(grants) == 0 {
+		return nil, fmt.Errorf("application %s has no grants: it is disabled already", id)
+	}
+	d := Disabled{Format: disabledFormat, ClientID: id, Name: app.Name}
+	var valid []Validity
+	for _, g := range grants {
+		d.Grants = append(d.Grants, g.Raw)
+		raw, err := a.API.Get(ctx, []string{"resource-servers", g.Audience}, nil)
+		if err != nil {
+			return nil, fmt.Errorf("API %s: %w", g.Audience, err)
+		}
+		var server struct {
+			Lifetime int64 `json:"token_lifetime"`
+		}
+		if err := json.Unmarshal(raw, &server); err != nil {
+			return nil, fmt.Errorf("read API %s: %w", g.Audience, err)
+		}
+		valid = append(valid, Validity{g.Audience, time.Duration(server.Lifetime) * time.Second})
+	}
+	if err := keep(&d); err != nil {
+		return nil, err
+	}
+	for _, g := range grants {
+		if err := a.API.Delete(ctx, []string{"client-grants", g.ID}, nil); err != nil {
+			return nil, fmt.Errorf("application %s is not disabled: grant of %s: %w", id, g.Audience, err)
+		}
+	}
+	left, err := a.Grants(ctx, id)
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("application %s still has %d grants", id, len(left))
+	}
+	return valid, err
+}
+
+// ReadDisabled reads what was kept.
+func ReadDisabled(text []byte) (Disabled, error) {
+	var d Disabled
+	if err := json.Unmarshal(text, &d); err != nil {
+		return d, fmt.Errorf("read what was disabled: %w", err)
+	}
+	if d.Format != disabledFormat {
+		return d, fmt.Errorf("read what was disabled: it is %q, want %q", d.Format, disabledFormat)
+	}
+	return d, nil
+}
+
+// Enable gives an application back the grants that Disable has taken. It may be
+// called again where it was cut short.
+func (a *Apps) Enable(ctx context.Context, d *Disabled) error {
+	if _, err := a.Get(ctx, d.ClientID); err != nil {
+		return err
+	}
+	for _, raw := range d.Grants {
+		var body map[string]any
+		if err := readExactly(raw, &body); err != nil {
+			return err
+		}
+		for name := range body {
+			if !slices.Contains([]string{
+				"client_id", "audience", "scope", "organization_usage", "allow_any_organization", "subject_type", "allow_all_scopes", "authorization_details_types",
+			}, name) {
+				delete(body, name)
+			}
+		}
+		if err := a.grant(ctx, body); err != nil {
+			return fmt.Errorf("application %s: %w", d.ClientID, err)
+		}
+	}
+	return nil
+}
