@@ -16,10 +16,10 @@ import (
 func newApps(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apps",
-		Short: "M2M applications of a tenant: create, list, show, disable, enable, rotate",
+		Short: "M2M applications of a tenant: create, list, show, update, disable, enable, rotate, delete",
 		Args:  noArgs,
 	}
-	cmd.AddCommand(newAppsCreate(inv), newAppsList(inv), newAppsShow(inv), newAppsDisable(inv), newAppsEnable(inv), newAppsRotate(inv))
+	cmd.AddCommand(newAppsCreate(inv), newAppsList(inv), newAppsShow(inv), newAppsUpdate(inv), newAppsDisable(inv), newAppsEnable(inv), newAppsRotate(inv), newAppsDelete(inv))
 	return cmd
 }
 

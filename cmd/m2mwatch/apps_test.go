@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/m2mwatch/m2mwatch/internal/auth0/auth0sim"
+	"github.com/m2mwatch/m2mwatch/internal/provision"
 )
 
 // simApp is what the tests read of an application.
@@ -132,4 +133,33 @@ func TestAnAppCommandNamesTheScopesThatItLacks(t *testing.T) {
 	o.must("apps", "list")
 	o.fails(exitError, "apps create needs: create:clients create:client_grants read:client_grants read:resource_servers.", "apps", "create", "x", "--reveal-secrets")
 	o.fails(exitError, "apps rotate needs: update:client_keys.", "apps", "rotate", "x", "--force", "--reveal-secrets")
+}
+
+func TestAnApplicationIsChangedAndDeleted(t *testing.T) {
+	o := newProvisioner(t, allScopes()...)
+	a := o.app("exporter", "--owner", "a", "--purpose", "b")
+	o.tenant.Inject(auth0sim.Fault{Method: "PATCH", Path: "/api/v2/clients/", Drop: true})
+	o.must("apps", "update", a.ID, "--owner", "c", "--purpose", "", "--name", "loader")
+	var is simApp
+	o.admin("GET", "clients/"+a.ID, nil, &is)
+	if is.Name != "loader" || is.Metadata["owner"] != "c" || is.Metadata["purpose"] != nil {
+		t.Errorf("it is %+v", is)
+	}
+	o.fails(exitUsage, "nothing to change", "apps", "update", a.ID)
+	o.fails(exitUsage, "nobody to ask", "apps", "delete", a.ID, "--no-backup")
+	o.fails(exitUsage, "or --no-backup", "apps", "delete", a.ID, "--force")
+	if _, said := o.must("apps", "delete", a.ID, "--dry-run", "--no-backup"); !strings.Contains(said, "would delete loader") || o.apps("loader") != 1 {
+		t.Errorf("said %q", said)
+	}
+	dir, key := t.TempDir(), filepath.Join(t.TempDir(), "key")
+	out, _ := o.must("apps", "delete", a.ID, "--force", "--backup-dir", dir, "--backup-identity", key)
+	text, err := provision.OpenBackup(strings.TrimSpace(out), key)
+	if err != nil || !strings.Contains(string(text), `"owner":"c"`) || strings.Contains(string(text), a.Secret) {
+		t.Errorf("%v, the backup is\n%s", err, text)
+	}
+	if n := o.apps("loader"); n != 0 {
+		t.Error("it is still there")
+	}
+	o.fails(exitError, "The client does not exist", "apps", "delete", a.ID, "--force", "--no-backup")
+	o.noSecret(dir, a.Secret, "client_id")
 }

@@ -57,9 +57,12 @@ func Needs() []Need {
 		always("apps create", "create:clients", "read:clients", "create:client_grants", "read:client_grants", "read:resource_servers"),
 		always("apps list", "read:clients"),
 		always("apps show", "read:clients", "read:client_grants"),
+		always("apps update", "read:clients", "update:clients"),
 		always("apps disable", "read:clients", "read:client_grants", "delete:client_grants", "read:resource_servers"),
 		always("apps enable", "read:clients", "read:client_grants", "create:client_grants"),
 		always("apps rotate", "read:clients", "update:client_keys"),
+		always("apps delete", "read:clients", "delete:clients"),
+		{"apps delete", WhenBackup, []string{"read:client_grants", "read:client_credentials"}},
 	}
 }
 
