@@ -131,8 +131,8 @@ func TestAnApplicationHasNoTwin(t *testing.T) {
 func TestAnAppCommandNamesTheScopesThatItLacks(t *testing.T) {
 	o := newProvisioner(t, "read:clients")
 	o.must("apps", "list")
-	o.fails(exitError, "apps create needs: create:clients create:client_grants read:client_grants read:resource_servers.", "apps", "create", "x", "--reveal-secrets")
-	o.fails(exitError, "apps rotate needs: update:client_keys.", "apps", "rotate", "x", "--force", "--reveal-secrets")
+	o.fails(exitError, "apps create needs: create:clients create:client_grants read:client_grants read:resource_servers\n", "apps", "create", "x", "--reveal-secrets")
+	o.fails(exitError, "apps rotate needs: update:client_keys\n", "apps", "rotate", "x", "--force", "--reveal-secrets")
 }
 
 func TestAnApplicationIsChangedAndDeleted(t *testing.T) {

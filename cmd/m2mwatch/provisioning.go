@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/m2mwatch/m2mwatch/internal/auth0"
 	"github.com/m2mwatch/m2mwatch/internal/provision"
 )
 
@@ -29,15 +30,25 @@ func (p *provisioning) begin(cmd *cobra.Command, when ...string) (provision.API,
 	if err != nil {
 		return nil, err
 	}
-	has, err := client.Scopes(cmd.Context())
+	needed := provision.ScopesOf(commandName(cmd), when...)
+	missing, err := missingScopes(cmd.Context(), client, needed)
+	if err == nil && len(missing) > 0 { // they may have been granted since the token was issued
+		if err = client.Renew(cmd.Context()); err == nil {
+			missing, err = missingScopes(cmd.Context(), client, needed)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	if missing := provision.Missing(has, provision.ScopesOf(commandName(cmd), when...)); len(missing) > 0 {
-		return nil, fmt.Errorf("the application lacks scopes of the Management API that %s needs: %s. Grant them, and say --no-cache once, as a token of before is kept",
-			commandName(cmd), strings.Join(missing, " "))
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("the application lacks scopes of the Management API that %s needs: %s", commandName(cmd), strings.Join(missing, " "))
 	}
 	return managementAPI{client}, nil
+}
+
+func missingScopes(ctx context.Context, client *auth0.Client, needed []string) ([]string, error) {
+	has, err := client.Scopes(ctx)
+	return provision.Missing(has, needed), err
 }
 
 // commandName is a command as provision.Needs has it: users create.

@@ -170,10 +170,19 @@ func TestScopesTellsWhatACommandNeeds(t *testing.T) {
 func TestACommandNamesTheScopesThatItLacks(t *testing.T) {
 	o := newProvisioner(t, "read:users")
 	file := filepath.Join(t.TempDir(), "password")
-	o.fails(exitError, "users create needs: create:users update:users read:roles create:role_members read:role_members.",
+	o.fails(exitError, "users create needs: create:users update:users read:roles create:role_members read:role_members\n",
 		"users", "create", "--email", "a@example.com", "--role", "exporter", "--password-file", file)
 	if _, err := os.Stat(file); err == nil {
 		t.Error("there is a password of nobody")
 	}
 	o.must("users", "list")
+}
+
+func TestScopesThatAreGrantedLaterAreFound(t *testing.T) {
+	o := newProvisioner(t, "read:users")
+	o.must("users", "list") // its token is kept
+	var grants []struct{ ID string }
+	o.admin("GET", "client-grants?client_id="+o.client.ID, nil, &grants)
+	o.admin("PATCH", "client-grants/"+grants[0].ID, map[string]any{"scope": []string{"read:users", "create:users"}}, nil)
+	o.create("--email", "m@example.com")
 }

@@ -115,7 +115,7 @@ func TestALostAnswerMakesNoTwinOfARole(t *testing.T) {
 func TestARoleCommandNamesTheScopesThatItLacks(t *testing.T) {
 	o := newProvisioner(t, "read:roles")
 	o.must("roles", "list")
-	o.fails(exitError, "roles create needs: create:roles.", "roles", "create", "x")
-	o.fails(exitError, "roles permissions add needs: update:roles read:resource_servers.", "roles", "permissions", "add", "x", "--api", "a", "b")
-	o.fails(exitError, "roles delete needs: delete:roles.", "roles", "delete", "x", "--force")
+	o.fails(exitError, "roles create needs: create:roles\n", "roles", "create", "x")
+	o.fails(exitError, "roles permissions add needs: update:roles read:resource_servers\n", "roles", "permissions", "add", "x", "--api", "a", "b")
+	o.fails(exitError, "roles delete needs: delete:roles\n", "roles", "delete", "x", "--force")
 }

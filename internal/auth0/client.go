@@ -66,6 +66,16 @@ func (c *Client) Scopes(ctx context.Context) ([]string, error) {
 	return t.Scopes, err
 }
 
+// Renew forgets the Management API's token, one that is kept between runs too: the
+// next call asks for another. A token has the scopes of when it was issued.
+func (c *Client) Renew(ctx context.Context) error {
+	t, err := c.source.token(ctx)
+	if err != nil {
+		return err
+	}
+	return c.source.drop(ctx, t)
+}
+
 // Token is RequestToken unless one that was issued before is still good: one that
 // Config.CacheDir keeps. A user's are not kept, as a wrong password would get them.
 func (c *Client) Token(ctx context.Context, r TokenRequest) (Token, error) {
