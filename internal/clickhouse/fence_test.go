@@ -71,7 +71,7 @@ func TestAHolderOfAnOlderEpochWritesNothing(t *testing.T) {
 		t.Error(err)
 	}
 	for table, want := range map[string]uint64{
-		"findings": 0, "touches_done": 0, "counts_hourly": 0, "counts_daily": 0, "usage_daily": 0, "presence": 0, "touches": uint64(len(touches)) + 3,
+		"findings": 0, "touches_done": 0, "counts_hourly": 0, "counts_daily": 0, "usage_daily": 0, "successes": 0, "presence": 0, "touches": uint64(len(touches)) + 3,
 	} {
 		if got := rowsOf(t, db, table); got != want {
 			t.Errorf("%d rows in %s, want %d", got, table, want)

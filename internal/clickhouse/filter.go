@@ -39,39 +39,44 @@ func (w *where) events(f schemas.EventFilter) {
 	w.text(f.Text)
 }
 
-// filter narrows by conditions. One with a field that is not among
-// filterColumns lets nothing through: schemas.ParseCondition makes none.
+// filter narrows by conditions.
 func (w *where) filter(conditions []schemas.Condition) {
 	for i, c := range conditions {
-		column := filterColumns[c.Field]
-		if column == "" {
-			w.conditions = append(w.conditions, "0")
+		w.condition(i, c)
+	}
+}
+
+// condition narrows by the i-th condition. One with a field that is not among
+// filterColumns lets nothing through: schemas.ParseCondition makes none.
+func (w *where) condition(i int, c schemas.Condition) {
+	column := filterColumns[c.Field]
+	if column == "" {
+		w.conditions = append(w.conditions, "0")
+		return
+	}
+	var (
+		exact  []string
+		either []string
+		name   = "filter_" + strconv.Itoa(i)
+	)
+	for j, p := range c.Values {
+		if value, ok := p.Exact(); ok {
+			exact = append(exact, value)
 			continue
 		}
-		var (
-			exact  []string
-			either []string
-			name   = "filter_" + strconv.Itoa(i)
-		)
-		for j, p := range c.Values {
-			if value, ok := p.Exact(); ok {
-				exact = append(exact, value)
-				continue
-			}
-			like := name + "_" + strconv.Itoa(j)
-			either = append(either, column+" LIKE {"+like+":String}")
-			w.param(like, likePattern(p))
-		}
-		if len(exact) > 0 {
-			either = append(either, column+" IN {"+name+":Array(String)}")
-			w.param(name, exact)
-		}
-		condition := "(" + strings.Join(either, " OR ") + ")"
-		if c.Not {
-			condition = "NOT " + condition
-		}
-		w.conditions = append(w.conditions, condition)
+		like := name + "_" + strconv.Itoa(j)
+		either = append(either, column+" LIKE {"+like+":String}")
+		w.param(like, likePattern(p))
 	}
+	if len(exact) > 0 {
+		either = append(either, column+" IN {"+name+":Array(String)}")
+		w.param(name, exact)
+	}
+	condition := "(" + strings.Join(either, " OR ") + ")"
+	if c.Not {
+		condition = "NOT " + condition
+	}
+	w.conditions = append(w.conditions, condition)
 }
 
 var quoteLike = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -17,7 +18,7 @@ func (r *Reader) Identities(ctx context.Context, f schemas.IdentityFilter) ([]sc
 	if err != nil {
 		return nil, err
 	}
-	return collect(ctx, r.conn, "list identities", identitiesQuery(f, c), func(scan scanner) (s schemas.IdentitySummary, err error) {
+	return collect(ctx, r.conn, "list identities", identitiesQuery(f, c, r.edge("successes")), func(scan scanner) (s schemas.IdentitySummary, err error) {
 		var kind string
 		err = scan(&s.Tenant, &s.ID, &kind, &s.First, &s.Last, &s.Count, &s.Failures)
 		s.Kind, s.First, s.Last = schemas.Kind(kind), s.First.UTC(), s.Last.UTC()
@@ -25,7 +26,8 @@ func (r *Reader) Identities(ctx context.Context, f schemas.IdentityFilter) ([]sc
 	})
 }
 
-func identitiesQuery(f schemas.IdentityFilter, c *counted) schemas.Query {
+// identitiesQuery takes of successes what is not before an edge.
+func identitiesQuery(f schemas.IdentityFilter, c *counted, edge time.Time) schemas.Query {
 	w := where{}
 	w.conditions = append(w.conditions, "identity != ''")
 	w.filter(f.Where)
@@ -33,8 +35,7 @@ func identitiesQuery(f schemas.IdentityFilter, c *counted) schemas.Query {
 	parts := c.union(&w, "counts_daily", func(string) []string { return []string{"tenant", "identity", "identity_kind", "outcome"} })
 	having := where{params: w.params}
 	if f.Known {
-		having.conditions = append(having.conditions,
-			"(countIf(outcome != 'failure') > 0 OR (tenant, identity) IN (\n    SELECT tenant, identity FROM counts_daily FINAL WHERE outcome != 'failure' AND count > 0"+ofTenant(f.Tenant)+"\n))")
+		having.conditions = append(having.conditions, "(countIf(outcome != 'failure') > 0 OR (tenant, identity) IN (\n"+successful(&having, f, edge)+"\n))")
 	}
 	if f.After != nil {
 		having.and("(-toUnixTimestamp64Milli(seen), tenant, identity) > (-{after_last:Int64}, {after_tenant:String}, {after_id:String})", "after_last", f.After.Last.UnixMilli())
@@ -49,11 +50,18 @@ func identitiesQuery(f schemas.IdentityFilter, c *counted) schemas.Query {
 	}
 }
 
-func ofTenant(tenant string) string {
-	if tenant == "" {
-		return ""
+// successful are the identities that have succeeded at any time, of those that f
+// names: all else that it asks is about the range.
+func successful(params *where, f schemas.IdentityFilter, edge time.Time) string {
+	w := where{params: params.paramsOf()}
+	w.equal("tenant", f.Tenant)
+	for i, c := range f.Where {
+		if c.Field == "identity" {
+			w.condition(i, c)
+		}
 	}
-	return " AND tenant = {tenant:String}"
+	w.and("last >= {successes_from:Date}", "successes_from", later(time.Unix(0, 0).AddDate(0, 0, 1), edge).UTC().Format(time.DateOnly))
+	return "    SELECT tenant, identity FROM successes FINAL\n    " + w.clause()
 }
 
 // ClientNames are the names of clients of a tenant as they were last logged, of

@@ -97,7 +97,7 @@ GROUP BY tenant, key, bucket`
 const maxShards = 1 << 10
 
 // Recount counts anew what r names. The hours come first, since the day is
-// their sum, as usage is the day's. A crash or an error in between leaves rows
+// their sum, as usage is the day's, and successes are read from days. A crash or an error in between leaves rows
 // of both kinds; the touches are not marked done then, so that nobody reads
 // them. A recount that is too much for one query is cut by clients.
 //
@@ -107,7 +107,7 @@ func (s *CountStore) Recount(ctx context.Context, r schemas.Recount) error {
 	if len(r.Hours) == 0 {
 		return nil
 	}
-	for _, statement := range []string{recountHours, recountDay, recountUsage, recountPresence} {
+	for _, statement := range []string{recountHours, recountDay, recountUsage, recountPresence, recountSuccesses} {
 		if err := s.recount(ctx, r, statement, 0, 1); err != nil {
 			return err
 		}
@@ -225,3 +225,38 @@ FROM (
 WHERE ` + holds + `
 GROUP BY tenant, ` + key
 }
+
+// recountSuccesses writes who succeeded on the day and was not known to have done
+// so as late in its month, and, of whom that day was the last and is no more, the
+// last day before. Only for the latter, of whom a copy that lost had told, it looks
+// at other days.
+var recountSuccesses = `INSERT INTO successes (tenant, identity, client_id, month, last, ver)
+SELECT {tenant:String}, identity, client_id, toStartOfMonth({day:Date}), max(t.on), {ver:UInt64}
+FROM (
+    SELECT identity, client_id, {day:Date} AS on
+    FROM ` + successesOn("day = {day:Date}") + `
+      AND (identity, client_id) NOT IN (
+          SELECT identity, client_id FROM successes FINAL
+          WHERE tenant = {tenant:String} AND month = toStartOfMonth({day:Date}) AND last >= {day:Date}
+      )
+    UNION ALL
+    SELECT identity, client_id, day AS on
+    FROM ` + successesOn("day >= toStartOfMonth({day:Date}) AND day < {day:Date}") + `
+      AND (identity, client_id) IN (` + noSuccessAnyMore + `)
+    UNION ALL
+    SELECT identity, client_id, toDate(0) AS on FROM (` + noSuccessAnyMore + `)
+) AS t
+WHERE ` + holds + `
+GROUP BY identity, client_id` + withinPartitions
+
+// successesOn are the counts of successes on days, of the touched clients.
+func successesOn(days string) string {
+	return `counts_daily FINAL
+    WHERE tenant = {tenant:String} AND ` + days + ` AND client_id IN (` + touchedClients + `)
+      AND outcome != 'failure' AND identity != '' AND count > 0`
+}
+
+var noSuccessAnyMore = `
+        SELECT identity, client_id FROM successes FINAL
+        WHERE tenant = {tenant:String} AND month = toStartOfMonth({day:Date}) AND last = {day:Date} AND client_id IN (` + touchedClients + `)
+          AND (identity, client_id) NOT IN (SELECT identity, client_id FROM ` + successesOn("day = {day:Date}") + `)`

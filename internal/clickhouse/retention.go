@@ -41,6 +41,7 @@ func retained() map[string]string {
 		"counts_daily":       "day",
 		"usage_daily":        "day",
 		"presence":           "day",
+		"successes":          "toLastDayOfMonth(month)",
 		"reprocess_jobs":     "toDateTime(created_at)",
 	}
 }
@@ -51,7 +52,7 @@ func follows(table string) string {
 	switch table {
 	case "events_by_time", "events_by_identity", "events_by_token":
 		return "events"
-	case "usage_daily":
+	case "usage_daily", "successes":
 		return "counts_daily"
 	}
 	return ""

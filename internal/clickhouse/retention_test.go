@@ -40,7 +40,7 @@ func TestRetentionIsSetChangedAndRemoved(t *testing.T) {
 		for _, table := range []string{"events", "events_by_time", "events_by_identity", "events_by_token"} {
 			want[table] = step.events
 		}
-		want["counts_daily"], want["usage_daily"] = step.daily, step.daily
+		want["counts_daily"], want["usage_daily"], want["successes"] = step.daily, step.daily, step.daily
 		for _, table := range []string{"matches", "finding_changes", "deliveries", "counts_hourly", "presence", "reprocess_jobs"} {
 			want[table] = step.days
 		}

@@ -573,3 +573,30 @@ ALTER TABLE events_local ON CLUSTER 'main\'s' ADD INDEX IF NOT EXISTS by_stored_
 ALTER TABLE events_local ON CLUSTER 'main\'s' MATERIALIZE INDEX by_stored_at SETTINGS mutations_sync = 0;
 
 ALTER TABLE events_local ON CLUSTER 'main\'s' MODIFY SETTING min_bytes_for_wide_part = 67108864;
+
+CREATE TABLE IF NOT EXISTS successes_local ON CLUSTER 'main\'s'
+(
+    tenant    LowCardinality(String),
+    identity  String               CODEC(ZSTD(1)),
+    client_id String               CODEC(ZSTD(1)),
+    month     Date                 CODEC(Delta, ZSTD(1)),
+    last      Date                 CODEC(Delta, ZSTD(1)),
+    ver       UInt64               CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+PARTITION BY toYYYYMM(month)
+ORDER BY (tenant, identity, client_id, month)
+SETTINGS index_granularity = 1024,
+         min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS successes ON CLUSTER 'main\'s' AS m2mwatch.successes_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'successes_local', sipHash64(tenant, client_id));
+
+INSERT INTO successes (tenant, identity, client_id, month, last, ver)
+SELECT tenant, identity, client_id, toStartOfMonth(c.day) AS month, max(c.day), max(c.ver)
+FROM counts_daily AS c FINAL
+WHERE outcome != 'failure' AND identity != '' AND c.count > 0
+GROUP BY tenant, identity, client_id, month
+SETTINGS do_not_merge_across_partitions_select_final = 1, max_bytes_before_external_group_by = 67108864;
