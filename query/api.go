@@ -49,6 +49,7 @@ type Config struct {
 type API struct {
 	cfg     Config
 	streams chan struct{} // has one for each stream of events that is open
+	maxSent int           // of a stream
 }
 
 // New makes an API.
@@ -68,7 +69,7 @@ func New(cfg Config) *API {
 	if cfg.Poll <= 0 {
 		cfg.Poll = time.Second
 	}
-	return &API{cfg: cfg, streams: make(chan struct{}, maxStreams)}
+	return &API{cfg: cfg, streams: make(chan struct{}, maxStreams), maxSent: maxSent}
 }
 
 // Register serves the API under /v1 of e, behind the middlewares: a token is

@@ -96,8 +96,8 @@ func (s *store) ClientNames(ctx context.Context, tenant string, clients []string
 
 func (s *store) Clock(ctx context.Context) (time.Time, error) { return now, s.ask(ctx, "clock") }
 
-func (s *store) Stored(ctx context.Context, tenant string, since, until time.Time) ([]schemas.Stored, error) {
-	return nil, s.ask(ctx, []any{tenant, since, until})
+func (s *store) Stored(ctx context.Context, f schemas.EventFilter, since, until time.Time) ([]schemas.Stored, error) {
+	return nil, s.ask(ctx, []any{f, since, until})
 }
 
 func (s *store) EventsStored(ctx context.Context, f schemas.EventFilter, since, until time.Time, logs []uint64) ([]schemas.Event, error) {

@@ -29,7 +29,7 @@ const typeSSE = "text/event-stream"
 
 func (a *API) registerStream(api huma.API) {
 	op := operation("follow-events", "/events/stream", "Follow events",
-		"Events as they are stored, a late one too, as server-sent events: data is an event as list-events shows it, and an id for Last-Event-ID comes by itself, from time to time. A connection ends after 15 minutes, and its client goes on with another one. No log_id comes twice on one connection, as long as no more than half a million are stored in two minutes.")
+		"Events as they are stored, a late one too, as server-sent events: data is an event as list-events shows it, and an id for Last-Event-ID comes by itself, from time to time. A connection ends after 15 minutes or two million events, and its client goes on with another one. No log_id comes twice on one connection.")
 	op.Responses["200"] = &huma.Response{
 		Description: "OK",
 		Content:     map[string]*huma.MediaType{typeSSE: {Schema: &huma.Schema{Type: huma.TypeString}}},
@@ -52,8 +52,8 @@ const (
 
 	maxSince      = 24 * time.Hour
 	maxStreams    = 16
-	maxLooked     = 500_000   // copies that one connection knows to have looked at
-	maxSent       = 1_000_000 // logs that one connection knows to have sent
+	maxLooked     = 100_000   // logs that one connection knows not to fit; others are looked at again
+	maxSent       = 2_000_000 // logs that one connection sends, since it has to know each: about 40 MB
 	fetchTogether = 2000      // logs that are fetched together
 	markEvery     = 15 * time.Second
 	// maxStream is how long a connection lasts, and with it a token that is no
@@ -92,7 +92,7 @@ func (a *API) stream(ctx context.Context, in *streamInput) (*huma.StreamResponse
 		hctx.SetStatus(http.StatusOK)
 		w := humaecho.Unwrap(unwrapped(hctx)).Response()
 		f := &follower{
-			api: a, filter: filter, start: start, last: last, looked: newRecent(maxLooked), sent: newRecent(maxSent),
+			api: a, filter: filter, start: start, last: last, looked: newRecent(maxLooked), sent: map[uint64]struct{}{},
 			w: w, conn: http.NewResponseController(w),
 		}
 		f.run(hctx.Context())
@@ -148,11 +148,11 @@ func earlier(a, b time.Time) time.Time {
 type follower struct {
 	api    *API
 	filter schemas.EventFilter
-	start  time.Time // nothing that was stored before is sent
-	last   time.Time // the store's time at the last look that was answered
-	wide   time.Time // that of the last wide one
-	looked *recent   // the highest ver of each log that was looked at lately
-	sent   *recent   // logs that were sent
+	start  time.Time           // nothing that was stored before is sent
+	last   time.Time           // the store's time at the last look that was answered
+	wide   time.Time           // that of the last wide one
+	looked *recent             // the highest ver of logs that were looked at lately and not sent
+	sent   map[uint64]struct{} // all that were sent: a repeat may come at any time
 
 	w      http.ResponseWriter
 	conn   *http.ResponseController
@@ -179,6 +179,10 @@ func (f *follower) run(ctx context.Context) {
 	for {
 		// An outage is no end: the next look reaches back to before it.
 		err := f.look(ctx)
+		if errors.Is(err, errSentAll) {
+			_ = f.mark() // or the client goes on from where it was told last
+			return
+		}
 		if ctx.Err() != nil || f.gone(err) {
 			return
 		}
@@ -211,6 +215,10 @@ func (f *follower) mark() error {
 	f.marked = time.Now()
 	return f.write(fmt.Appendf(nil, "id: %d\n\n", f.last.UnixMilli()))
 }
+
+// errSentAll is the end of a connection that has sent maxSent logs: one more it
+// could not know again.
+var errSentAll = errors.New("the connection has sent as many logs as it may")
 
 // writeError means that the client is gone, or takes nothing.
 type writeError struct{ error }
@@ -272,7 +280,7 @@ func (f *follower) look(ctx context.Context) error {
 func (f *follower) lookBetween(ctx context.Context, since, until time.Time) (sent bool, err error) {
 	store := f.api.cfg.Store
 	stored, err := ask(ctx, f.api, "store", func(ctx context.Context) ([]schemas.Stored, error) {
-		return store.Stored(ctx, f.filter.Tenant, since, until)
+		return store.Stored(ctx, f.filter, since, until)
 	})
 	if err != nil {
 		return false, err
@@ -289,7 +297,9 @@ func (f *follower) lookBetween(ctx context.Context, since, until time.Time) (sen
 			return sent, err
 		}
 		for _, s := range part {
-			f.looked.put(s.Log, s.Ver)
+			if _, sent := f.sent[s.Log]; !sent {
+				f.looked.put(s.Log, s.Ver)
+			}
 		}
 	}
 	return sent, nil
@@ -300,7 +310,7 @@ func (f *follower) unseen(stored []schemas.Stored) []schemas.Stored {
 	var unseen []schemas.Stored
 	at := map[uint64]int{}
 	for _, s := range stored {
-		if _, sent := f.sent.get(s.Log); sent {
+		if _, sent := f.sent[s.Log]; sent {
 			continue
 		}
 		if ver, looked := f.looked.get(s.Log); looked && ver >= s.Ver {
@@ -328,20 +338,28 @@ func logsOf(stored []schemas.Stored) []uint64 {
 // now, and lost.
 func (f *follower) send(events []schemas.Event) (some bool, err error) {
 	var b bytes.Buffer
+	var end error
 	for i := range events {
 		e := &events[i]
 		if e.StoredAt.Before(f.start) {
 			continue
+		}
+		if len(f.sent) >= f.api.maxSent {
+			end = errSentAll
+			break
 		}
 		data, err := json.Marshal(viewEvent(e), jsonOptions)
 		if err != nil {
 			return false, err
 		}
 		fmt.Fprintf(&b, "event: event\ndata: %s\n\n", data)
-		f.sent.put(f.api.cfg.Store.LogHash(e.Tenant, e.LogID), 0)
+		f.sent[f.api.cfg.Store.LogHash(e.Tenant, e.LogID)] = struct{}{}
 	}
 	if b.Len() == 0 {
-		return false, nil
+		return false, end
 	}
-	return true, f.write(b.Bytes())
+	if err := f.write(b.Bytes()); err != nil {
+		return true, err
+	}
+	return true, end
 }

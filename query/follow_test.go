@@ -21,11 +21,15 @@ import (
 
 // liveAPI serves an API over a real store, as a process does, until stop is
 // called.
-func liveAPI(t *testing.T) (db *clickhouse.DB, url string, stop func() error) {
+func liveAPI(t *testing.T, change ...func(*query.API)) (db *clickhouse.DB, url string, stop func() error) {
 	t.Helper()
 	db = clickhousetest.New(t)
 	e := httpserver.New(httpserver.Config{Name: "api"})
-	query.New(query.Config{Store: clickhouse.NewReader(db), Poll: 5 * time.Millisecond}).Register(e)
+	a := query.New(query.Config{Store: clickhouse.NewReader(db), Poll: 5 * time.Millisecond})
+	for _, f := range change {
+		f(a)
+	}
+	a.Register(e)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -201,12 +205,7 @@ func TestStreamSendsManyAtOnce(t *testing.T) {
 	const n = 4500 // more than are fetched together
 	s := follow(t, url, "/v1/events/stream", "")
 	s.id()
-	many := make([]schemas.Event, n)
-	for i := range many {
-		many[i] = event()
-		many[i].LogID, many[i].Time, many[i].Raw, many[i].Ver = strconv.Itoa(i), time.Now().Truncate(time.Millisecond).UTC(), []byte("{}"), 1
-	}
-	if err := clickhouse.NewWriter(db).InsertEvents(t.Context(), many); err != nil {
+	if err := clickhouse.NewWriter(db).InsertEvents(t.Context(), manyAtOnce(n)); err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string]int{}
@@ -215,6 +214,72 @@ func TestStreamSendsManyAtOnce(t *testing.T) {
 	}
 	if len(seen) != n {
 		t.Errorf("%d of %d came, others twice", len(seen), n)
+	}
+}
+
+// manyAtOnce makes n events.
+func manyAtOnce(n int) []schemas.Event {
+	many := make([]schemas.Event, n)
+	for i := range many {
+		many[i] = event()
+		many[i].LogID, many[i].Time, many[i].Raw, many[i].Ver = strconv.Itoa(i), time.Now().Truncate(time.Millisecond).UTC(), []byte("{}"), 1
+	}
+	return many
+}
+
+// A stream cannot know more logs again than it may hold, and ends before it sends
+// one twice, however often they are stored; the next one goes on.
+func TestStreamEndsBeforeItSendsALogTwice(t *testing.T) {
+	const most, n = 700, 3000
+	db, url, _ := liveAPI(t, func(a *query.API) { a.SetMaxSent(most) })
+	many := manyAtOnce(n)
+	writer := clickhouse.NewWriter(db)
+	store := func() {
+		t.Helper()
+		if err := writer.InsertEvents(t.Context(), many); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store()
+	// They were stored over half an hour: 200 in two minutes.
+	clickhousetest.Exec(t, db, "ALTER TABLE events UPDATE stored_at = now64(3) - toIntervalMillisecond(600 * toUInt32(log_id)) WHERE 1 SETTINGS mutations_sync = 2")
+	came, path, lastID := map[string]bool{}, "/v1/events/stream?since=1h", ""
+	for streams := 1; len(came) < n; streams++ {
+		if streams > 10 {
+			t.Fatalf("%d of %d came in 10 streams", len(came), n)
+		}
+		s, sent := follow(t, url, path, lastID), map[string]bool{}
+		for id := s.next(); id != ""; id = s.next() {
+			if sent[id] {
+				t.Fatalf("%s came twice, after %d", id, len(sent))
+			}
+			sent[id], came[id] = true, true
+			if len(came) == n {
+				break
+			}
+		}
+		if len(sent) > most || len(came) < n && len(sent) < most {
+			t.Errorf("stream %d sent %d logs, want %d", streams, len(sent), most)
+		}
+		path, lastID = "/v1/events/stream", s.lastID
+	}
+	// Those that are stored again are known as long as the stream lasts.
+	s := follow(t, url, "/v1/events/stream", "")
+	s.id()
+	for i := range many {
+		many[i].LogID = "new-" + many[i].LogID
+	}
+	store()
+	store()
+	sent := map[string]bool{}
+	for id := s.next(); id != ""; id = s.next() {
+		if sent[id] {
+			t.Fatalf("%s came twice, after %d", id, len(sent))
+		}
+		sent[id] = true
+	}
+	if len(sent) != most {
+		t.Errorf("%d came, want %d and the end", len(sent), most)
 	}
 }
 

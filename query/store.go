@@ -25,9 +25,10 @@ type Store interface {
 	ClientNames(ctx context.Context, tenant string, clients []string) (map[string]string, error)
 	// Clock is the store's time, by which it says when something was stored.
 	Clock(ctx context.Context) (time.Time, error)
-	// Stored are the copies that were stored in [since, until), repeats too. A
-	// later call may find more: they are seen some time after they were stored.
-	Stored(ctx context.Context, tenant string, since, until time.Time) ([]schemas.Stored, error)
+	// Stored are the copies that were stored in [since, until) and that f lets
+	// through, repeats too. A later call may find more: they are seen some time
+	// after they were stored.
+	Stored(ctx context.Context, f schemas.EventFilter, since, until time.Time) ([]schemas.Stored, error)
 	// EventsStored are those of the logs of Stored in a range, as they are now,
 	// that f lets through.
 	EventsStored(ctx context.Context, f schemas.EventFilter, since, until time.Time, logs []uint64) ([]schemas.Event, error)

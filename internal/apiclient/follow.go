@@ -3,6 +3,7 @@ package apiclient
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,22 +52,26 @@ func refused(err error) bool {
 	return ok && problem.Status >= 400 && problem.Status < 500 && problem.Status != http.StatusRequestTimeout && problem.Status != http.StatusTooManyRequests
 }
 
-// maxRepeats is how many events at least are known to have come.
-const maxRepeats = 100_000
+// repeats is for how long, by the time of their insert, events are known at least
+// to have come: a connection that is made anew begins two minutes before the end
+// of the last one.
+const repeats = 3 * time.Minute
 
 // once keeps what comes again after a connection was made anew from f.
 func once(f func(schemas.EventView) error) func(schemas.EventView) error {
-	type log struct{ tenant, id string }
-	young, old := map[log]bool{}, map[log]bool{}
+	type log [16]byte
+	young, old, since := map[log]struct{}{}, map[log]struct{}{}, time.Time{}
 	return func(e schemas.EventView) error {
-		l := log{e.Tenant, e.LogID}
-		if young[l] || old[l] {
+		sum := sha256.Sum256([]byte(e.Tenant + "\x00" + e.LogID))
+		l := log(sum[:16])
+		_, came := young[l]
+		if _, before := old[l]; came || before {
 			return nil
 		}
-		if len(young) >= maxRepeats {
-			old, young = young, map[log]bool{}
+		if e.StoredAt.Sub(since) > repeats {
+			old, young, since = young, map[log]struct{}{}, e.StoredAt
 		}
-		young[l] = true
+		young[l] = struct{}{}
 		return f(e)
 	}
 }

@@ -325,7 +325,7 @@ func FuzzValuesNeverBecomeText(f *testing.F) {
 				stats.SQL, counts.SQL, eventsQuery(events, placesOf(events), 1, 2, 3).SQL,
 				usageQuery(schemas.UsageFilter{Tenant: value, By: []string{"client_id"}, Where: where}, c).SQL,
 				identitiesQuery(schemas.IdentityFilter{Tenant: value, Where: where, Known: true, After: &schemas.IdentityCursor{Tenant: value, ID: value}}, c, time.Time{}).SQL,
-				eventsStoredQuery(events, minTime, maxTime, []uint64{1}).SQL, namesQuery(value, []string{value}, c).SQL, eventQuery(value, value, minTime, maxTime).SQL,
+				eventsStoredQuery(events, minTime, maxTime, []uint64{1}).SQL, storedQuery(events, minTime, maxTime).SQL, namesQuery(value, []string{value}, c).SQL, eventQuery(value, value, minTime, maxTime).SQL,
 				presenceQuery(value, value, c).SQL, findingsQuery(schemas.FindingFilter{Tenant: value, Key: value, Identity: value}, minTime).SQL,
 			}
 		}

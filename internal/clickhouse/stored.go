@@ -23,20 +23,24 @@ const logHash = `sipHash64(concat(tenant, '\0', log_id))`
 // LogHash is what Stored calls a log.
 func (r *Reader) LogHash(tenant, logID string) uint64 { return sipHash64(tenant + "\x00" + logID) }
 
-// Stored tells which copies were stored in [since, until) of the store's clock, of
-// one tenant or of all; repeats too. A row carries the time at which its insert began
-// and is seen when that has ended, so that a later look may find older ones.
-func (r *Reader) Stored(ctx context.Context, tenant string, since, until time.Time) ([]schemas.Stored, error) {
-	w := where{}
-	w.equal("tenant", tenant)
-	w.and("stored_at >= "+milliseconds("since"), "since", since.UnixMilli())
-	w.and("stored_at < "+milliseconds("until"), "until", until.UnixMilli())
-	q := w.query("SELECT "+logHash+", ver, stored_at FROM events\n", "ORDER BY stored_at")
-	return collect(ctx, r.conn, "look for what was stored", q, func(scan scanner) (s schemas.Stored, err error) {
+// Stored tells which copies were stored in [since, until) of the store's clock that
+// f lets through; repeats too. A row carries the time at which its insert began
+// and is seen when that has ended, so that a later look may find older ones. Of f
+// its limit, place and range do not count.
+func (r *Reader) Stored(ctx context.Context, f schemas.EventFilter, since, until time.Time) ([]schemas.Stored, error) {
+	return collect(ctx, r.conn, "look for what was stored", storedQuery(f, since, until), func(scan scanner) (s schemas.Stored, err error) {
 		err = scan(&s.Log, &s.Ver, &s.At)
 		s.At = s.At.UTC()
 		return s, err
 	})
+}
+
+func storedQuery(f schemas.EventFilter, since, until time.Time) schemas.Query {
+	w := where{}
+	w.and("stored_at >= "+milliseconds("since"), "since", since.UnixMilli())
+	w.and("stored_at < "+milliseconds("until"), "until", until.UnixMilli())
+	w.events(f)
+	return w.query("SELECT "+logHash+", ver, stored_at FROM events\n", "ORDER BY stored_at")
 }
 
 // EventsStored are the events, as they are now, of those logs of Stored in the

@@ -21,7 +21,7 @@ func TestStoredTellsEachCopyByItsLog(t *testing.T) {
 	other := event(2, noon().Add(-200*24*time.Hour))
 	other.Tenant = "beta"
 	insertEvents(t, db, []schemas.Event{loser, winner, other})
-	stored, err := r.Stored(t.Context(), "", before, before.Add(time.Hour))
+	stored, err := r.Stored(t.Context(), schemas.EventFilter{}, before, before.Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +36,10 @@ func TestStoredTellsEachCopyByItsLog(t *testing.T) {
 	if len(vers) != 2 || vers[log] != 9 || vers[r.LogHash("beta", other.LogID)] != other.Ver {
 		t.Errorf("stored %v, want the two logs", vers)
 	}
+	some, err := r.Stored(t.Context(), schemas.EventFilter{Tenant: "acme", Type: "sapi"}, before, before.Add(time.Hour))
+	if err != nil || len(some) == 0 || some[0].Log != log || some[len(some)-1].Ver != 9 {
+		t.Errorf("stored %+v, %v, want the copy that fits", some, err)
+	}
 	of, err := r.EventsStored(t.Context(), schemas.EventFilter{Tenant: "acme", Type: "sapi"}, before, before.Add(time.Hour), []uint64{log})
 	if err != nil || len(of) != 1 || of[0].Ver != 9 {
 		t.Errorf("events %+v, %v, want the copy that won", of, err)
@@ -45,7 +49,7 @@ func TestStoredTellsEachCopyByItsLog(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want none", name, of, err)
 		}
 	}
-	if earlier, err := r.Stored(t.Context(), "", before.Add(-time.Hour), before); err != nil || len(earlier) != 0 {
+	if earlier, err := r.Stored(t.Context(), schemas.EventFilter{}, before.Add(-time.Hour), before); err != nil || len(earlier) != 0 {
 		t.Errorf("stored before: %v, %v", earlier, err)
 	}
 }

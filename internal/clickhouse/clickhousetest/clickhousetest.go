@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	migrations "github.com/m2mwatch/m2mwatch/schemas/clickhouse"
 )
@@ -137,4 +139,22 @@ func Migrated(tb testing.TB, c clickhouse.Config) *clickhouse.DB {
 		tb.Fatal(err)
 	}
 	return db
+}
+
+// Exec runs a statement on a test's database: what no stage ever does.
+func Exec(tb testing.TB, db *clickhouse.DB, statement string) {
+	tb.Helper()
+	options, err := ch.ParseDSN(Engine(tb).Options(clickhouse.RoleApp).URL)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	options.Auth.Database = db.Database()
+	conn, err := ch.Open(options)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.Exec(tb.Context(), statement); err != nil {
+		tb.Fatal(err)
+	}
 }
