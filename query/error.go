@@ -43,7 +43,7 @@ type errorContext struct {
 // catchErrors hands every error of huma and of the operations to Echo, whose
 // one error handler words and writes them all alike.
 func catchErrors(ctx huma.Context, next func(huma.Context)) {
-	if err := checkRepeats(ctx); err != nil {
+	if err := checkParameters(ctx); err != nil {
 		humaecho.Unwrap(ctx).Error(err)
 		return
 	}
@@ -54,17 +54,22 @@ func catchErrors(ctx huma.Context, next func(huma.Context)) {
 	}
 }
 
-// checkRepeats refuses a parameter that is given twice: all but one would be
-// passed over without a word.
-func checkRepeats(ctx huma.Context) error {
+// checkParameters refuses a parameter that is given twice: all but one would be
+// passed over without a word. Where something is changed it refuses an empty one
+// too, as a variable that was never set makes it: it would select everything.
+func checkParameters(ctx huma.Context) error {
 	u := ctx.URL()
 	for name, values := range u.Query() {
-		if len(values) > 1 {
-			return &httpserver.Error{
-				Status: http.StatusUnprocessableEntity, Code: "parameter_invalid",
-				Message: name + ": given " + strconv.Itoa(len(values)) + " times; give it once.",
-			}
+		problem := ""
+		switch {
+		case len(values) > 1:
+			problem = "given " + strconv.Itoa(len(values)) + " times; give it once."
+		case ctx.Method() != http.MethodGet && values[0] == "" && name != "cursor":
+			problem = "it is empty; give it a value, or leave it out."
+		default:
+			continue
 		}
+		return &httpserver.Error{Status: http.StatusUnprocessableEntity, Code: "parameter_invalid", Message: clip(name, 64) + ": " + problem}
 	}
 	return nil
 }
@@ -105,6 +110,9 @@ func keepError(ctx huma.Context, _ string, v any) (any, error) {
 	return struct{}{}, nil
 }
 
+// unknownContentType begins huma's message of a body that is no JSON.
+const unknownContentType = "unknown content type: "
+
 // fromHuma words what huma found wrong with a request: "limit: expected …".
 func fromHuma(m *huma.ErrorModel) error {
 	texts := make([]string, 0, len(m.Errors))
@@ -118,8 +126,13 @@ func fromHuma(m *huma.ErrorModel) error {
 	switch {
 	case m.Status < 400 || m.Status > 499: // no fault of the request
 		return fmt.Errorf("%d %s: %s", m.Status, m.Detail, strings.Join(texts, "; "))
-	case m.Status != http.StatusUnprocessableEntity: // the body cannot be read at all
-		return invalid("body: " + strings.Join(append([]string{m.Detail}, texts...), "; "))
+	case len(m.Errors) == 1 && strings.HasPrefix(m.Errors[0].Message, unknownContentType):
+		sent := strings.TrimPrefix(m.Errors[0].Message, unknownContentType)
+		return invalid(fmt.Sprintf("body: its content type is %s; send JSON, and say so: Content-Type: application/json", clip(sent, 64)))
+	case len(texts) > 0 && m.Status != http.StatusUnprocessableEntity: // the body cannot be read at all
+		return invalid(strings.Join(texts, "; "))
+	case m.Status != http.StatusUnprocessableEntity:
+		return invalid("body: " + m.Detail)
 	}
 	return invalid(strings.Join(texts, "; "))
 }

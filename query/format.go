@@ -118,7 +118,7 @@ func writeCSV(w io.Writer, v any) error {
 			return err
 		}
 		for _, name := range names {
-			if !slices.Contains(columns, name) {
+			if !slices.Contains(columns, name) && !hasMembers(columns, name) {
 				columns = append(columns, name)
 			}
 		}
@@ -141,10 +141,18 @@ func writeCSV(w io.Writer, v any) error {
 	return out.Error()
 }
 
+// hasMembers tells whether a member that is null here has columns for its own.
+func hasMembers(columns []string, name string) bool {
+	return slices.ContainsFunc(columns, func(column string) bool { return strings.HasPrefix(column, name+".") })
+}
+
 // columnsOf are the names that flatten gives to the members of a type, those too
 // that a value may lack: every page of a listing has the same.
 func columnsOf(t reflect.Type, prefix string) []string {
 	var names []string
+	if t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	if t == nil || t.Kind() != reflect.Struct || t.Implements(marshaler) {
 		return nil
 	}

@@ -124,6 +124,19 @@ func TestOneAnswerIsOneRow(t *testing.T) {
 	}
 }
 
+// A member that may be absent has the columns of its own members.
+func TestAMemberThatIsAbsentKeepsItsColumns(t *testing.T) {
+	header := func(token schemas.Token) string {
+		line, _, _ := strings.Cut(accepting(t, api(t, &store{token: token}, query.Config{}).URL+"/v1/tokens/acme/t", "text/csv").body, "\n")
+		return line
+	}
+	issue := event()
+	with, without := header(schemas.Token{ID: "t", Issue: &issue}), header(schemas.Token{ID: "t"})
+	if with != without || strings.Contains(with, ",issue,") || !strings.Contains(with, ",issue.log_id,") {
+		t.Errorf("columns\n%s\nand without an issue\n%s", with, without)
+	}
+}
+
 func TestErrorsAreProblemsWhateverIsAccepted(t *testing.T) {
 	srv := api(t, &store{}, query.Config{})
 	got := accepting(t, srv.URL+"/v1/events?limit=0", "text/csv")

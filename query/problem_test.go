@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/internal/httpserver"
+	"github.com/m2mwatch/m2mwatch/internal/nats"
+	"github.com/m2mwatch/m2mwatch/internal/nats/natstest"
 	"github.com/m2mwatch/m2mwatch/query"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -266,6 +268,46 @@ func TestConcurrentQuestions(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// An empty parameter is what a variable makes that was never set.
+func TestEmptyParameterOfAChangeIsRefused(t *testing.T) {
+	h := natstest.New(t)
+	fillDead(t, h, 2)
+	srv := api(t, &store{}, query.Config{Dead: nats.NewDeadStore(h.Conn, h.Publisher(t), nil)})
+	for _, path := range []string{"discard?tenant=", "discard?dry_run=", "replay?reason=&tenant=acme", "1/discard?dry_run="} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+"/v1/dead/"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := do(t, req); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, "it is empty") {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	if left, _ := deadIDs(t, srv, "tenant="); len(left) != 2 {
+		t.Errorf("%v are left, want both", left)
+	}
+}
+
+func TestBodyThatIsNoJSONIsToldSo(t *testing.T) {
+	srv := api(t, &store{}, query.Config{})
+	for _, tt := range []struct{ mediaType, body, detail string }{
+		{"application/x-www-form-urlencoded", `{"tenant":"acme"}`, "body: its content type is application/x-www-form-urlencoded; send JSON, and say so: Content-Type: application/json"},
+		{"application/json", `{tenant`, "body: invalid character 't'"},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL+"/v1/reprocess", strings.NewReader(tt.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", tt.mediaType)
+		a := do(t, req)
+		if p := decode[schemas.Problem](t, a.body); a.status != http.StatusUnprocessableEntity || !strings.HasPrefix(p.Detail, tt.detail) {
+			t.Errorf("%s: %d %+v", tt.mediaType, a.status, p)
+		}
+	}
+	if body := get(t, srv, "/v1/events?limit=1001").body; !strings.Contains(body, "limit: expected number <= 1000") {
+		t.Errorf("a person reads %s", body)
+	}
 }
 
 func TestParameterGivenTwiceIsRefused(t *testing.T) {

@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,12 +33,16 @@ func writeProblem(err error, c echo.Context) {
 	if e.RetryAfter > 0 {
 		c.Response().Header().Set(echo.HeaderRetryAfter, retryAfter(e.RetryAfter))
 	}
-	body, err := json.Marshal(schemas.Problem{
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false) // people read "expected number <= 1000" in a terminal
+	err = enc.Encode(schemas.Problem{
 		Type: "about:blank", Title: title(e.Status), Status: e.Status, Code: e.Code, Detail: e.Message,
 	})
 	if err != nil { // a struct of strings and a number always marshals
 		panic(err)
 	}
+	body := bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 	if c.Request().Method == http.MethodHead {
 		body = nil
 	}
