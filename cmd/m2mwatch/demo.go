@@ -141,6 +141,7 @@ func (d *demo) run(ctx context.Context) error {
 	if d.flags.script {
 		return nil
 	}
+	d.say.line("   operate   . %s; %s apps list", d.operatorFile(), d.inv.name)
 	d.say.line("   stop      Ctrl-C; the data stays in %s", d.inv.data)
 	return d.server.life.wait(ctx)
 }
@@ -307,6 +308,9 @@ func (d *demo) goLive(ctx context.Context) (string, error) {
 	life.closes("simulated tenant", srv)
 	go func() { _ = srv.Serve(ln) }() // it ends when it is closed
 
+	if err := d.writeOperator(ln.Addr().String()); err != nil {
+		return "", err
+	}
 	d.sim.AddLogStream(auth0sim.Stream{
 		Endpoint:      "http://" + d.server.address + "/v1/logs/" + demoTenant,
 		Authorization: d.secret,
@@ -315,6 +319,20 @@ func (d *demo) goLive(ctx context.Context) (string, error) {
 	life.run("simulated log stream", func(ctx context.Context) error { d.sim.Run(ctx); return nil })
 	life.run("simulated traffic", func(ctx context.Context) error { d.sim.Live(ctx); return nil })
 	return "http://" + ln.Addr().String(), nil
+}
+
+// operatorFile has the environment of who operates the simulated tenant.
+func (d *demo) operatorFile() string { return filepath.Join(d.inv.data, "operator.env") }
+
+// writeOperator makes an application that may call all of the Management API, and
+// has a shell read who that is, so that a reader can try to provision.
+func (d *demo) writeOperator(domain string) error {
+	c := d.sim.AddOperator("operator")
+	text := fmt.Sprintf("export AUTH0_DOMAIN=%s\nexport AUTH0_CLIENT_ID=%s\nexport AUTH0_CLIENT_SECRET=%s\nunset AUTH0_PRIVATE_KEY_FILE\n", domain, c.ID, c.Secret)
+	if err := os.WriteFile(d.operatorFile(), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("keep who operates the simulated tenant: %w", err)
+	}
+	return nil
 }
 
 // story lets the client stop working and waits until that is found.
