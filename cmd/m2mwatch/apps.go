@@ -58,8 +58,12 @@ applications are not unique. Where the answer is lost it is looked for, and not 
 					n.Metadata[name] = value
 				}
 			}
+			if err := secret.reserve(); err != nil {
+				return err
+			}
 			app, err := (&provision.Apps{API: api}).Create(cmd.Context(), n)
 			if app.ID == "" {
+				secret.forget()
 				return err
 			}
 			return errors.Join(printApp(inv, &secret, &app, asJSON), err)
@@ -87,13 +91,23 @@ func (s *newSecret) free() error {
 	return nil
 }
 
+// notItself refuses to take the ground away from under this command: nothing could
+// give it back.
+func notItself(p *provisioning, clientID string) error {
+	if clientID == p.clientID {
+		return fmt.Errorf("%s is the application that m2mwatch is here: without it nothing could be enabled again", clientID)
+	}
+	return nil
+}
+
 // printApp keeps or prints the secret of an application that was made, or has
 // another one now, and prints the rest.
 func printApp(inv *invocation, secret *newSecret, app *provision.App, asJSON bool) error {
 	raw := app.Raw
 	switch {
 	case app.Secret == "":
-		fmt.Fprintf(inv.stderr, "its secret was lost with the answer: m2mwatch apps rotate %s\n", printable(app.ID))
+		secret.forget()
+		return errors.Join(printDocument(inv, raw, asJSON), fmt.Errorf("its secret was lost with the answer: m2mwatch apps rotate %s", app.ID))
 	case secret.printed():
 		var err error
 		if raw, err = with(raw, "client_secret", app.Secret); err != nil {
@@ -204,6 +218,9 @@ the grants back; that they were open to certain organizations is not among them.
 			if err != nil {
 				return err
 			}
+			if err := notItself(&p, app.ID); err != nil {
+				return err
+			}
 			what := printable(fmt.Sprintf("%s (%s)", app.Name, app.ID))
 			if ask.dryRun {
 				fmt.Fprintln(inv.stderr, "would disable", what)
@@ -306,7 +323,11 @@ func newAppsRotate(inv *invocation) *cobra.Command {
 			if err := ask.confirm(inv, "Give another secret to "+what+", and refuse the old one at once?"); err != nil {
 				return err
 			}
+			if err := secret.reserve(); err != nil {
+				return err
+			}
 			if app, err = apps.Rotate(cmd.Context(), app.ID); err != nil {
+				secret.forget()
 				if errors.Is(err, provision.ErrMaybeDone) {
 					err = fmt.Errorf("%w; nobody knows which secret is good now: rotate again", err)
 				}

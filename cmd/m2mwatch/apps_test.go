@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,6 +108,11 @@ func TestASecretIsRotated(t *testing.T) {
 		t.Error("the secret is not another")
 	}
 	o.fails(exitUsage, "it is there already", "apps", "rotate", a.ID, "--force", "--secret-file", file)
+	// What has no place is not made: the old one would be gone, and nobody has the new.
+	o.fails(exitError, "no such file or directory", "apps", "rotate", a.ID, "--force", "--secret-file", filepath.Join(t.TempDir(), "nowhere", "secret"))
+	if !o.getsTokens(a, api) {
+		t.Error("the secret was changed, and is nowhere")
+	}
 	o.tenant.Inject(auth0sim.Fault{Method: "POST", Path: "/api/v2/clients/" + a.ID, Drop: true})
 	o.fails(exitError, "rotate again", "apps", "rotate", a.ID, "--force", "--reveal-secrets")
 	o.noSecret(t.TempDir(), a.Secret, was.Secret)
@@ -116,9 +122,13 @@ func TestAnApplicationHasNoTwin(t *testing.T) {
 	o := newProvisioner(t, allScopes()...)
 	api := o.api("read:orders")
 	o.tenant.Inject(auth0sim.Fault{Method: "POST", Path: "/api/v2/clients", Drop: true})
-	_, said := o.must("apps", "create", "exporter", "--grant", "read:orders@"+api, "--reveal-secrets")
-	if n := o.apps("exporter"); n != 1 || !strings.Contains(said, "lost with the answer") {
-		t.Errorf("%d were made, said %q", n, said)
+	file := filepath.Join(t.TempDir(), "secret")
+	o.fails(exitError, "lost with the answer", "apps", "create", "exporter", "--grant", "read:orders@"+api, "--secret-file", file)
+	if n := o.apps("exporter"); n != 1 {
+		t.Errorf("%d were made", n)
+	}
+	if _, err := os.Lstat(file); err == nil {
+		t.Error("there is a file without a secret")
 	}
 	o.tenant.Inject(auth0sim.Fault{Method: "POST", Path: "/api/v2/clients", Status: 503})
 	o.fails(exitError, "it is not there now", "apps", "create", "loader", "--reveal-secrets")
@@ -162,4 +172,31 @@ func TestAnApplicationIsChangedAndDeleted(t *testing.T) {
 	}
 	o.fails(exitError, "The client does not exist", "apps", "delete", a.ID, "--force", "--no-backup")
 	o.noSecret(dir, a.Secret, "client_id")
+}
+
+// Without its own grant m2mwatch could give none back.
+func TestM2mwatchIsNotDisabledByItself(t *testing.T) {
+	o := newProvisioner(t, allScopes()...)
+	o.fails(exitError, "is the application that m2mwatch is here", "apps", "disable", o.client.ID, "--force")
+	o.fails(exitError, "is the application that m2mwatch is here", "apps", "delete", o.client.ID, "--force", "--no-backup")
+}
+
+// An API that is gone keeps neither the other grants of an application from going
+// nor from coming back.
+func TestOneGrantThatFailsIsNoReasonToLeaveTheOthers(t *testing.T) {
+	o := newProvisioner(t, allScopes()...)
+	one, two := o.api("read:orders"), o.api("read:stock")
+	a := o.app("exporter", "--grant", "read:orders@"+one, "--grant", "read:stock@"+two)
+	file := filepath.Join(t.TempDir(), "disabled.json")
+	o.must("apps", "disable", a.ID, "--force", "--grants-file", file)
+	if o.getsTokens(a, one) || o.getsTokens(a, two) {
+		t.Error("it is not disabled")
+	}
+	if status := o.admin("DELETE", "resource-servers/"+url.PathEscape(one), nil, nil); status != 204 {
+		t.Fatalf("the API is not deleted: %d", status)
+	}
+	o.fails(exitError, "1 of its 2 grants are not given back", "apps", "enable", file)
+	if !o.getsTokens(a, two) {
+		t.Error("the other grant is not given back")
+	}
 }

@@ -100,6 +100,9 @@ were issued stay good until they expire.`,
 			if err != nil {
 				return err
 			}
+			if err := notItself(&p, app.ID); err != nil {
+				return err
+			}
 			what := printable(fmt.Sprintf("%s (%s)", app.Name, app.ID))
 			if ask.dryRun {
 				fmt.Fprintln(inv.stderr, "would delete", what)

@@ -122,9 +122,10 @@ func (a *asking) confirm(inv *invocation, question string) error {
 
 // newSecret is where a secret goes that a command makes.
 type newSecret struct {
-	file   string
-	reveal bool
-	name   string // of the flag
+	file     string
+	reveal   bool
+	name     string              // of the flag
+	reserved *provision.Reserved // the file, where reserve was called
 }
 
 func (s *newSecret) flags(cmd *cobra.Command, name, what string) {
@@ -141,17 +142,35 @@ func (s *newSecret) check(inv *invocation) error {
 	return nil
 }
 
-// keep writes it before it is in use, so that a crash loses none.
-func (s *newSecret) keep(secret string) error {
+// reserve makes the file of a secret that Auth0 makes, so that nothing is left that
+// could keep it from being written when it is there, and the old one is not.
+func (s *newSecret) reserve() (err error) {
 	if s.file == "" {
 		return nil
+	}
+	if s.reserved, err = provision.Reserve(s.file); err != nil {
+		return fmt.Errorf("--%s: %w", s.name, err)
+	}
+	return nil
+}
+
+// keep writes it before it is in use, so that a crash loses none.
+func (s *newSecret) keep(secret string) error {
+	switch {
+	case s.file == "":
+		return nil
+	case s.reserved != nil:
+		return s.reserved.Fill([]byte(secret + "\n"))
 	}
 	return provision.WriteSecret(s.file, []byte(secret+"\n"))
 }
 
 // forget removes the file of a secret that was never in use.
 func (s *newSecret) forget() {
-	if s.file != "" {
+	switch {
+	case s.reserved != nil:
+		s.reserved.Remove()
+	case s.file != "":
 		_ = os.Remove(s.file) // it opens nothing
 	}
 }

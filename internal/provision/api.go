@@ -48,8 +48,10 @@ func create(ctx context.Context, api API, path []string, body any, find func() (
 			return raw, nil
 		case errors.Is(err, ErrMaybeDone):
 			lost = err
-		case lost == nil || !errors.Is(err, ErrConflict):
+		case lost == nil:
 			return nil, err
+		case !errors.Is(err, ErrConflict):
+			return nil, errors.Join(lost, err) // the lost one may have been done all the same
 		}
 		raw, err = find()
 		if err == nil {

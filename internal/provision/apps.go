@@ -297,10 +297,14 @@ func (a *Apps) Disable(ctx context.Context, id string, keep func(*Disabled) erro
 	if err := keep(&d); err != nil {
 		return nil, err
 	}
+	var failed []error // one that stays is no reason to leave the others
 	for _, g := range grants {
 		if err := a.API.Delete(ctx, []string{"client-grants", g.ID}, nil); err != nil {
-			return nil, fmt.Errorf("application %s is not disabled: grant of %s: %w", id, g.Audience, err)
+			failed = append(failed, fmt.Errorf("grant of %s: %w", g.Audience, err))
 		}
+	}
+	if len(failed) > 0 {
+		return valid, fmt.Errorf("application %s is not disabled, %d of its %d grants are left: %w", id, len(failed), len(grants), errors.Join(failed...))
 	}
 	left, err := a.Grants(ctx, id)
 	if err == nil && len(left) > 0 {
@@ -327,21 +331,30 @@ func (a *Apps) Enable(ctx context.Context, d *Disabled) error {
 	if _, err := a.Get(ctx, d.ClientID); err != nil {
 		return err
 	}
+	var failed []error // an API that is gone is no reason to keep the others
 	for _, raw := range d.Grants {
-		var body map[string]any
-		if err := readExactly(raw, &body); err != nil {
-			return err
-		}
-		for name := range body {
-			if !slices.Contains([]string{
-				"client_id", "audience", "scope", "organization_usage", "allow_any_organization", "subject_type", "allow_all_scopes", "authorization_details_types",
-			}, name) {
-				delete(body, name)
-			}
-		}
-		if err := a.grant(ctx, body); err != nil {
-			return fmt.Errorf("application %s: %w", d.ClientID, err)
+		if err := a.giveBack(ctx, raw); err != nil {
+			failed = append(failed, err)
 		}
 	}
+	if len(failed) > 0 {
+		return fmt.Errorf("application %s: %d of its %d grants are not given back: %w", d.ClientID, len(failed), len(d.Grants), errors.Join(failed...))
+	}
 	return nil
+}
+
+// giveBack makes a grant again, raw as it was.
+func (a *Apps) giveBack(ctx context.Context, raw json.RawMessage) error {
+	var body map[string]any
+	if err := readExactly(raw, &body); err != nil {
+		return err
+	}
+	for name := range body {
+		if !slices.Contains([]string{
+			"client_id", "audience", "scope", "organization_usage", "allow_any_organization", "subject_type", "allow_all_scopes", "authorization_details_types",
+		}, name) {
+			delete(body, name)
+		}
+	}
+	return a.grant(ctx, body)
 }

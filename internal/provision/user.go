@@ -251,7 +251,9 @@ func (u *Users) Create(ctx context.Context, n NewUser) (User, error) {
 	raw, err := create(ctx, u.API, []string{"users"}, n.body(), func() (json.RawMessage, error) {
 		return u.API.Get(ctx, []string{"users", id}, nil)
 	})
-	if err != nil {
+	if errors.Is(err, ErrMaybeDone) {
+		return User{}, fmt.Errorf("user %s: %w", id, err)
+	} else if err != nil {
 		return User{}, err
 	}
 	user, err := readUser(raw)

@@ -127,7 +127,7 @@ func (v *Vault) Save(path string, content any) error {
 	if err = errors.Join(err, w.Close()); err != nil {
 		return fmt.Errorf("encrypt the backup: %w", err)
 	}
-	if err := os.MkdirAll(v.dir, 0o700); err != nil {
+	if err := makeDir(v.dir); err != nil {
 		return fmt.Errorf("write the backup: %w", err)
 	}
 	return WriteSecret(path, sealed.Bytes())
@@ -177,6 +177,46 @@ func WriteSecret(path string, content []byte) error {
 	return nil
 }
 
+// Reserved is a new file with room for a secret that is not known yet, and after
+// whose making the old one is gone: what can fail of a file has not, then.
+type Reserved struct{ f *os.File }
+
+// reservedSize is more than any secret that Auth0 makes, which have 64 characters.
+const reservedSize = 256
+
+// Reserve makes the file, which must not be there yet, for the user alone. It is
+// on disk, full of spaces, when there is no error.
+func Reserve(path string) (*Reserved, error) {
+	if err := WriteSecret(path, bytes.Repeat([]byte(" "), reservedSize)); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		_ = os.Remove(path) // it holds nothing
+		return nil, err
+	}
+	return &Reserved{f}, nil
+}
+
+// Fill writes the secret and closes the file, which stays whatever fails: it may
+// have the only copy.
+func (r *Reserved) Fill(content []byte) error {
+	_, err := r.f.WriteAt(content, 0)
+	if err == nil {
+		err = r.f.Truncate(int64(len(content)))
+	}
+	if err = errors.Join(err, r.f.Sync(), r.f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", r.f.Name(), err)
+	}
+	return nil
+}
+
+// Remove gives up a file that was not filled.
+func (r *Reserved) Remove() {
+	_ = r.f.Close()
+	_ = os.Remove(r.f.Name()) // it holds nothing
+}
+
 // syncDir makes a new name in a folder last.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
@@ -184,4 +224,20 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// makeDir makes a folder and those above it, and makes their names last.
+func makeDir(dir string) error {
+	dir = filepath.Clean(dir)
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
 }
