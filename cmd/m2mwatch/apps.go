@@ -222,11 +222,7 @@ the grants back; that they were open to certain organizations is not among them.
 				return err
 			}
 			what := printable(fmt.Sprintf("%s (%s)", app.Name, app.ID))
-			if ask.dryRun {
-				fmt.Fprintln(inv.stderr, "would disable", what)
-				return nil
-			}
-			if err := ask.confirm(inv, "Disable "+what+"?"); err != nil {
+			if yes, err := ask.agreed(inv, "disable "+what, "Disable "+what+"?"); !yes {
 				return err
 			}
 			valid, err := apps.Disable(cmd.Context(), app.ID, func(d *provision.Disabled) error {
@@ -316,11 +312,7 @@ func newAppsRotate(inv *invocation) *cobra.Command {
 				return err
 			}
 			what := printable(fmt.Sprintf("%s (%s)", app.Name, app.ID))
-			if ask.dryRun {
-				fmt.Fprintln(inv.stderr, "would give another secret to", what)
-				return nil
-			}
-			if err := ask.confirm(inv, "Give another secret to "+what+", and refuse the old one at once?"); err != nil {
+			if yes, err := ask.agreed(inv, "give another secret to "+what, "Give another secret to "+what+", and refuse the old one at once?"); !yes {
 				return err
 			}
 			if err := secret.reserve(); err != nil {

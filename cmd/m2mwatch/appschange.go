@@ -104,11 +104,7 @@ were issued stay good until they expire.`,
 				return err
 			}
 			what := printable(fmt.Sprintf("%s (%s)", app.Name, app.ID))
-			if ask.dryRun {
-				fmt.Fprintln(inv.stderr, "would delete", what)
-				return nil
-			}
-			if err := ask.confirm(inv, "Delete "+what+" for good?"); err != nil {
+			if yes, err := ask.agreed(inv, "delete "+what, "Delete "+what+" for good?"); !yes {
 				return err
 			}
 			var save func(*provision.AppBackup) error

@@ -120,6 +120,17 @@ func (a *asking) confirm(inv *invocation, question string) error {
 	return errors.New("nothing was done")
 }
 
+// agreed asks whether to go on. Of a dry run it tells what would be done, and the
+// answer is no.
+func (a *asking) agreed(inv *invocation, would, question string) (bool, error) {
+	if a.dryRun {
+		fmt.Fprintln(inv.stderr, "would", would)
+		return false, nil
+	}
+	err := a.confirm(inv, question)
+	return err == nil, err
+}
+
 // newSecret is where a secret goes that a command makes.
 type newSecret struct {
 	file     string

@@ -207,11 +207,7 @@ func newRolesDelete(inv *invocation) *cobra.Command {
 				}
 				what += ", which " + count + " users have"
 			}
-			if ask.dryRun {
-				fmt.Fprintln(inv.stderr, "would delete", what)
-				return nil
-			}
-			if err := ask.confirm(inv, "Delete "+what+"?"); err != nil {
+			if yes, err := ask.agreed(inv, "delete "+what, "Delete "+what+"?"); !yes {
 				return err
 			}
 			if err := roles.Delete(cmd.Context(), role.ID); err != nil {

@@ -81,11 +81,7 @@ they expire; users block can be undone, and ends as much.`,
 					return err
 				}
 				what := printable(fmt.Sprintf("%s (%s, owner %s, last login %s)", user.ID, user.Login(), cmp.Or(user.Mark(provision.MarkOwner), "unknown"), cmp.Or(user.LastLogin, "never")))
-				if ask.dryRun {
-					fmt.Fprintln(inv.stderr, "would delete", what)
-					return nil
-				}
-				if err := ask.confirm(inv, "Delete "+what+"?"); err != nil {
+				if yes, err := ask.agreed(inv, "delete "+what, "Delete "+what+"?"); !yes {
 					return err
 				}
 				return deleteUser(cmd, inv, users, vault, o.domain, user.ID)
