@@ -104,7 +104,7 @@ func newDeadShow(inv *invocation) *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return writeJSON(inv.stdout, d)
+				return inv.printJSON(d)
 			}
 			return writeDeadLog(inv.stdout, d)
 		},

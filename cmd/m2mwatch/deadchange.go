@@ -158,7 +158,7 @@ func (c *deadChange) run(ctx context.Context) error {
 		return err
 	}
 	if c.asJSON {
-		return errors.Join(writeJSON(c.inv.stdout, change), err)
+		return errors.Join(c.inv.printJSON(change), err)
 	}
 	fmt.Fprintln(c.inv.stdout, c.text(&change))
 	return err

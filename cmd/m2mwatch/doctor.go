@@ -102,7 +102,7 @@ func runDoctor(ctx context.Context, inv *invocation, flags doctorFlags) error {
 		}
 	}
 	if flags.asJSON {
-		if err := writeJSON(inv.stdout, diagnosis{OK: failed == 0, Checks: reports}); err != nil {
+		if err := inv.printJSON(diagnosis{OK: failed == 0, Checks: reports}); err != nil {
 			return err
 		}
 	}

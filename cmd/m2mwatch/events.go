@@ -100,7 +100,7 @@ func newEventsShow(inv *invocation) *cobra.Command {
 			case err != nil:
 				return err
 			case asJSON:
-				return writeJSON(inv.stdout, e)
+				return inv.printJSON(e)
 			}
 			return writeEvent(inv.stdout, &e)
 		},

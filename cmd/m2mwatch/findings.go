@@ -77,7 +77,7 @@ func newFindingsShow(inv *invocation) *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return writeJSON(inv.stdout, f)
+				return inv.printJSON(f)
 			}
 			return writeFinding(inv.stdout, f)
 		},

@@ -92,7 +92,7 @@ func newIdentitiesShow(inv *invocation) *cobra.Command {
 			case err != nil:
 				return err
 			case asJSON:
-				return writeJSON(inv.stdout, d)
+				return inv.printJSON(d)
 			}
 			return writeIdentity(inv.stdout, &d)
 		},

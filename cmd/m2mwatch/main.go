@@ -38,6 +38,7 @@ type invocation struct {
 	stdout, stderr io.Writer
 	config         string // --config
 	data           string // --data; "" where it was not given
+	compact        bool   // --json-compact
 }
 
 // errUsage is wrapped by errors about how a command was called.
@@ -86,6 +87,7 @@ the earlier.`,
 		newUp(inv), newStage(inv, stageIngest), newStage(inv, stageProcess), newStage(inv, stageQuery),
 		newDemo(inv), newImport(inv), newCustom(inv), newMigrate(inv), newReprocess(inv), newEvents(inv), newIdentities(inv), newFindings(inv), newDead(inv), newReport(inv), newTokens(inv), newUsers(inv), newRoles(inv), newApps(inv), newScopes(inv), newStatus(inv), newReady(inv), newDoctor(inv), newVersion(inv),
 	)
+	addCompact(inv, root)
 	return root
 }
 

@@ -76,7 +76,7 @@ func migrate(ctx context.Context, inv *invocation, flags migrateFlags) error {
 		return err
 	}
 	if flags.asJSON {
-		return writeJSON(inv.stdout, answer)
+		return inv.printJSON(answer)
 	}
 	writeMigrated(inv, answer)
 	return nil

@@ -28,6 +28,33 @@ func (o *output) flags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("json", "csv")
 }
 
+// printJSON prints what a command answers as JSON: --json-compact says how.
+func (inv *invocation) printJSON(v any) error {
+	if inv.compact {
+		return writeJSONLine(inv.stdout, v)
+	}
+	return encodeJSON(inv.stdout, v, "  ")
+}
+
+// addCompact gives each command that has --json the same on one line.
+func addCompact(inv *invocation, cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		addCompact(inv, sub)
+	}
+	f := cmd.Flags()
+	if f.Lookup("json") == nil {
+		return
+	}
+	f.BoolFunc("json-compact", "JSON on one line", func(text string) error {
+		compact, err := strconv.ParseBool(text)
+		if err != nil || !compact {
+			return err
+		}
+		inv.compact = true
+		return f.Set("json", "true") // so that what excludes the one excludes the other
+	})
+}
+
 // maxPage is the most rows that the API answers at once.
 const maxPage = 1000
 
@@ -69,7 +96,7 @@ func (l *listing[Row]) print(ctx context.Context, inv *invocation, out output) e
 		}
 	}
 	if out.json {
-		return writeJSON(inv.stdout, l.page(rows, next))
+		return inv.printJSON(l.page(rows, next))
 	}
 	return l.table(inv, rows, next)
 }

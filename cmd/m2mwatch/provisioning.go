@@ -200,7 +200,7 @@ type recordList struct {
 func (l *recordList) print(inv *invocation, out output) error {
 	switch {
 	case out.json:
-		return writeJSON(inv.stdout, l.raw)
+		return inv.printJSON(l.raw)
 	case out.csv:
 		w := csv.NewWriter(inv.stdout)
 		names := make([]string, 0, len(l.header))
@@ -223,7 +223,7 @@ func (l *recordList) print(inv *invocation, out output) error {
 // printDocument prints a raw document member by member.
 func printDocument(inv *invocation, raw json.RawMessage, asJSON bool) error {
 	if asJSON {
-		return writeJSON(inv.stdout, raw)
+		return inv.printJSON(raw)
 	}
 	w := table(inv.stdout)
 	if err := writeMembers(w, "", raw); err != nil {

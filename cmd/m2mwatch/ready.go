@@ -44,7 +44,7 @@ directory is asked where the port to ask on is not configured, or no certificate
 			if err != nil {
 				return err
 			}
-			if err := writeJSON(inv.stdout, ready); err != nil {
+			if err := inv.printJSON(ready); err != nil {
 				return err
 			}
 			if !ready.Ready {

@@ -52,7 +52,7 @@ the Management API: they are rows of their own.
 			case err != nil:
 				return err
 			case out.json:
-				return writeJSON(inv.stdout, page)
+				return inv.printJSON(page)
 			}
 			return writeUsage(inv, page, q)
 		},
@@ -175,7 +175,7 @@ func newCounts(inv *invocation, c counts) *cobra.Command {
 			case err != nil:
 				return err
 			case out.json:
-				return writeJSON(inv.stdout, page)
+				return inv.printJSON(page)
 			}
 			return writeCounts(inv, page, q)
 		},

@@ -46,7 +46,7 @@ with the same words while that is so, it watches the same job.`,
 				}
 			}
 			if asJSON {
-				err = writeJSON(inv.stdout, job)
+				err = inv.printJSON(job)
 			} else {
 				fmt.Fprintln(inv.stdout, reprocessText(&job))
 			}

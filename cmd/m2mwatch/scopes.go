@@ -31,7 +31,7 @@ what it can be asked. Each command checks its token for them before it does anyt
 				return fmt.Errorf("%w: no provisioning command %q (see m2mwatch scopes)", errUsage, asked)
 			}
 			if asJSON {
-				return writeJSON(inv.stdout, needs)
+				return inv.printJSON(needs)
 			}
 			w := table(inv.stdout)
 			writeRow(w, []string{"COMMAND", "WHEN", "SCOPES"})

@@ -25,7 +25,7 @@ func newStatus(inv *invocation) *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return writeJSON(inv.stdout, s)
+				return inv.printJSON(s)
 			}
 			return writeStatus(inv, s)
 		},

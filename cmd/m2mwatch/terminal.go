@@ -73,9 +73,7 @@ func (w *legibleWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func writeJSON(w io.Writer, v any) error { return encodeJSON(w, v, "  ") }
-
-// writeJSONLine is writeJSON on one line.
+// writeJSONLine writes JSON on one line.
 func writeJSONLine(w io.Writer, v any) error { return encodeJSON(w, v, "") }
 
 func encodeJSON(w io.Writer, v any, indent string) error {

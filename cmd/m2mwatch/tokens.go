@@ -70,7 +70,7 @@ as permissions where the API has them put in. The application needs that grant t
 				return err
 			}
 			if asJSON {
-				return writeJSON(inv.stdout, token)
+				return inv.printJSON(token)
 			}
 			fmt.Fprintf(inv.stderr, "good until %s (%s); scopes: %s\n", clock(token.ExpiresAt), in(time.Until(token.ExpiresAt)), cmp.Or(strings.Join(token.Scopes, " "), "none"))
 			_, err = fmt.Fprintln(inv.stdout, token.AccessToken)
@@ -109,7 +109,7 @@ processes has it, and explains each of its claims. It verifies nothing: see toke
 				return err
 			}
 			if asJSON {
-				return writeJSON(inv.stdout, decoded)
+				return inv.printJSON(decoded)
 			}
 			return printClaims(inv, decoded)
 		},

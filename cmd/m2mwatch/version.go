@@ -23,7 +23,7 @@ func newVersion(inv *invocation) *cobra.Command {
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
-				return writeJSON(inv.stdout, map[string]string{
+				return inv.printJSON(map[string]string{
 					"m2mwatch": version, "nats": nats.EmbeddedVersion, "clickhouse": clickhouse.LibraryVersion, "go": runtime.Version(),
 				})
 			}
