@@ -35,11 +35,16 @@ func engineLibrary(t *testing.T) string {
 
 func TestScripts(t *testing.T) {
 	library := engineLibrary(t)
-	testscript.Run(t, testscript.Params{
+	commands := scriptTenantCmds()
+	commands["settled"], commands["stored"], commands["newer"] = scriptSettled, scriptStored, scriptNewer
+	deadline, _ := t.Deadline()
+	testscript.RunT(&scriptT{T: t}, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
-		Cmds:          map[string]func(*testscript.TestScript, bool, []string){"settled": scriptSettled, "stored": scriptStored, "newer": scriptNewer},
+		Cmds:          commands,
+		Deadline:      deadline,
 		Setup: func(e *testscript.Env) error {
+			e.Values[scriptTKey{}] = e.T()
 			e.Setenv("M2MWATCH_ENGINE_LIBRARY", library)
 			e.Setenv("LIBRARY", library)
 			e.Setenv("TZ", "UTC")
