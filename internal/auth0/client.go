@@ -155,7 +155,7 @@ const pageSize = 100
 // be paged through: the error is the API's own.
 func (c *Client) List(ctx context.Context, path Path, key string, query url.Values) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
-		for page := 0; ; page++ {
+		for page, come := 0, 0; ; page++ {
 			elements, total, err := c.page(ctx, path, key, query, page)
 			if err != nil {
 				yield(nil, err)
@@ -166,7 +166,8 @@ func (c *Client) List(ctx context.Context, path Path, key string, query url.Valu
 					return
 				}
 			}
-			if len(elements) == 0 || (page+1)*pageSize >= total {
+			// By what came: a page may hold fewer than were asked for.
+			if come += len(elements); len(elements) == 0 || come >= total {
 				return
 			}
 		}

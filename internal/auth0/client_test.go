@@ -470,6 +470,18 @@ func TestListGoesThroughEveryPage(t *testing.T) {
 	}
 }
 
+// A server may put fewer on a page than it was asked for.
+func TestListGoesByWhatCame(t *testing.T) {
+	var pages []answer
+	for _, n := range []int{50, 50, 20} {
+		pages = append(pages, ok(`{"roles":[`+strings.TrimSuffix(strings.Repeat("{},", n), ",")+`],"start":0,"limit":50,"total":120}`))
+	}
+	s := &tenant{t: t, answers: pages}
+	if n := count(t, s.client().List(t.Context(), auth0.Path{"roles"}, "roles", nil)); n != 120 || len(s.calls) != 3 {
+		t.Errorf("%d roles in %d calls", n, len(s.calls))
+	}
+}
+
 func count(t *testing.T, elements func(func(json.RawMessage, error) bool)) (n int) {
 	t.Helper()
 	for _, err := range elements {
