@@ -235,6 +235,8 @@ func TestAUserIsChangedMemberByMember(t *testing.T) {
 			t.Errorf("it is %+v", m)
 		}
 	}
+	o.must("users", "update", u.ID, "--email", "I@Example.com", "--app-metadata", `{"n": 1.0, "m": 1e3}`) // kept as i@example.com, 1 and 1000
+	o.fails(exitUsage, "something follows the value", "users", "update", u.ID, "--app-metadata", `{"a": 1} {"b": 2}`)
 	o.fails(exitUsage, "nothing to change", "users", "update", u.ID)
 	o.fails(exitError, "The user does not exist", "users", "update", "auth0|nobody", "--owner", "x")
 	o.fails(exitUsage, "is empty", "users", "update", "", "--owner", "x")

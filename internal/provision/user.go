@@ -334,7 +334,11 @@ func differences(raw json.RawMessage, changes map[string]any) ([]string, error) 
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		members, nested := want[name].(map[string]any)
 		if !nested || !strings.HasSuffix(name, "_metadata") {
-			if !equal(is[name], want[name]) {
+			same := equal
+			if name == "email" || name == "username" {
+				same = sameLogin
+			}
+			if !same(is[name], want[name]) {
 				different = append(different, name)
 			}
 			continue

@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"crypto/md5"
 	"encoding/hex"
+	"encoding/json"
+	"math"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -81,6 +84,7 @@ func (s *store) newUser(d document) (document, error) {
 	if err := checkNewUser(d, connection); err != nil {
 		return nil, err
 	}
+	asKept(d, connection.text("strategy"))
 	provider := connection.text("strategy")
 	id := provider + "|" + cmp.Or(d.text("user_id"), hexString(s.rng, 24))
 	if s.users.get(id) != nil || s.userWith(d, connection.text("name"), "") {
@@ -102,6 +106,45 @@ func (s *store) newUser(d document) (document, error) {
 	s.beforeChange(id)
 	s.users.put(id, d)
 	return d, nil
+}
+
+// asKept makes of a user's members what Auth0 keeps of them: in its databases
+// email addresses and user names are in lower case, and numbers are JavaScript's.
+func asKept(d document, strategy string) {
+	for _, name := range []string{"email", "username"} {
+		if text := d.text(name); text != "" && strategy == "auth0" {
+			d[name] = strings.ToLower(text)
+		}
+	}
+	for _, name := range []string{"app_metadata", "user_metadata"} {
+		if part := d.child(name); part != nil {
+			d[name] = keptNumbers(part)
+		}
+	}
+}
+
+// maxSafe is the largest number up to which JavaScript keeps every integer. Those
+// beyond it are left as they came, so that tests see a digit that we lose.
+const maxSafe = 1<<53 - 1
+
+// keptNumbers writes the integers in a value, of which it is the owner, as
+// JavaScript does: 1.0 as 1, 1e3 as 1000.
+func keptNumbers(v any) any {
+	switch v := v.(type) {
+	case document:
+		for name, member := range v {
+			v[name] = keptNumbers(member)
+		}
+	case []any:
+		for i := range v {
+			v[i] = keptNumbers(v[i])
+		}
+	case json.Number:
+		if f, err := v.Float64(); err == nil && f == math.Trunc(f) && math.Abs(f) <= maxSafe {
+			return json.Number(strconv.FormatInt(int64(f), 10))
+		}
+	}
+	return v
 }
 
 // checkNewUser asks for what a connection needs to know of a user.
@@ -190,6 +233,7 @@ func updateUser(c *apiCall) (reply, error) {
 	if err := c.checkUserUpdate(changes); err != nil {
 		return reply{}, err
 	}
+	asKept(changes, c.connections.find(having("name", connectionOf(d))).text("strategy"))
 	if c.userWith(changes, connectionOf(d), id) {
 		return reply{}, conflict("auth0_idp_error", "The specified new email already exists")
 	}

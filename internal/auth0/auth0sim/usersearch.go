@@ -90,12 +90,13 @@ func sortDocuments(docs []document, by string) {
 	})
 }
 
-// usersByEmail finds users at once, not as searches do.
+// usersByEmail finds users at once, not as searches do, and by the address as it
+// is written.
 func usersByEmail(c *apiCall) (reply, error) {
 	email := c.query.Get("email")
 	if email == "" {
 		return reply{}, badRequest("invalid_query_string", "Query validation error: 'Missing required property: email'.")
 	}
-	docs := c.users.all(func(d document) bool { return strings.EqualFold(d.text("email"), email) })
+	docs := c.users.all(having("email", email))
 	return reply{http.StatusOK, c.selected(docs)}, nil
 }
