@@ -99,20 +99,28 @@ func readPrivateKey(path string) (*rsa.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the private key: %w", err)
 	}
-	block, _ := pem.Decode(b)
+	key, err := parsePrivateKey(b)
+	if err != nil {
+		return nil, fmt.Errorf("read the private key %s: %w", path, err)
+	}
+	return key, nil
+}
+
+func parsePrivateKey(text []byte) (*rsa.PrivateKey, error) {
+	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, fmt.Errorf("read the private key %s: want PEM", path)
+		return nil, errors.New("want PEM")
 	}
 	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
 		return key, nil
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("read the private key %s: %w", path, errors.New("want an RSA key without a passphrase, PKCS #8 or PKCS #1"))
+		return nil, errors.New("want an RSA key without a passphrase, PKCS #8 or PKCS #1")
 	}
 	key, ok := parsed.(*rsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("read the private key %s: want an RSA key", path)
+		return nil, errors.New("want an RSA key")
 	}
 	return key, nil
 }

@@ -69,6 +69,8 @@ type server struct {
 	proxies *httpserver.Proxies
 	allow   *ingest.AllowList
 
+	watchers *watchers // clients of the tenants' Management APIs
+
 	publisher *nats.Publisher
 	processor *processor.Processor
 
@@ -92,7 +94,7 @@ func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts s
 	return &server{
 		inv: inv, cfg: cfg, origin: origin, opts: opts,
 		log: log, registry: registry, health: &httpserver.Health{}, life: newLifecycle(log), killAt: killAt, pace: pace,
-		tenants: &ingest.TenantSet{}, tokens: &httpserver.TokenSet{}, proxies: &httpserver.Proxies{}, allow: &ingest.AllowList{},
+		tenants: &ingest.TenantSet{}, tokens: &httpserver.TokenSet{}, proxies: &httpserver.Proxies{}, allow: &ingest.AllowList{}, watchers: &watchers{},
 	}, nil
 }
 
@@ -102,7 +104,7 @@ func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts s
 func (s *server) start(ctx context.Context) error {
 	s.limitMemory()
 	for _, step := range []func(context.Context) error{
-		s.bind, s.openTracing, s.openGeo, s.openDir, s.openCertificate, s.applyConfig, s.openStore, s.openBroker, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
+		s.bind, s.openTracing, s.openGeo, s.openDir, s.openCertificate, s.openWatchers, s.applyConfig, s.openStore, s.openBroker, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
 	} {
 		if err := step(ctx); err != nil {
 			return err

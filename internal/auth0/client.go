@@ -35,6 +35,7 @@ func New(c Config) (*Client, error) {
 	c = c.withDefaults()
 	client := &Client{cfg: c, base: scheme(c.Domain) + "://" + c.Domain}
 	client.source = newTokenSource(client, TokenRequest{Credentials: c.Credentials, Audience: c.Audience}, tokenCache{c.CacheDir})
+	client.source.accept = c.Accept
 	client.http.Transport = &transport{client, client.source}
 	options := []management.Option{
 		management.WithClient(&http.Client{Transport: client.http.Transport}),

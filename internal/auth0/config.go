@@ -33,6 +33,10 @@ type Config struct {
 	// progress.
 	OnWait func(time.Duration)
 
+	// Accept judges the scopes of each token for the Management API before it is used;
+	// its error is that of the call. Default all are used.
+	Accept func(scopes []string) error
+
 	// Transport sends. Default a clone of http.DefaultTransport.
 	Transport http.RoundTripper
 	// Now is the clock. Default time.Now.
@@ -70,6 +74,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnWait == nil {
 		c.OnWait = func(time.Duration) {}
+	}
+	if c.Accept == nil {
+		c.Accept = func([]string) error { return nil }
 	}
 	if c.Transport == nil {
 		c.Transport = http.DefaultTransport.(*http.Transport).Clone()

@@ -1,6 +1,10 @@
 package auth0
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"time"
+)
 
 // tokenSource has the token of one request, and asks for another when it ends.
 // Its methods may be called concurrently: one asks, the others wait.
@@ -9,6 +13,7 @@ type tokenSource struct {
 	request TokenRequest
 	cache   tokenCache
 	path    string
+	accept  func(scopes []string) error // nil: all are used
 
 	turn chan struct{} // holds one value: whoever has it may look at current
 	// current is the token in use.
@@ -33,25 +38,53 @@ func (s *tokenSource) take(ctx context.Context) error {
 
 func (s *tokenSource) give() { s.turn <- struct{}{} }
 
+// refusedFor is how long a token that Accept refuses stands for the next: asking
+// for another each time would use up the tenant's quota of tokens.
+const refusedFor = 10 * time.Minute
+
 // token returns one that is good for a minute at least.
 func (s *tokenSource) token(ctx context.Context) (Token, error) {
 	if err := s.take(ctx); err != nil {
 		return Token{}, err
 	}
 	defer s.give()
-	if now := s.client.cfg.Now(); s.current.usable(now) {
-		return s.current, nil
-	} else if kept := s.cache.load(s.path); kept.usable(now) {
+	now := s.client.cfg.Now()
+	if s.current.usable(now) {
+		return s.accepted(s.current)
+	}
+	if kept := s.cache.load(s.path); kept.usable(now) {
 		s.current = kept
-		return kept, nil
+		return s.accepted(kept)
 	}
 	t, err := s.client.RequestToken(ctx, s.request)
 	if err != nil {
 		return Token{}, err
 	}
 	s.current = t
+	if _, err := s.accepted(t); err != nil {
+		s.current.ExpiresAt = earlier(t.ExpiresAt, now.Add(renewBefore+refusedFor))
+		return Token{}, err
+	}
 	_ = s.cache.save(s.path, t) // else the next run asks again
 	return t, nil
+}
+
+// accepted returns t, unless it must not be used.
+func (s *tokenSource) accepted(t Token) (Token, error) {
+	if s.accept == nil {
+		return t, nil
+	}
+	if err := s.accept(t.Scopes); err != nil {
+		return Token{}, fmt.Errorf("the token of %s: %w", s.client.cfg.Domain, err)
+	}
+	return t, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // drop forgets t, which was refused. Another that has come meanwhile stays.

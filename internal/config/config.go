@@ -120,6 +120,11 @@ type Tenant struct {
 	CustomSecrets []Secret `koanf:"custom_secrets"`
 	// CustomSecretFiles are read as SecretFiles are.
 	CustomSecretFiles []string `koanf:"custom_secret_files"`
+	// Domain is the tenant's at Auth0: acme.eu.auth0.com. Wanted with Management.
+	Domain string `koanf:"domain"`
+	// Management is whom the server is for the tenant's Management API, which it
+	// only reads. Default nobody: then the log stream is all that is known.
+	Management Management `koanf:"management"`
 }
 
 // API guards the query API.
@@ -345,7 +350,8 @@ func (p *problems) tenants(tenants []Tenant) {
 		}
 		p.check(!seen[t.Name], "tenants: %s is there twice", t.Name)
 		seen[t.Name] = true
-		p.check(len(t.Secrets) > 0, "tenant %s: want at least one secret (secrets or secret_files)", t.Name)
+		p.check(len(t.Secrets) > 0 || t.Management.ClientID != "", "tenant %s: want at least one secret of its log stream (secrets or secret_files), or an application to follow it by (domain and management)", t.Name)
+		p.management(t)
 		stream := map[string]bool{}
 		for _, s := range t.Secrets {
 			bare := bareSecret(s)

@@ -224,6 +224,12 @@ func (c *Config) readFiles() error {
 				t.CustomSecrets = append(t.CustomSecrets, s)
 			}
 		}
+		if m := &t.Management; m.ClientSecretFile != "" {
+			m.ClientSecret = read("tenant "+t.Name+": management", m.ClientSecretFile)
+		}
+		if m := &t.Management; m.PrivateKeyFile != "" {
+			m.PrivateKey = read("tenant "+t.Name+": management", m.PrivateKeyFile)
+		}
 	}
 	for i := range c.API.Tokens {
 		if t := &c.API.Tokens[i]; t.TokenFile != "" {

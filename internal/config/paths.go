@@ -37,6 +37,8 @@ func (c *Config) paths() []path {
 	for i := range c.Tenants {
 		list("tenants", c.Tenants[i].SecretFiles)
 		list("tenants", c.Tenants[i].CustomSecretFiles)
+		m := &c.Tenants[i].Management
+		all = append(all, path{"tenants", &m.ClientSecretFile}, path{"tenants", &m.PrivateKeyFile})
 	}
 	for i := range c.API.Tokens {
 		all = append(all, path{"api.tokens", &c.API.Tokens[i].TokenFile})
@@ -65,6 +67,7 @@ func (c *Config) Files(file string) []string {
 	for _, t := range c.Tenants {
 		files = append(files, t.SecretFiles...)
 		files = append(files, t.CustomSecretFiles...)
+		files = append(files, t.Management.ClientSecretFile, t.Management.PrivateKeyFile)
 	}
 	for _, t := range c.API.Tokens {
 		files = append(files, t.TokenFile)

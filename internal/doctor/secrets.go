@@ -49,6 +49,9 @@ func (d *Doctor) secrets(context.Context) Result {
 		for _, secret := range t.CustomSecrets {
 			judge("custom events of tenant "+t.Name, secret)
 		}
+		if secret := t.Management.ClientSecret; secret != "" {
+			judge("the application in management of tenant "+t.Name, secret)
+		}
 	}
 	for _, t := range c.API.Tokens {
 		if t.Token != "" {
@@ -84,6 +87,8 @@ func (d *Doctor) secretFiles(r *Result) {
 		for _, path := range t.CustomSecretFiles {
 			secretFile(r, path)
 		}
+		secretFile(r, t.Management.ClientSecretFile)
+		secretFile(r, t.Management.PrivateKeyFile)
 	}
 	for _, t := range c.API.Tokens {
 		secretFile(r, t.TokenFile)
@@ -113,6 +118,7 @@ func (d *Doctor) inFile() bool {
 	for _, t := range c.Tenants {
 		secrets = append(secrets, t.Secrets...)
 		secrets = append(secrets, t.CustomSecrets...)
+		secrets = append(secrets, t.Management.ClientSecret, t.Management.PrivateKey)
 	}
 	for _, t := range c.API.Tokens {
 		secrets = append(secrets, t.Token)
