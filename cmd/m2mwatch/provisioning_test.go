@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -52,7 +53,7 @@ func (o *operator) admin(method, path string, body, answer any) (status int) {
 		o.t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+o.tenant.AdminToken())
-	response, err := http.DefaultClient.Do(r)
+	response, err := cmp.Or(o.http, http.DefaultClient).Do(r)
 	if err != nil {
 		o.t.Fatal(err)
 	}

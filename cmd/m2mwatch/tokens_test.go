@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ type operator struct {
 	t       *testing.T
 	tenant  *auth0sim.Tenant
 	base    string // the tenant's URL
+	http    *http.Client // an administrator's way there; nil for the usual one
 	client  auth0sim.Client
 	environ []string
 	seen    bytes.Buffer // all that was printed

@@ -86,6 +86,26 @@ func settle(do func() error, missing func() ([]string, error)) error {
 	}
 }
 
+// remove deletes what path names and looks whether it is gone, also where no
+// answer came: a deletion may have been done all the same.
+func remove(ctx context.Context, api API, what string, path []string) error {
+	err := api.Delete(ctx, path, nil)
+	_, looked := api.Get(ctx, path, nil)
+	switch {
+	case errors.Is(err, ErrNotFound): // some deletions tell
+		return err
+	case errors.Is(looked, ErrNotFound):
+		return nil
+	case looked != nil && err != nil:
+		return fmt.Errorf("%s may be gone or not: %w; and it cannot be looked at: %w", what, err, looked)
+	case looked != nil:
+		return fmt.Errorf("look whether %s is gone: %w", what, looked)
+	case err != nil:
+		return fmt.Errorf("%s is still there: %w", what, err)
+	}
+	return fmt.Errorf("%s is still there, though its deletion was answered as done", what)
+}
+
 // collect reads all that a list has.
 func collect(ctx context.Context, api API, path []string, key string, query url.Values) ([]json.RawMessage, error) {
 	all := []json.RawMessage{}

@@ -103,17 +103,7 @@ func (r *Roles) Update(ctx context.Context, idOrName string, changes map[string]
 // Delete deletes the role of an id, and looks whether it is gone. Who had it has
 // lost what it permitted.
 func (r *Roles) Delete(ctx context.Context, id string) error {
-	if err := r.API.Delete(ctx, []string{"roles", id}, nil); err != nil {
-		return err
-	}
-	_, err := r.API.Get(ctx, []string{"roles", id}, nil)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return nil
-	case err != nil:
-		return fmt.Errorf("look whether role %s is gone: %w", id, err)
-	}
-	return fmt.Errorf("role %s is still there, though its deletion was answered as done", id)
+	return remove(ctx, r.API, "role "+id, []string{"roles", id})
 }
 
 // AddPermissions has a role permit more. An unknown permission is an error, and

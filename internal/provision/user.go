@@ -383,15 +383,5 @@ func (u *Users) Delete(ctx context.Context, id string, keep func(*UserBackup) er
 			return fmt.Errorf("user %s is not deleted: %w", id, err)
 		}
 	}
-	if err := u.API.Delete(ctx, []string{"users", id}, nil); err != nil {
-		return err
-	}
-	_, err := u.API.Get(ctx, []string{"users", id}, nil)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return nil
-	case err != nil:
-		return fmt.Errorf("look whether user %s is gone: %w", id, err)
-	}
-	return fmt.Errorf("user %s is still there, though its deletion was answered as done", id)
+	return remove(ctx, u.API, "user "+id, []string{"users", id})
 }
