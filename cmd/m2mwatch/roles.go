@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -169,59 +168,6 @@ func newRolesUpdate(inv *invocation) *cobra.Command {
 	return cmd
 }
 
-func newRolesDelete(inv *invocation) *cobra.Command {
-	var (
-		p   = provisioning{inv: inv}
-		ask asking
-	)
-	cmd := &cobra.Command{
-		Use:   "delete ROLE",
-		Short: "Delete a role for good; it tells first how many users have it",
-		Args:  theArgs(1, "one role"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := ask.check(cmd, inv); err != nil {
-				return err
-			}
-			var when []string
-			if !ask.force {
-				when = append(when, provision.WhenMembers)
-			}
-			api, err := p.begin(cmd, when...)
-			if err != nil {
-				return err
-			}
-			roles := provision.Roles{API: api}
-			role, err := roles.Get(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			what := printable(fmt.Sprintf("role %s (%s)", role.Name, role.ID))
-			if !ask.force {
-				n, more, err := roles.Members(cmd.Context(), role.ID)
-				if err != nil {
-					return err
-				}
-				count := strconv.Itoa(n)
-				if more {
-					count = "more than " + count
-				}
-				what += ", which " + count + " users have"
-			}
-			if yes, err := ask.agreed(inv, "delete "+what, "Delete "+what+"?"); !yes {
-				return err
-			}
-			if err := roles.Delete(cmd.Context(), role.ID); err != nil {
-				return err
-			}
-			fmt.Fprintln(inv.stderr, printable(role.ID), "deleted")
-			return nil
-		},
-	}
-	p.flags(cmd, inv)
-	ask.flags(cmd)
-	return cmd
-}
-
 func newRolesPermissionsAdd(inv *invocation) *cobra.Command {
 	return newRolesPermissionsChange(inv, &cobra.Command{
 		Use:     "add ROLE NAME…",
@@ -284,7 +230,7 @@ func newRolesAssign(inv *invocation) *cobra.Command {
 func newRolesUnassign(inv *invocation) *cobra.Command {
 	return newRolesMembersChange(inv, &cobra.Command{
 		Use:   "unassign ROLE USER_ID…",
-		Short: "Take a role from users; tokens that have its permissions stay good until they expire",
+		Short: "Take a role from users who have it; tokens that have its permissions stay good until they expire",
 	}, "taken from", func(r *provision.Roles, cmd *cobra.Command, role provision.Role, userID string) error {
 		return r.Unassign(cmd.Context(), role, userID)
 	})
@@ -292,10 +238,10 @@ func newRolesUnassign(inv *invocation) *cobra.Command {
 
 // newRolesMembersChange makes assign and unassign.
 func newRolesMembersChange(inv *invocation, cmd *cobra.Command, done string, change func(*provision.Roles, *cobra.Command, provision.Role, string) error) *cobra.Command {
-	p := provisioning{inv: inv}
+	o := ofUser{provisioning: provisioning{inv: inv}}
 	cmd.Args = someArgs(2, "a role and user ids")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		api, err := p.begin(cmd)
+		api, err := o.begin(cmd)
 		if err != nil {
 			return err
 		}
@@ -304,7 +250,11 @@ func newRolesMembersChange(inv *invocation, cmd *cobra.Command, done string, cha
 		if err != nil {
 			return err
 		}
+		users := &provision.Users{API: api}
 		return each(cmd.Context(), args[1:], func(id string) error {
+			if _, err := o.get(cmd, users, id); err != nil {
+				return err
+			}
 			if err := change(roles, cmd, role, id); err != nil {
 				return err
 			}
@@ -312,6 +262,6 @@ func newRolesMembersChange(inv *invocation, cmd *cobra.Command, done string, cha
 			return nil
 		})
 	}
-	p.flags(cmd, inv)
+	o.flags(cmd, inv)
 	return cmd
 }

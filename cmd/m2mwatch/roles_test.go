@@ -2,7 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -37,7 +42,7 @@ func TestARoleIsMadeChangedAndDeleted(t *testing.T) {
 	if _, said := o.must("roles", "delete", "loader", "--dry-run"); !strings.Contains(said, "which 0 users have") || o.roles("loader") != 1 {
 		t.Errorf("said %q", said)
 	}
-	o.must("roles", "delete", "loader", "--force")
+	o.must("roles", "delete", "loader", "--force", "--no-backup")
 	o.fails(exitError, "it is not there", "roles", "delete", role.ID, "--force")
 	if n := o.roles("loader"); n != 0 {
 		t.Error("it is still there")
@@ -85,6 +90,14 @@ func TestARoleIsAssignedAndTaken(t *testing.T) {
 	if has() {
 		t.Error("it still has the role")
 	}
+	o.fails(exitError, "does not have role exporter", "roles", "unassign", "exporter", u.ID)
+	o.tenant.Inject(auth0sim.Fault{Method: "POST", Path: "/api/v2/users/auth0%7C", Drop: true})
+	o.must("roles", "assign", "exporter", u.ID)
+	o.tenant.Inject(auth0sim.Fault{Method: "DELETE", Path: "/api/v2/users/auth0%7C", Drop: true})
+	o.must("roles", "unassign", "exporter", u.ID)
+	if has() {
+		t.Error("it still has the role")
+	}
 	o.fails(exitError, "role nothing: it is not there", "roles", "assign", "nothing", u.ID)
 }
 
@@ -117,5 +130,68 @@ func TestARoleCommandNamesTheScopesThatItLacks(t *testing.T) {
 	o.must("roles", "list")
 	o.fails(exitError, "roles create needs: create:roles\n", "roles", "create", "x")
 	o.fails(exitError, "roles permissions add needs: update:roles read:resource_servers\n", "roles", "permissions", "add", "x", "--api", "a", "b")
-	o.fails(exitError, "roles delete needs: delete:roles\n", "roles", "delete", "x", "--force")
+	o.fails(exitError, "roles delete needs: delete:roles\n", "roles", "delete", "x", "--force", "--no-backup")
+	o.fails(exitError, "roles delete needs: delete:roles read:users read:role_members\n", "roles", "delete", "x", "--force")
+}
+
+func TestAPersonGetsAndLosesNoRoleByChance(t *testing.T) {
+	o := newProvisioner(t, allScopes()...)
+	o.role("exporter")
+	var people []simUser
+	o.admin("GET", "users", nil, &people)
+	id := people[0].ID
+	o.fails(exitError, "not marked as programmatic", "roles", "assign", "exporter", id)
+	if text, _ := o.must("users", "show", id, "--access"); strings.Contains(text, "exporter") {
+		t.Error("a person has the role")
+	}
+	o.must("roles", "assign", "exporter", id, "--any")
+	o.fails(exitError, "not marked as programmatic", "roles", "unassign", "exporter", id)
+	if text, _ := o.must("users", "show", id, "--access"); !strings.Contains(text, "exporter") {
+		t.Error("a person has lost the role")
+	}
+	o.must("roles", "unassign", "exporter", id, "--any")
+}
+
+func TestWhatADeletedRoleWasIsKept(t *testing.T) {
+	o := newProvisioner(t, allScopes()...)
+	api, id := o.api("read:orders"), o.role("exporter")
+	o.must("roles", "permissions", "add", id, "--api", api, "read:orders")
+	for i := range 101 { // more than one answer holds
+		var u simUser
+		o.admin("POST", "users", map[string]any{"connection": "Username-Password-Authentication", "email": fmt.Sprintf("m%d@example.com", i), "password": "Aa1-aaaaaaaa"}, &u)
+		o.admin("POST", "users/"+url.PathEscape(u.ID)+"/roles", map[string]any{"roles": []string{id}}, nil)
+	}
+	notADir := filepath.Join(t.TempDir(), "file")
+	writeFiles(t, map[string]string{notADir: ""})
+	o.fails(exitError, "is not deleted", "roles", "delete", id, "--force", "--backup-dir", notADir)
+	if o.roles("exporter") != 1 {
+		t.Fatal("it is deleted without a backup")
+	}
+	dir := filepath.Join(t.TempDir(), "kept")
+	if _, said := o.must("roles", "delete", id, "--dry-run", "--backup-dir", dir); !strings.Contains(said, "which 101 users have") {
+		t.Errorf("said %q", said)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("a dry run makes a folder")
+	}
+	out, _ := o.must("roles", "delete", id, "--force", "--backup-dir", dir)
+	text, err := os.ReadFile(strings.TrimSpace(out))
+	var kept struct {
+		Role        struct{ Name string }
+		Permissions []struct {
+			Name string `json:"permission_name"`
+		}
+		Members []struct {
+			ID string `json:"user_id"`
+		}
+	}
+	if err := errors.Join(err, json.Unmarshal(text, &kept)); err != nil {
+		t.Fatal(err)
+	}
+	if kept.Role.Name != "exporter" || len(kept.Permissions) != 1 || kept.Permissions[0].Name != "read:orders" || len(kept.Members) != 101 || kept.Members[100].ID == "" {
+		t.Errorf("kept as\n%s", text)
+	}
+	if o.roles("exporter") != 0 {
+		t.Error("it is still there")
+	}
 }

@@ -16,7 +16,7 @@ import (
 type operator struct {
 	t       *testing.T
 	tenant  *auth0sim.Tenant
-	base    string // the tenant's URL
+	base    string       // the tenant's URL
 	http    *http.Client // an administrator's way there; nil for the usual one
 	client  auth0sim.Client
 	environ []string

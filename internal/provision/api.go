@@ -106,6 +106,40 @@ func remove(ctx context.Context, api API, what string, path []string) error {
 	return fmt.Errorf("%s is still there, though its deletion was answered as done", what)
 }
 
+// perCheckpoint is the most that a list answers at once.
+const perCheckpoint = "100"
+
+// collectFrom reads all of a list that has checkpoints (from, take), however long
+// it is: by pages no more than 1,000 can be had.
+func collectFrom(ctx context.Context, api API, path []string, key string) ([]json.RawMessage, error) {
+	all := []json.RawMessage{}
+	query := url.Values{"take": {perCheckpoint}}
+	for {
+		raw, err := api.Get(ctx, path, query)
+		if err != nil {
+			return nil, err
+		}
+		var answer map[string]json.RawMessage
+		var some []json.RawMessage
+		var next string
+		if err := json.Unmarshal(raw, &answer); err != nil {
+			return nil, fmt.Errorf("read %s: %w", key, err)
+		}
+		if err := json.Unmarshal(answer[key], &some); err != nil {
+			return nil, fmt.Errorf("read %s: %w", key, err)
+		}
+		if answer["next"] != nil {
+			if err := json.Unmarshal(answer["next"], &next); err != nil {
+				return nil, fmt.Errorf("read %s: next: %w", key, err)
+			}
+		}
+		if all = append(all, some...); next == "" {
+			return all, nil
+		}
+		query.Set("from", next)
+	}
+}
+
 // collect reads all that a list has.
 func collect(ctx context.Context, api API, path []string, key string, query url.Values) ([]json.RawMessage, error) {
 	all := []json.RawMessage{}

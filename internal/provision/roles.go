@@ -101,7 +101,7 @@ func (r *Roles) Update(ctx context.Context, idOrName string, changes map[string]
 }
 
 // Delete deletes the role of an id, and looks whether it is gone. Who had it has
-// lost what it permitted.
+// lost what it permitted. See Backup for what it was.
 func (r *Roles) Delete(ctx context.Context, id string) error {
 	return remove(ctx, r.API, "role "+id, []string{"roles", id})
 }
@@ -151,29 +151,21 @@ func (r *Roles) Assign(ctx context.Context, role Role, userID string) error {
 	return nil
 }
 
-// Unassign takes a role from a user, and looks whether it is taken.
+// Unassign takes a role from a user, and looks whether it is taken. One that the
+// user does not have is an error, since it may be a slip.
 func (r *Roles) Unassign(ctx context.Context, role Role, userID string) error {
-	err := settle(func() error {
-		return r.API.Delete(ctx, []string{"users", userID, "roles"}, map[string]any{"roles": idsOf([]Role{role})})
-	}, func() ([]string, error) { return rolesWhere(ctx, r.API, userID, []Role{role}, true) })
+	holds := func() ([]string, error) { return rolesWhere(ctx, r.API, userID, []Role{role}, true) }
+	held, err := holds()
+	if err == nil && len(held) == 0 {
+		return fmt.Errorf("user %s does not have role %s", userID, role.Name)
+	}
+	if err == nil {
+		err = settle(func() error {
+			return r.API.Delete(ctx, []string{"users", userID, "roles"}, map[string]any{"roles": idsOf([]Role{role})})
+		}, holds)
+	}
 	if err != nil {
 		return fmt.Errorf("take role %s from user %s: %w", role.Name, userID, err)
 	}
 	return nil
-}
-
-// Members counts the users who have a role, up to a page of them: more says that
-// there are others.
-func (r *Roles) Members(ctx context.Context, id string) (n int, more bool, err error) {
-	const page = 100
-	for _, err := range r.API.List(ctx, []string{"roles", id, "users"}, "users", nil) {
-		if err != nil {
-			return n, false, err
-		}
-		if n == page {
-			return n, true, nil
-		}
-		n++
-	}
-	return n, false, nil
 }

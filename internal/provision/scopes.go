@@ -17,7 +17,6 @@ const (
 	WhenAppMetadata = "app_metadata"
 	WhenRoles       = "of roles"
 	WhenPermissions = "of permissions"
-	WhenMembers     = "without --force"
 	WhenBackup      = "without --no-backup"
 )
 
@@ -49,7 +48,7 @@ func Needs() []Need {
 		always("roles show", "read:roles"),
 		always("roles update", "read:roles", "update:roles"),
 		always("roles delete", "read:roles", "delete:roles"),
-		{"roles delete", WhenMembers, []string{"read:users", "read:role_members"}},
+		{"roles delete", WhenBackup, []string{"read:users", "read:role_members"}},
 		always("roles permissions add", "read:roles", "update:roles", "read:resource_servers"),
 		always("roles permissions remove", "read:roles", "update:roles"),
 		always("roles assign", "read:users", "update:users", "read:roles", "create:role_members", "read:role_members"),

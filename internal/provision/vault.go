@@ -101,14 +101,18 @@ func readIdentities(path string) ([]age.Identity, error) {
 }
 
 // Path is where Save keeps what has that name at that time.
-func (v *Vault) Path(name string, at time.Time) string {
+func (v *Vault) Path(name string, at time.Time) string { return BackupPath(v.dir, name, at, ".age") }
+
+// BackupPath is a file for what has that name at that time; what of the name could
+// lead out of the folder is replaced.
+func BackupPath(dir, name string, at time.Time, ending string) string {
 	safe := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.' {
 			return r
 		}
 		return '_'
 	}, name)
-	return filepath.Join(v.dir, fmt.Sprintf("%s-%s.age", strings.TrimLeft(safe, "."), at.UTC().Format("20060102T150405.000Z")))
+	return filepath.Join(dir, fmt.Sprintf("%s-%s%s", strings.TrimLeft(safe, "."), at.UTC().Format("20060102T150405.000Z"), ending))
 }
 
 // Save encrypts content as JSON. When it returns without an error, the file is on
@@ -127,7 +131,7 @@ func (v *Vault) Save(path string, content any) error {
 	if err = errors.Join(err, w.Close()); err != nil {
 		return fmt.Errorf("encrypt the backup: %w", err)
 	}
-	if err := makeDir(v.dir); err != nil {
+	if err := MakeDir(v.dir); err != nil {
 		return fmt.Errorf("write the backup: %w", err)
 	}
 	return WriteSecret(path, sealed.Bytes())
@@ -226,14 +230,14 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// makeDir makes a folder and those above it, and makes their names last.
-func makeDir(dir string) error {
+// MakeDir makes a folder and those above it, and makes their names last.
+func MakeDir(dir string) error {
 	dir = filepath.Clean(dir)
 	if _, err := os.Stat(dir); err == nil {
 		return nil
 	}
 	parent := filepath.Dir(dir)
-	if err := makeDir(parent); err != nil {
+	if err := MakeDir(parent); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
