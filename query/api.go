@@ -22,6 +22,8 @@ type Config struct {
 	Store Store
 	// Jobs takes what the processor is to do. It must be set.
 	Jobs Jobs
+	// Provision keeps what provisioning commands change. It must be set.
+	Provision ProvisionLog
 	// Backlog tells what is accepted and not yet stored. Nil means that this
 	// process has no broker: the status then says null.
 	Backlog Backlog
@@ -87,6 +89,7 @@ func (a *API) Register(e *echo.Echo, middlewares ...echo.MiddlewareFunc) {
 	a.registerEventTypes(api)
 	a.registerFindings(api)
 	a.registerReprocess(api)
+	a.registerProvision(api)
 	a.registerDead(api)
 	a.registerStatus(api)
 	a.registerTables(api)

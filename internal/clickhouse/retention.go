@@ -43,6 +43,7 @@ func retained() map[string]string {
 		"presence":           "day",
 		"successes":          "toLastDayOfMonth(month)",
 		"reprocess_jobs":     "toDateTime(created_at)",
+		"provision_log":      "toDateTime(at)",
 	}
 }
 

@@ -600,3 +600,26 @@ FROM counts_daily AS c FINAL
 WHERE outcome != 'failure' AND identity != '' AND c.count > 0
 GROUP BY tenant, identity, client_id, month
 SETTINGS do_not_merge_across_partitions_select_final = 1, max_bytes_before_external_group_by = 67108864;
+
+CREATE TABLE IF NOT EXISTS provision_log_local ON CLUSTER 'main\'s'
+(
+    at        DateTime64(3, 'UTC'),
+    id        String,
+    domain    LowCardinality(String),
+    client_id String,
+    operator  LowCardinality(String),
+    command   LowCardinality(String),
+    method    LowCardinality(String),
+    path      String,
+    outcome   LowCardinality(String),
+    made      String,
+    ver       UInt64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+PARTITION BY toYYYYMM(at)
+ORDER BY (at, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS provision_log ON CLUSTER 'main\'s' AS m2mwatch.provision_log_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'provision_log_local', sipHash64(id));
