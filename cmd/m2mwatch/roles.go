@@ -61,6 +61,14 @@ func newRolesCreate(inv *invocation) *cobra.Command {
 	return cmd
 }
 
+// printIf prints a document where there is one.
+func printIf(inv *invocation, raw json.RawMessage, asJSON bool) error {
+	if raw == nil {
+		return nil
+	}
+	return printDocument(inv, raw, asJSON)
+}
+
 func newRolesList(inv *invocation) *cobra.Command {
 	var (
 		p      = provisioning{inv: inv}

@@ -164,21 +164,22 @@ func makeUser(inv *invocation, secret *newSecret, password string, asJSON bool, 
 		}
 		return err
 	}
-	raw := user.Raw
-	if secret.printed() {
-		var failed error
-		if raw, failed = with(raw, "password", password); failed != nil {
-			return errors.Join(err, failed)
-		}
+	shown, failed := (&hiding{secret.reveal}).hide(inv, user.Raw)
+	if failed == nil && secret.printed() {
 		fmt.Fprintln(inv.stderr, "the password is not shown again")
+		shown[0], failed = with(shown[0], "password", password)
 	}
-	return errors.Join(printDocument(inv, raw, asJSON), err)
+	if failed != nil {
+		return errors.Join(err, failed)
+	}
+	return errors.Join(printDocument(inv, shown[0], asJSON), err)
 }
 
 func newUsersList(inv *invocation) *cobra.Command {
 	var (
 		p   = provisioning{inv: inv}
 		q   provision.UserQuery
+		h   hiding
 		out output
 	)
 	cmd := &cobra.Command{
@@ -208,6 +209,11 @@ show does not wait for that), and past the first 1,000 users the API refuses.`,
 					u.ID, u.Login(), u.Connection(), u.Mark(provision.MarkOwner), u.Mark(provision.MarkPurpose), u.Mark(provision.MarkExpires), blocked, u.LastLogin,
 				})
 			}
+			if out.json {
+				if l.raw, err = h.hide(inv, l.raw...); err != nil {
+					return err
+				}
+			}
 			return l.print(inv, out)
 		},
 	}
@@ -216,6 +222,7 @@ show does not wait for that), and past the first 1,000 users the API refuses.`,
 	f.StringVar(&q.Connection, "connection", "", "of this connection")
 	f.StringVar(&q.Owner, "owner", "", "of this owner")
 	f.BoolVar(&q.All, "all", false, "those who are not marked as programmatic, too")
+	h.flags(cmd)
 	out.flags(cmd)
 	return cmd
 }
@@ -223,6 +230,7 @@ show does not wait for that), and past the first 1,000 users the API refuses.`,
 func newUsersShow(inv *invocation) *cobra.Command {
 	var (
 		p              = provisioning{inv: inv}
+		h              hiding
 		access, asJSON bool
 	)
 	cmd := &cobra.Command{
@@ -241,7 +249,7 @@ func newUsersShow(inv *invocation) *cobra.Command {
 			users := provision.Users{API: api}
 			user, err := users.Get(cmd.Context(), args[0])
 			if err != nil || !access {
-				return errors.Join(err, printIf(inv, user.Raw, asJSON))
+				return errors.Join(err, h.print(inv, user.Raw, asJSON))
 			}
 			has, err := users.Access(cmd.Context(), args[0])
 			if err != nil {
@@ -251,21 +259,14 @@ func newUsersShow(inv *invocation) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printDocument(inv, raw, asJSON)
+			return h.print(inv, raw, asJSON)
 		},
 	}
 	p.flags(cmd, inv)
+	h.flags(cmd)
 	cmd.Flags().BoolVar(&access, "access", false, "with its roles and permissions, and where these come from")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "JSON as the API answers it")
 	return cmd
-}
-
-// printIf prints a document where there is one.
-func printIf(inv *invocation, raw json.RawMessage, asJSON bool) error {
-	if raw == nil {
-		return nil
-	}
-	return printDocument(inv, raw, asJSON)
 }
 
 // ofUser is a command that changes users that are there.
@@ -291,6 +292,7 @@ func (o *ofUser) get(cmd *cobra.Command, users *provision.Users, id string) (pro
 func newUsersUpdate(inv *invocation) *cobra.Command {
 	var (
 		o       = ofUser{provisioning: provisioning{inv: inv}}
+		h       hiding
 		m       marks
 		meta    metadata
 		changes = map[string]*string{"email": new(string), "username": new(string), "name": new(string)}
@@ -327,7 +329,7 @@ named stay, and null removes one. It looks at the end whether the user is as it 
 			if err != nil {
 				return err
 			}
-			return printDocument(inv, user.Raw, asJSON)
+			return h.print(inv, user.Raw, asJSON)
 		},
 	}
 	o.flags(cmd, inv)
@@ -336,6 +338,7 @@ named stay, and null removes one. It looks at the end whether the user is as it 
 	f.StringVar(changes["username"], "username", "", "another user name")
 	f.StringVar(changes["name"], "name", "", "another name")
 	f.BoolVar(&adopt, "adopt", false, "mark it as programmatic")
+	h.flags(cmd)
 	f.BoolVar(&asJSON, "json", false, "JSON as the API answers it")
 	m.flags(cmd)
 	meta.flags(cmd, "; null removes one")

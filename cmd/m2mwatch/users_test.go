@@ -322,3 +322,31 @@ func TestNothingIsDeletedWithoutABackup(t *testing.T) {
 		t.Error("it is still there")
 	}
 }
+
+func TestSecretsInAUserAreHidden(t *testing.T) {
+	o := newProvisioner(t, allScopes()...)
+	const secret = "s3cr3t-of-a-vendor"
+	vendor := `{"vendor": {"Access-Token": "` + secret + `", "n": 1}}`
+	u := o.create("--email", "n@example.com", "--app-metadata", vendor)
+	for _, args := range [][]string{
+		{"show", u.ID},
+		{"show", u.ID, "--json"},
+		{"show", u.ID, "--access", "--json"},
+		{"list", "--json"},
+		{"update", u.ID, "--name", "N", "--json"},
+		{"create", "--email", "o@example.com", "--app-metadata", vendor, "--json", "--password-file", filepath.Join(t.TempDir(), "p")},
+	} {
+		out, said := o.must(append([]string{"users"}, args...)...)
+		if strings.Contains(out, secret) || !strings.Contains(out, "***") || !strings.Contains(said, "hidden: ") {
+			t.Errorf("%q printed\n%s%s", args, out, said)
+		}
+	}
+	for _, args := range [][]string{{"show", u.ID}, {"list", "--json"}, {"update", u.ID, "--name", "O"}} {
+		if out, _ := o.must(append(append([]string{"users"}, args...), "--reveal-secrets")...); !strings.Contains(out, secret) {
+			t.Errorf("%q printed\n%s", args, out)
+		}
+	}
+	if is, _ := o.user(u.ID); is.AppMetadata["vendor"].(map[string]any)["Access-Token"] != secret {
+		t.Errorf("it is %+v", is.AppMetadata)
+	}
+}
