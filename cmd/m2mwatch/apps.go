@@ -16,10 +16,10 @@ import (
 func newApps(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apps",
-		Short: "M2M applications of a tenant: create, list, show, update, disable, enable, rotate, delete",
+		Short: "M2M applications of a tenant: create, list, show, update, disable, enable, rotate, usage, delete",
 		Args:  noArgs,
 	}
-	cmd.AddCommand(newAppsCreate(inv), newAppsList(inv), newAppsShow(inv), newAppsUpdate(inv), newAppsDisable(inv), newAppsEnable(inv), newAppsRotate(inv), newAppsDelete(inv))
+	cmd.AddCommand(newAppsCreate(inv), newAppsList(inv), newAppsShow(inv), newAppsUpdate(inv), newAppsDisable(inv), newAppsEnable(inv), newAppsRotate(inv), newAppsUsage(inv), newAppsDelete(inv))
 	return cmd
 }
 
@@ -245,9 +245,7 @@ the grants back; that they were open to certain organizations is not among them.
 				return err
 			}
 			fmt.Fprintln(inv.stderr, what, "is disabled")
-			for _, v := range valid {
-				fmt.Fprintf(inv.stderr, "tokens of %s that it has stay good until %s at the latest\n", printable(v.Audience), clock(time.Now().Add(v.For)))
-			}
+			tellTokens(cmd.Context(), inv, app.ID, valid)
 			return nil
 		},
 	}
@@ -284,53 +282,5 @@ func newAppsEnable(inv *invocation) *cobra.Command {
 		},
 	}
 	p.flags(cmd, inv)
-	return cmd
-}
-
-func newAppsRotate(inv *invocation) *cobra.Command {
-	var (
-		p      = provisioning{inv: inv}
-		ask    asking
-		secret newSecret
-		asJSON bool
-	)
-	cmd := &cobra.Command{
-		Use:   "rotate CLIENT_ID",
-		Short: "Give an application another secret; the old one is refused from then on",
-		Args:  theArgs(1, "one client id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := errors.Join(ask.check(cmd, inv), secret.check(inv), secret.free()); err != nil {
-				return err
-			}
-			api, err := p.begin(cmd)
-			if err != nil {
-				return err
-			}
-			apps := provision.Apps{API: api}
-			app, err := apps.Get(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			what := printable(fmt.Sprintf("%s (%s)", app.Name, app.ID))
-			if yes, err := ask.agreed(inv, "give another secret to "+what, "Give another secret to "+what+", and refuse the old one at once?"); !yes {
-				return err
-			}
-			if err := secret.reserve(); err != nil {
-				return err
-			}
-			if app, err = apps.Rotate(cmd.Context(), app.ID); err != nil {
-				secret.forget()
-				if errors.Is(err, provision.ErrMaybeDone) {
-					err = fmt.Errorf("%w; nobody knows which secret is good now: rotate again", err)
-				}
-				return err
-			}
-			return printApp(inv, &secret, &app, asJSON)
-		},
-	}
-	p.flags(cmd, inv)
-	ask.flags(cmd)
-	secret.flags(cmd, "secret-file", "the new client secret")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "JSON as the API answers it")
 	return cmd
 }

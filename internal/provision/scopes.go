@@ -25,7 +25,7 @@ const (
 // Source: security of each operation in the Management API's OpenAPI document;
 // for the roles of a user all of those named, for others any.
 func Needs() []Need {
-	always := func(command string, scopes ...string) Need { return Need{command, "", scopes} }
+	always := func(command string, scopes ...string) Need { return Need{command, "", append([]string{}, scopes...)} }
 	return []Need{
 		always("users create", "create:users", "read:users"),
 		{"users create", WhenRole, []string{"update:users", "read:roles", "create:role_members", "read:role_members"}},
@@ -60,6 +60,7 @@ func Needs() []Need {
 		always("apps disable", "read:clients", "read:client_grants", "delete:client_grants", "read:resource_servers"),
 		always("apps enable", "read:clients", "read:client_grants", "create:client_grants"),
 		always("apps rotate", "read:clients", "update:client_keys"),
+		always("apps usage"), // it asks the running instance
 		always("apps delete", "read:clients", "delete:clients"),
 		{"apps delete", WhenBackup, []string{"read:client_grants", "read:client_credentials"}},
 	}

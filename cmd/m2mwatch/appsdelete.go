@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/m2mwatch/m2mwatch/internal/provision"
+)
+
+func newAppsDelete(inv *invocation) *cobra.Command {
+	var (
+		p    = provisioning{inv: inv}
+		ask  asking
+		keep backups
+	)
+	cmd := &cobra.Command{
+		Use:   "delete CLIENT_ID",
+		Short: "Delete an application for good, after a backup of it is on disk",
+		Long: `delete writes a backup of an application first (itself without its secret, its grants, the public
+part of its credentials), encrypted with age, and deletes it when that is on disk. No application
+comes back under its client id: the backup tells what it was. apps disable can be undone. Tokens that
+were issued stay good until they expire. It tells first, by what the running instance has stored, when
+and from where the application was last used.`,
+		Args: theArgs(1, "one client id"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := ask.check(cmd, inv); err != nil {
+				return err
+			}
+			var when []string
+			if !keep.none {
+				when = append(when, provision.WhenBackup)
+			}
+			vault, err := keep.vault(inv, ask.dryRun)
+			if err != nil {
+				return err
+			}
+			api, err := p.begin(cmd, when...)
+			if err != nil {
+				return err
+			}
+			apps := &provision.Apps{API: api}
+			app, err := apps.Get(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if err := notItself(&p, app.ID); err != nil {
+				return err
+			}
+			tellUsage(cmd.Context(), inv, app.ID)
+			what := printable(fmt.Sprintf("%s (%s)", app.Name, app.ID))
+			if yes, err := ask.agreed(inv, "delete "+what, "Delete "+what+" for good?"); !yes {
+				return err
+			}
+			var save func(*provision.AppBackup) error
+			if vault != nil {
+				save = func(b *provision.AppBackup) error {
+					b.Tenant, b.At = p.domain, time.Now().UTC()
+					path := vault.Path("app-"+app.ID, b.At)
+					if err := vault.Save(path, b); err != nil {
+						return err
+					}
+					_, err := fmt.Fprintln(inv.stdout, path)
+					return err
+				}
+			}
+			if err := apps.Delete(cmd.Context(), app.ID, save); err != nil {
+				return err
+			}
+			fmt.Fprintln(inv.stderr, what, "is deleted")
+			return nil
+		},
+	}
+	p.flags(cmd, inv)
+	ask.flags(cmd)
+	keep.flags(cmd, inv)
+	return cmd
+}
