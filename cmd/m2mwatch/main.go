@@ -85,7 +85,7 @@ the earlier.`,
 	root.PersistentFlags().StringVar(&inv.data, "data", "", `data directory (default "data")`)
 	root.AddCommand(
 		newUp(inv), newStage(inv, stageIngest), newStage(inv, stageProcess), newStage(inv, stageQuery),
-		newDemo(inv), newImport(inv), newCustom(inv), newMigrate(inv), newReprocess(inv), newEvents(inv), newIdentities(inv), newFindings(inv), newDead(inv), newReport(inv), newTokens(inv), newUsers(inv), newRoles(inv), newApps(inv), newScopes(inv), newStatus(inv), newReady(inv), newDoctor(inv), newVersion(inv),
+		newDemo(inv), newImport(inv), newCustom(inv), newMigrate(inv), newReprocess(inv), newEvents(inv), newIdentities(inv), newFindings(inv), newDead(inv), newReport(inv), newTokens(inv), newUsers(inv), newRoles(inv), newApps(inv), newStreams(inv), newScopes(inv), newStatus(inv), newReady(inv), newDoctor(inv), newVersion(inv),
 	)
 	addCompact(inv, root)
 	return root

@@ -154,7 +154,7 @@ func TestEachProvisioningCommandHasScopes(t *testing.T) {
 }
 
 func isProvisioning(c *cobra.Command) bool {
-	return slices.Contains([]string{"users", "roles", "apps"}, c.Name())
+	return slices.Contains([]string{"users", "roles", "apps", "streams"}, c.Name())
 }
 
 func TestScopesTellsWhatACommandNeeds(t *testing.T) {

@@ -63,6 +63,13 @@ func Needs() []Need {
 		always("apps usage"), // it asks the running instance
 		always("apps delete", "read:clients", "delete:clients"),
 		{"apps delete", WhenBackup, []string{"read:client_grants", "read:client_credentials"}},
+		always("streams create", "create:log_streams", "read:log_streams"),
+		always("streams list", "read:log_streams"),
+		always("streams show", "read:log_streams"),
+		always("streams pause", "read:log_streams", "update:log_streams"),
+		always("streams resume", "read:log_streams", "update:log_streams"),
+		always("streams update", "read:log_streams", "update:log_streams"),
+		always("streams delete", "read:log_streams", "delete:log_streams"),
 	}
 }
 
