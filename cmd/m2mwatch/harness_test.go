@@ -36,7 +36,22 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == clickhouse.EngineCommand {
 		os.Exit(clickhouse.EngineMain(os.Args[2:]))
 	}
-	testscript.Main(m, map[string]func(){"m2mwatch": main})
+	testscript.Main(stateful{m}, map[string]func(){"m2mwatch": main})
+}
+
+// stateful runs the tests, and all programs that they start, with a journal of their
+// own: a developer's is not theirs to take in.
+type stateful struct{ *testing.M }
+
+// Run implements testscript.TestingM.
+func (m stateful) Run() int {
+	state, err := os.MkdirTemp("", "m2mwatch-state-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(state)
+	os.Setenv("XDG_STATE_HOME", state)
+	return m.M.Run()
 }
 
 // instance is one m2mwatch process.

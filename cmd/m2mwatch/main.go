@@ -39,6 +39,8 @@ type invocation struct {
 	config         string // --config
 	data           string // --data; "" where it was not given
 	compact        bool   // --json-compact
+
+	atEnd []func() error // what a command leaves to do, whether it did well or not
 }
 
 // errUsage is wrapped by errors about how a command was called.
@@ -56,6 +58,11 @@ func run(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int 
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	for _, f := range inv.atEnd {
+		if err := f(); err != nil {
+			fmt.Fprintln(stderr, "m2mwatch:", legible(err.Error()))
+		}
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -85,7 +92,27 @@ the earlier.`,
 	root.PersistentFlags().StringVar(&inv.data, "data", "", `data directory (default "data")`)
 	root.AddCommand(
 		newUp(inv), newStage(inv, stageIngest), newStage(inv, stageProcess), newStage(inv, stageQuery),
-		newDemo(inv), newImport(inv), newCustom(inv), newMigrate(inv), newReprocess(inv), newEvents(inv), newIdentities(inv), newFindings(inv), newDead(inv), newReport(inv), newTokens(inv), newUsers(inv), newRoles(inv), newApps(inv), newStreams(inv), newScopes(inv), newStatus(inv), newReady(inv), newDoctor(inv), newVersion(inv),
+		newDemo(inv),
+		newImport(inv),
+		newCustom(inv),
+		newMigrate(inv),
+		newReprocess(inv),
+		newEvents(inv),
+		newIdentities(inv),
+		newFindings(inv),
+		newDead(inv),
+		newReport(inv),
+		newTokens(inv),
+		newUsers(inv),
+		newRoles(inv),
+		newApps(inv),
+		newStreams(inv),
+		newScopes(inv),
+		newJournalCommand(inv),
+		newStatus(inv),
+		newReady(inv),
+		newDoctor(inv),
+		newVersion(inv),
 	)
 	addCompact(inv, root)
 	return root

@@ -15,6 +15,7 @@ import (
 
 	"github.com/m2mwatch/m2mwatch/internal/auth0"
 	"github.com/m2mwatch/m2mwatch/internal/provision"
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // provisioning is what every provisioning command begins with.
@@ -26,7 +27,7 @@ type provisioning struct {
 // begin checks the token's scopes before any call is made, and names all that are
 // missing at once. when says what the command is asked beyond the least.
 func (p *provisioning) begin(cmd *cobra.Command, when ...string) (provision.API, error) {
-	client, _, err := p.client(p.inv)
+	client, credentials, err := p.client(p.inv)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,18 @@ func (p *provisioning) begin(cmd *cobra.Command, when ...string) (provision.API,
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("the application lacks scopes of the Management API that %s needs: %s", commandName(cmd), strings.Join(missing, " "))
 	}
-	return managementAPI{client}, nil
+	return p.journaled(cmd, client, credentials.ClientID)
+}
+
+// journaled is the tenant's API, whose changes are recorded.
+func (p *provisioning) journaled(cmd *cobra.Command, client *auth0.Client, clientID string) (provision.API, error) {
+	j, err := newJournal(p.inv, client.Domain())
+	if err != nil {
+		return nil, err
+	}
+	p.inv.atEnd = append(p.inv.atEnd, j.Close)
+	of := schemas.ProvisionCall{Domain: client.Domain(), ClientID: clientID, Operator: operatorName(), Command: commandName(cmd)}
+	return provision.Journaled(managementAPI{client}, j, of, time.Now), nil
 }
 
 func missingScopes(ctx context.Context, client *auth0.Client, needed []string) ([]string, error) {

@@ -48,6 +48,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("M2MWATCH_ENGINE_LIBRARY", library)
 			e.Setenv("LIBRARY", library)
 			e.Setenv("TZ", "UTC")
+			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			return nil
 		},
 	})

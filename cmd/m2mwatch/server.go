@@ -24,6 +24,7 @@ import (
 	"github.com/m2mwatch/m2mwatch/internal/nats"
 	"github.com/m2mwatch/m2mwatch/internal/tracing"
 	"github.com/m2mwatch/m2mwatch/processor"
+	"github.com/m2mwatch/m2mwatch/schemas"
 	schemasql "github.com/m2mwatch/m2mwatch/schemas/clickhouse"
 )
 
@@ -104,7 +105,7 @@ func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts s
 func (s *server) start(ctx context.Context) error {
 	s.limitMemory()
 	for _, step := range []func(context.Context) error{
-		s.bind, s.openTracing, s.openGeo, s.openDir, s.openCertificate, s.openWatchers, s.applyConfig, s.openStore, s.openBroker, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
+		s.bind, s.openTracing, s.openGeo, s.openDir, s.openCertificate, s.openWatchers, s.applyConfig, s.openStore, s.takeJournal, s.openBroker, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -245,6 +246,24 @@ func outsideStore(cfg *config.Config) clickhouse.Config {
 		c.Database = cfg.ClickHouse.Database
 	}
 	return c
+}
+
+// takeJournal stores what operators recorded while no instance ran. A demo's store is
+// no place for it.
+func (s *server) takeJournal(ctx context.Context) error {
+	path, err := journalPath()
+	if s.writeDB == nil || s.opts.purpose == datadir.Demo || err != nil { // who has no home has no journal
+		return nil
+	}
+	log := clickhouse.NewProvisionLog(s.writeDB)
+	n, err := journalFile{path}.take(func(calls []schemas.ProvisionCall) error { return log.RecordCalls(ctx, calls) })
+	switch {
+	case err != nil:
+		s.log.Error("what operators recorded cannot be taken in now; it stays", "path", path, "error", err)
+	case n > 0:
+		s.log.Info("took in what operators recorded while no instance ran", "path", path, "calls", n)
+	}
+	return nil
 }
 
 // retention is how long the store keeps what.
