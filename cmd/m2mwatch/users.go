@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -107,6 +108,9 @@ it is looked whether the user has them.`,
 			if err := n.Validate(); err != nil {
 				return fmt.Errorf("%w: %w", errUsage, err)
 			}
+			if strings.HasPrefix(n.ID, "auth0|") {
+				return fmt.Errorf("%w: --user-id: want the part behind auth0|", errUsage)
+			}
 			var when []string
 			if len(n.Roles) > 0 {
 				when = append(when, provision.WhenRole)
@@ -128,6 +132,7 @@ it is looked whether the user has them.`,
 	f.StringVar(&n.Connection, "connection", "Username-Password-Authentication", "the database connection")
 	f.StringVar(&n.Email, "email", "", "its email address; no mail is sent there")
 	f.StringVar(&n.Username, "username", "", "its user name, where the connection has those")
+	f.StringVar(&n.Phone, "phone-number", "", "its phone number, +4312345, where the connection has those")
 	f.StringVar(&n.ID, "user-id", "", "the part of its id behind auth0| (default: a random one)")
 	f.StringVar(&n.Name, "name", "", "its name, for people")
 	f.StringArrayVar(&n.Roles, "role", nil, "a role, by id or name; again for more")

@@ -54,8 +54,9 @@ func newUsersDelete(inv *invocation) *cobra.Command {
 		Use:   "delete USER_ID…",
 		Short: "Delete users, each after a backup of it is on disk",
 		Long: `delete writes a backup of each user first (the user, its roles, its own permissions, its
-organizations), encrypted with age to those who may restore it, and deletes the user when that is
-on disk. It looks at the end whether the user is gone. Tokens that were issued stay good until
+organizations and its roles there), encrypted with age to those who may restore it, and deletes the user when that is
+on disk. It looks at the end whether the user is gone. Of a user that nothing could restore, such as
+one of another provider, it says so before it asks. Tokens that were issued stay good until
 they expire; users block can be undone, and ends as much.`,
 		Args: someArgs(1, "user ids"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -80,6 +81,9 @@ they expire; users block can be undone, and ends as much.`,
 				if err != nil {
 					return err
 				}
+				if !keep.none {
+					tellRestorable(inv, &user)
+				}
 				what := printable(fmt.Sprintf("%s (%s, owner %s, last login %s)", user.ID, user.Login(), cmp.Or(user.Mark(provision.MarkOwner), "unknown"), cmp.Or(user.LastLogin, "never")))
 				if yes, err := ask.agreed(inv, "delete "+what, "Delete "+what+"?"); !yes {
 					return err
@@ -92,6 +96,17 @@ they expire; users block can be undone, and ends as much.`,
 	ask.flags(cmd)
 	keep.flags(cmd, inv)
 	return cmd
+}
+
+// tellRestorable says before anything is asked what a backup would not bring back.
+func tellRestorable(inv *invocation, user *provision.User) {
+	lost, err := (&provision.UserBackup{User: user.Raw}).Restorable()
+	if err != nil {
+		fmt.Fprintf(inv.stderr, "%s: nothing could restore it: %s. Its backup only tells what it was\n", printable(user.ID), printable(err.Error()))
+	}
+	for _, what := range lost {
+		fmt.Fprintf(inv.stderr, "%s: its backup would not bring back %s\n", printable(user.ID), printable(what))
+	}
 }
 
 func deleteUser(cmd *cobra.Command, inv *invocation, users *provision.Users, vault *provision.Vault, tenant, id string) error {
@@ -124,10 +139,10 @@ func newUsersRestore(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
 		Short: "Bring a deleted user back from its backup, under the same id",
-		Long: `restore makes the user of a backup again, with the id, profile, metadata, roles and permissions
-that it had, and a new password. It says what does not come back: the password, multi-factor
-enrolments, refresh tokens, sessions, linked identities, memberships of organizations, and roles
-and permissions that are gone themselves.`,
+		Long: `restore makes the user of a backup again, with the id, profile, metadata, roles, permissions and
+memberships of organizations that it had, and a new password. It says what does not come back: the
+password, multi-factor enrolments, refresh tokens, sessions, linked identities, and roles,
+permissions and organizations that are gone themselves.`,
 		Args: theArgs(1, "one file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if identity == "" {
@@ -144,15 +159,7 @@ and permissions that are gone themselves.`,
 			if err != nil {
 				return err
 			}
-			var when []string
-			roles, permissions := backup.Grants()
-			if roles {
-				when = append(when, provision.WhenRoles)
-			}
-			if permissions {
-				when = append(when, provision.WhenPermissions)
-			}
-			api, err := p.begin(cmd, when...)
+			api, err := p.begin(cmd, backup.Whens()...)
 			if err != nil {
 				return err
 			}

@@ -89,11 +89,16 @@ const rolesPerCall = 50
 
 // assignRoles gives a user roles, and looks whether it has them.
 func assignRoles(ctx context.Context, api API, userID string, roles []Role) error {
+	return addRoles(ctx, api, []string{"users", userID, "roles"}, roles)
+}
+
+// addRoles gives a user or a member (path) roles, and looks after it.
+func addRoles(ctx context.Context, api API, path []string, roles []Role) error {
 	for some := range slices.Chunk(roles, rolesPerCall) {
 		err := settle(func() error {
-			_, err := api.Post(ctx, []string{"users", userID, "roles"}, map[string]any{"roles": idsOf(some)})
+			_, err := api.Post(ctx, path, map[string]any{"roles": idsOf(some)})
 			return err
-		}, func() ([]string, error) { return rolesWhere(ctx, api, userID, some, false) })
+		}, func() ([]string, error) { return rolesWhere(ctx, api, path, some, false) })
 		if err != nil {
 			return err
 		}
@@ -109,9 +114,10 @@ func idsOf(roles []Role) []string {
 	return ids
 }
 
-// rolesWhere names those of the roles that a user has, or those that it has not.
-func rolesWhere(ctx context.Context, api API, userID string, roles []Role, held bool) ([]string, error) {
-	raws, err := collect(ctx, api, []string{"users", userID, "roles"}, "roles", nil)
+// rolesWhere names those of the roles that a user or a member (path) has, or those
+// that it has not.
+func rolesWhere(ctx context.Context, api API, path []string, roles []Role, held bool) ([]string, error) {
+	raws, err := collect(ctx, api, path, "roles", nil)
 	if err != nil {
 		return nil, err
 	}

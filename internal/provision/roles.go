@@ -154,14 +154,15 @@ func (r *Roles) Assign(ctx context.Context, role Role, userID string) error {
 // Unassign takes a role from a user, and looks whether it is taken. One that the
 // user does not have is an error, since it may be a slip.
 func (r *Roles) Unassign(ctx context.Context, role Role, userID string) error {
-	holds := func() ([]string, error) { return rolesWhere(ctx, r.API, userID, []Role{role}, true) }
+	path := []string{"users", userID, "roles"}
+	holds := func() ([]string, error) { return rolesWhere(ctx, r.API, path, []Role{role}, true) }
 	held, err := holds()
 	if err == nil && len(held) == 0 {
 		return fmt.Errorf("user %s does not have role %s", userID, role.Name)
 	}
 	if err == nil {
 		err = settle(func() error {
-			return r.API.Delete(ctx, []string{"users", userID, "roles"}, map[string]any{"roles": idsOf([]Role{role})})
+			return r.API.Delete(ctx, path, map[string]any{"roles": idsOf([]Role{role})})
 		}, holds)
 	}
 	if err != nil {

@@ -17,7 +17,11 @@ const (
 	WhenAppMetadata = "app_metadata"
 	WhenRoles       = "of roles"
 	WhenPermissions = "of permissions"
-	WhenBackup      = "without --no-backup"
+
+	WhenOrganizations     = "of organizations"
+	WhenOrganizationRoles = "of roles in organizations"
+
+	WhenBackup = "without --no-backup"
 )
 
 // Needs are the scopes of each command, the least that will do.
@@ -38,10 +42,12 @@ func Needs() []Need {
 		always("users block", "read:users", "update:users"),
 		always("users unblock", "read:users", "update:users"),
 		always("users delete", "read:users", "delete:users"),
-		{"users delete", WhenBackup, []string{"read:roles", "read:role_members", "read:organizations"}},
+		{"users delete", WhenBackup, []string{"read:roles", "read:role_members", "read:organizations", "read:organization_member_roles"}},
 		always("users restore", "create:users", "read:users"),
 		{"users restore", WhenRoles, []string{"update:users", "read:roles", "create:role_members", "read:role_members"}},
 		{"users restore", WhenPermissions, []string{"update:users", "read:resource_servers"}},
+		{"users restore", WhenOrganizations, []string{"read:organizations", "create:organization_members"}},
+		{"users restore", WhenOrganizationRoles, []string{"read:roles", "read:organization_member_roles", "create:organization_member_roles"}},
 		always("roles create", "create:roles", "read:roles"),
 		{"roles create", WhenPermission, []string{"update:roles", "read:resource_servers"}},
 		always("roles list", "read:roles"),

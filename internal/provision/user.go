@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // The members of app_metadata by which a programmatic user is known.
@@ -28,6 +30,7 @@ type User struct {
 	ID          string         `json:"user_id"`
 	Email       string         `json:"email"`
 	Username    string         `json:"username"`
+	Phone       string         `json:"phone_number"`
 	Name        string         `json:"name"`
 	Blocked     bool           `json:"blocked"`
 	LastLogin   string         `json:"last_login"`
@@ -61,7 +64,7 @@ func (u *User) Programmatic() bool {
 
 // Login is what the user signs in as.
 func (u *User) Login() string {
-	for _, name := range []string{u.Username, u.Email, u.Name} {
+	for _, name := range []string{u.Username, u.Email, u.Phone, u.Name} {
 		if name != "" {
 			return name
 		}
@@ -157,25 +160,30 @@ func (u *Users) Access(ctx context.Context, id string) (Access, error) {
 
 // NewUser says what user to make. It prints without its password.
 type NewUser struct {
-	Connection            string // of the strategy auth0
-	Email, Username, Name string // one of the first two at least
-	Password              string
-	AppMetadata           map[string]any // with the marks; see Marks
-	UserMetadata          map[string]any
-	Roles                 []string // by id or name
-	Permissions           []Permission
+	Connection             string // of the strategy auth0
+	Email, Username, Phone string // one of them at least
+	Name                   string
+	Password               string
+	AppMetadata            map[string]any // with the marks; see Marks
+	UserMetadata           map[string]any
+	Roles                  []string // by id or name
+	Permissions            []Permission
 
-	// ID is the part behind auth0|. Default a random one.
+	// ID is the part behind auth0|; there may be another | in it, as in the ids of
+	// custom databases. Default a random one.
 	ID string
 
 	profile map[string]any // of a restored user
 }
 
 // String keeps the password out of every text.
-func (n NewUser) String() string { return "user " + n.Email + n.Username }
+func (n NewUser) String() string { return "user " + cmp.Or(n.Email, n.Username, n.Phone) }
 
 // GoString keeps it out of %#v.
 func (n NewUser) GoString() string { return n.String() }
+
+// maxUserID is what user_id of a new user may have. Source: the OpenAPI document.
+const maxUserID = 255
 
 // Validate returns every problem at once.
 func (n *NewUser) Validate() error {
@@ -183,14 +191,14 @@ func (n *NewUser) Validate() error {
 	if n.Connection == "" {
 		errs = append(errs, errors.New("the connection is missing"))
 	}
-	if n.Email == "" && n.Username == "" {
-		errs = append(errs, errors.New("want an email address or a user name"))
+	if n.Email == "" && n.Username == "" && n.Phone == "" {
+		errs = append(errs, errors.New("want an email address, a user name or a phone number"))
 	}
 	if n.Password == "" {
 		errs = append(errs, errors.New("the password is missing"))
 	}
-	if strings.ContainsAny(n.ID, "| \t\r\n") {
-		errs = append(errs, fmt.Errorf("the id %q: want the part behind auth0|, without spaces", n.ID))
+	if strings.ContainsFunc(n.ID, unicode.IsSpace) || len(n.ID) > maxUserID {
+		errs = append(errs, fmt.Errorf("the id %q: want the part behind auth0|, %d bytes at most and no spaces", n.ID, maxUserID))
 	}
 	return errors.Join(errs...)
 }
@@ -212,7 +220,7 @@ func Marks(owner, purpose, expires string) map[string]any {
 func (n *NewUser) body() map[string]any {
 	body := map[string]any{"connection": n.Connection, "user_id": n.ID, "password": n.Password, "verify_email": false}
 	maps.Copy(body, n.profile)
-	for name, value := range map[string]string{"email": n.Email, "username": n.Username, "name": n.Name} {
+	for name, value := range map[string]string{"email": n.Email, "username": n.Username, "phone_number": n.Phone, "name": n.Name} {
 		if value != "" {
 			body[name] = value
 		}

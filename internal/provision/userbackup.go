@@ -21,6 +21,9 @@ type UserBackup struct {
 	Roles         []json.RawMessage `json:"roles"`
 	Permissions   []json.RawMessage `json:"permissions"` // direct ones
 	Organizations []json.RawMessage `json:"organizations"`
+	// OrganizationRoles are its roles in each of them, by the organization's id. nil
+	// in backups from before they were kept.
+	OrganizationRoles map[string][]json.RawMessage `json:"organization_roles"`
 }
 
 // Backup reads all that there is of a user. Tenant and At are the caller's.
@@ -37,7 +40,7 @@ func (u *Users) Backup(ctx context.Context, id string) (UserBackup, error) {
 	if b.Permissions, _, err = directPermissions(ctx, u.API, []string{"users", id, "permissions"}); err != nil {
 		return b, err
 	}
-	b.Organizations, err = collect(ctx, u.API, []string{"users", id, "organizations"}, "organizations", nil)
+	b.Organizations, b.OrganizationRoles, err = u.organizations(ctx, id)
 	return b, err
 }
 
@@ -78,7 +81,7 @@ func (b *UserBackup) newUser(password string) (n NewUser, user User, lost []stri
 	if err = readExactly(b.User, &members); err != nil {
 		return n, user, nil, err
 	}
-	n = NewUser{Connection: user.Connection(), Email: user.Email, Username: user.Username, Password: password, ID: id, profile: map[string]any{}}
+	n = NewUser{Connection: user.Connection(), Email: user.Email, Username: user.Username, Phone: user.Phone, Password: password, ID: id, profile: map[string]any{}}
 	for _, name := range restorable() {
 		if value := members[name]; value != nil {
 			n.profile[name] = value
@@ -90,6 +93,16 @@ func (b *UserBackup) newUser(password string) (n NewUser, user User, lost []stri
 		}
 	}
 	return n, user, lost, nil
+}
+
+// Restorable runs what Restore would begin with: the error is why it could not, lost
+// what it would not bring back of this user beyond what it brings back of nobody.
+func (b *UserBackup) Restorable() (lost []string, err error) {
+	n, _, lost, err := b.newUser("not used")
+	if err == nil {
+		err = n.Validate()
+	}
+	return lost, err
 }
 
 // Restored is what came back of a user, and what did not.
@@ -118,6 +131,9 @@ func (u *Users) Restore(ctx context.Context, b *UserBackup, password string) (Re
 	if err == nil && user.ID != was.ID {
 		err = fmt.Errorf("user %s came back under another id, %s", was.ID, user.ID)
 	}
+	if user.ID != "" {
+		err = errors.Join(err, u.joinAll(ctx, user.ID, kept.memberships))
+	}
 	lost = append(lost, "the password: it has a new one", "multi-factor enrolments, passkeys, refresh tokens and sessions", "when it was made, and when and how often it signed in")
 	return Restored{user, lost}, err
 }
@@ -126,25 +142,16 @@ func (u *Users) Restore(ctx context.Context, b *UserBackup, password string) (Re
 type held struct {
 	roles       []string
 	permissions []Permission
+	memberships []membership
 }
 
 // stillThere tells what of a user's access can be given again.
 func (u *Users) stillThere(ctx context.Context, b *UserBackup) (h held, lost []string, err error) {
-	roles, err := decode[Role](b.Roles)
+	roles, lost, err := rolesStillThere(ctx, u.API, b.Roles)
 	if err != nil {
 		return h, nil, err
 	}
-	for _, role := range roles {
-		_, err := u.API.Get(ctx, []string{"roles", role.ID}, nil)
-		switch {
-		case errors.Is(err, ErrNotFound):
-			lost = append(lost, fmt.Sprintf("role %s (%s): it is gone", role.Name, role.ID))
-		case err != nil:
-			return h, nil, err
-		default:
-			h.roles = append(h.roles, role.ID)
-		}
-	}
+	h.roles = idsOf(roles)
 	permissions, err := decode[Permission](b.Permissions)
 	if err != nil {
 		return h, nil, err
@@ -158,17 +165,55 @@ func (u *Users) stillThere(ctx context.Context, b *UserBackup) (h held, lost []s
 			h.permissions = append(h.permissions, p)
 		}
 	}
-	organizations, err := decode[struct {
-		ID, Name string
-	}](b.Organizations)
-	for _, o := range organizations {
-		lost = append(lost, fmt.Sprintf("its membership of organization %s (%s): add it by hand", o.Name, o.ID))
-	}
-	return h, lost, err
+	memberships, gone, err := u.membershipsStillThere(ctx, b)
+	h.memberships = memberships
+	return h, append(lost, gone...), err
 }
 
-// Grants tells whether the backup has roles, and whether direct permissions: what
-// a restore of it needs scopes for.
-func (b *UserBackup) Grants() (roles, permissions bool) {
-	return len(b.Roles) > 0, len(b.Permissions) > 0
+// rolesStillThere are those of the roles, raw, that there are. Of one of another id
+// and the same name it is told: that it permits the same is not known.
+func rolesStillThere(ctx context.Context, api API, raws []json.RawMessage) (there []Role, lost []string, err error) {
+	roles, err := decode[Role](raws)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, role := range roles {
+		_, err := api.Get(ctx, []string{"roles", role.ID}, nil)
+		if err == nil {
+			there = append(there, role)
+			continue
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return nil, nil, err
+		}
+		gone := fmt.Sprintf("role %s (%s): it is gone", role.Name, role.ID)
+		other, err := roleNamed(ctx, api, role.Name)
+		switch {
+		case err == nil:
+			gone += fmt.Sprintf("; there is another one of that name, %s", other.ID)
+		case !errors.Is(err, ErrNotFound):
+			return nil, nil, err
+		}
+		lost = append(lost, gone)
+	}
+	return there, lost, nil
+}
+
+// Whens are those for which Needs has scopes of users restore.
+func (b *UserBackup) Whens() (when []string) {
+	if len(b.Roles) > 0 {
+		when = append(when, WhenRoles)
+	}
+	if len(b.Permissions) > 0 {
+		when = append(when, WhenPermissions)
+	}
+	if len(b.Organizations) > 0 {
+		when = append(when, WhenOrganizations)
+	}
+	for _, roles := range b.OrganizationRoles {
+		if len(roles) > 0 {
+			return append(when, WhenOrganizationRoles)
+		}
+	}
+	return when
 }
