@@ -44,7 +44,7 @@ func newDemo(inv *invocation) *cobra.Command {
 		Short: "Run the whole pipeline with a simulated tenant",
 		Long: `demo runs "up" with a simulated Auth0 tenant: 30 days of history, then live events over real
 HTTP. After some seconds a client's secret is rotated, its consumer is not updated, and it stops
-working. Nothing leaves this machine. The data stays in data-demo (or --data) for the next start.`,
+working; the story ends with your own ` + "`apps disable`" + `. Nothing leaves this machine. The data stays in data-demo (or --data) for the next start.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), inv, flags) },
 	}
@@ -64,6 +64,8 @@ type demo struct {
 	sim    *auth0sim.Tenant
 	client *apiclient.Client
 	secret string
+
+	operator string // the client id of the reader's application
 }
 
 func runDemo(ctx context.Context, inv *invocation, flags *demoFlags) error {
@@ -141,8 +143,9 @@ func (d *demo) run(ctx context.Context) error {
 	if d.flags.script {
 		return nil
 	}
-	d.say.line("   operate   . %s; %s apps list", d.operatorFile(), d.inv.name)
-	d.say.line("   stop      Ctrl-C; the data stays in %s", d.inv.data)
+	if err := d.invite(ctx, simulated); err != nil {
+		return ignoreCanceled(err)
+	}
 	return d.server.life.wait(ctx)
 }
 
@@ -328,6 +331,7 @@ func (d *demo) operatorFile() string { return filepath.Join(d.inv.data, "operato
 // has a shell read who that is, so that a reader can try to provision.
 func (d *demo) writeOperator(domain string) error {
 	c := d.sim.AddOperator("operator")
+	d.operator = c.ID
 	text := fmt.Sprintf("export AUTH0_DOMAIN=%s\nexport AUTH0_CLIENT_ID=%s\nexport AUTH0_CLIENT_SECRET=%s\nunset AUTH0_PRIVATE_KEY_FILE\n", domain, c.ID, c.Secret)
 	if err := os.WriteFile(d.operatorFile(), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("keep who operates the simulated tenant: %w", err)
