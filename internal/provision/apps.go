@@ -62,6 +62,10 @@ type Grant struct {
 	Audience string   `json:"audience"`
 	Scopes   []string `json:"scope"`
 	Subject  string   `json:"subject_type"` // client where there is none
+
+	AllScopes       bool   `json:"allow_all_scopes"`       // those that the API will have, too
+	Organizations   string `json:"organization_usage"`     // deny where there is none, allow, require
+	AnyOrganization bool   `json:"allow_any_organization"` // not those alone that it is given to
 }
 
 const subjectClient = "client"

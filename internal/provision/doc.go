@@ -1,6 +1,6 @@
 // Package provision makes, changes and takes away the machine identities of an
-// Auth0 tenant: programmatic users, roles and M2M applications, and the log stream
-// that tells of them.
+// Auth0 tenant: programmatic users, roles, M2M applications, what these may use,
+// and the log stream that tells of them.
 //
 // What each of its methods promises:
 //

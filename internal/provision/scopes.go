@@ -69,6 +69,11 @@ func Needs() []Need {
 		always("apps usage"), // it asks the running instance
 		always("apps delete", "read:clients", "delete:clients"),
 		{"apps delete", WhenBackup, []string{"read:client_grants", "read:client_credentials"}},
+		always("grants list", "read:client_grants"),
+		always("grants show", "read:client_grants"),
+		always("grants create", "create:client_grants", "read:client_grants", "read:resource_servers"),
+		always("grants update", "read:client_grants", "update:client_grants", "read:resource_servers"),
+		always("grants delete", "read:client_grants", "delete:client_grants", "read:resource_servers"),
 		always("streams create", "create:log_streams", "read:log_streams"),
 		always("streams list", "read:log_streams"),
 		always("streams show", "read:log_streams"),
