@@ -495,20 +495,38 @@ func count(t *testing.T, elements func(func(json.RawMessage, error) bool)) (n in
 
 func TestLogsFollowTheCheckpoint(t *testing.T) {
 	link := http.Header{"Link": {`<https://` + domain + `/api/v2/logs?from=900b&take=100>; rel="next"`}}
-	s := &tenant{t: t, answers: []answer{{status: 200, body: `[{"log_id":"900a"},{"log_id":"900b"}]`, header: link}, ok(`[{"log_id":"900c"}]`), ok(`[]`)}}
+	s := &tenant{t: t, answers: []answer{ok(`[{"log_id":"9009"}]`), {status: 200, body: `[{"log_id":"900a"},{"log_id":"900b"}]`, header: link}, ok(`[{"log_id":"900c"}]`), ok(`[]`)}}
 	c := s.client()
 	at := ""
-	var nexts []string
+	var seen []string
 	for range 3 {
-		_, next, err := c.Logs(t.Context(), at)
+		logs, next, err := c.Logs(t.Context(), at)
 		if err != nil {
 			t.Fatal(err)
 		}
 		at = next
-		nexts = append(nexts, next)
+		for _, l := range logs {
+			seen = append(seen, string(l))
+		}
+		seen = append(seen, next)
 	}
-	if diff := cmp.Diff([]string{"900b", "900c", "900c"}, nexts); diff != "" {
+	if diff := cmp.Diff([]string{`{"log_id":"9009"}`, `{"log_id":"900a"}`, `{"log_id":"900b"}`, "900b", `{"log_id":"900c"}`, "900c", "900c"}, seen); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestTheEndsOfTheLogsAreSearchedFor(t *testing.T) {
+	s := &tenant{t: t, answers: []answer{ok(`[{"_id":"900z"}]`), ok(`[]`), ok(`[]`)}}
+	c := s.client()
+	newest, err := c.NewestLog(t.Context())
+	if err != nil || newest != "900z" {
+		t.Errorf("newest: %q, %v", newest, err)
+	}
+	if newest, err = c.NewestLog(t.Context()); err != nil || newest != "" {
+		t.Errorf("newest of none: %q, %v", newest, err)
+	}
+	if logs, next, err := c.Logs(t.Context(), ""); err != nil || len(logs) != 0 || next != "" {
+		t.Errorf("all of none: %q, %q, %v", logs, next, err)
 	}
 }
 

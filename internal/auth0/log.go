@@ -10,19 +10,53 @@ import (
 	"strings"
 )
 
-// Logs returns the logs behind a checkpoint, oldest first, at most 100, as they
-// were answered. from is the log_id of the last that is known, or "" for the
+// Logs returns the logs behind a checkpoint, oldest first, at most 100 and one, as
+// they were answered. from is the log_id of the last that is known, or "" for the
 // oldest that the tenant keeps. next is the checkpoint to go on from: what is not
 // there yet comes behind it, so that it never is a date.
 //
-// Source: Management API, GET /api/v2/logs by checkpoint; the order is that of
-// log_id, and every other parameter is ignored.
+// A log_id that Auth0 no longer keeps is no error: logs are in the order of their
+// ids, and what comes is what follows it.
+//
+// Source: Management API, GET /api/v2/logs by checkpoint; every other parameter is
+// ignored. It needs a log_id to begin from, so the oldest is searched for.
 func (c *Client) Logs(ctx context.Context, from string) (logs []json.RawMessage, next string, err error) {
-	query := url.Values{"take": {strconv.Itoa(pageSize)}}
 	if from != "" {
-		query.Set("from", from)
+		return c.logsFrom(ctx, from)
 	}
-	raw, header, err := c.call(ctx, http.MethodGet, Path{"logs"}, query, nil)
+	logs, oldest, err := c.endOfLogs(ctx, "date:1")
+	if err != nil || oldest == "" {
+		return nil, "", err
+	}
+	more, next, err := c.logsFrom(ctx, oldest)
+	return append(logs, more...), next, err
+}
+
+// NewestLog is the log_id of the newest log that a search finds, "" where there is
+// none.
+func (c *Client) NewestLog(ctx context.Context) (string, error) {
+	_, id, err := c.endOfLogs(ctx, "date:-1")
+	return id, err
+}
+
+// endOfLogs searches for the first log in an order.
+func (c *Client) endOfLogs(ctx context.Context, order string) (logs []json.RawMessage, id string, err error) {
+	raw, _, err := c.call(ctx, http.MethodGet, Path{"logs"}, url.Values{"sort": {order}, "page": {"0"}, "per_page": {"1"}}, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := json.Unmarshal(raw, &logs); err != nil {
+		return nil, "", fmt.Errorf("read the logs: %w", err)
+	}
+	if len(logs) == 0 {
+		return nil, "", nil
+	}
+	id, err = logID(logs[0])
+	return logs[:1], id, err
+}
+
+func (c *Client) logsFrom(ctx context.Context, from string) (logs []json.RawMessage, next string, err error) {
+	raw, header, err := c.call(ctx, http.MethodGet, Path{"logs"}, url.Values{"take": {strconv.Itoa(pageSize)}, "from": {from}}, nil)
 	if err != nil {
 		return nil, "", err
 	}
