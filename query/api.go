@@ -27,6 +27,8 @@ type Config struct {
 	// Backlog tells what is accepted and not yet stored. Nil means that this
 	// process has no broker: the status then says null.
 	Backlog Backlog
+	// Pulls tells how far tenants have been pulled. Nil, as of Backlog.
+	Pulls Pulls
 	// Dead has the logs that could not be read. Nil, as of Backlog: questions
 	// for them are refused with what to do.
 	Dead DeadLetters

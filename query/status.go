@@ -2,6 +2,8 @@ package query
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -51,6 +53,28 @@ func (a *API) addBacklog(ctx context.Context, view *schemas.StatusView) error {
 	view.Pending, view.PendingEstimated = &b.Pending, b.Estimated
 	view.Dead, view.Alerts = &b.Dead, &b.Alerts
 	view.Versions.NATS = b.Version
+	return a.addPulls(ctx, view)
+}
+
+func (a *API) addPulls(ctx context.Context, view *schemas.StatusView) error {
+	if a.cfg.Pulls == nil {
+		return nil
+	}
+	states, err := ask(ctx, a, "broker", a.cfg.Pulls.All)
+	if err != nil {
+		return err
+	}
+	for _, tenant := range slices.Sorted(maps.Keys(states)) {
+		s := states[tenant]
+		v := schemas.PullView{Tenant: tenant, Domain: s.Domain, Imported: known(s.Imported), Missing: s.Missing, Reason: s.Reason, Error: s.Error, Since: known(s.Since)}
+		if s.Followed {
+			v.CaughtUp = known(s.At)
+		}
+		for _, span := range s.Spans {
+			v.Spans = append(v.Spans, span.View())
+		}
+		view.Pulls = append(view.Pulls, v)
+	}
 	return nil
 }
 

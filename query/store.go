@@ -45,6 +45,12 @@ type Store interface {
 	Tables(ctx context.Context) (schemas.TablesView, error)
 }
 
+// Pulls tells how far tenants have been followed through their Management APIs, by
+// name. internal/nats keeps it.
+type Pulls interface {
+	All(ctx context.Context) (map[string]schemas.PullState, error)
+}
+
 // Backlog tells how much was accepted and is not yet stored. internal/nats has
 // the one for JetStream.
 type Backlog interface {

@@ -212,7 +212,28 @@ type StatusView struct {
 	LastEvent        *time.Time `json:"last_event" doc:"Time of the newest event."`
 	LastStored       *time.Time `json:"last_stored" doc:"When something was stored last."`
 	DelaySeconds     *float64   `json:"delay_seconds" doc:"From the arrival of a record to its being stored, lately."`
+	Pulls            []PullView `json:"pulls,omitempty" doc:"How far tenants are followed through their Management APIs; those that are."`
 	Versions         Versions   `json:"versions"`
+}
+
+// PullView is how far a tenant is followed through its Management API.
+type PullView struct {
+	Tenant   string         `json:"tenant"`
+	Domain   string         `json:"domain"`
+	CaughtUp *time.Time     `json:"caught_up,omitempty" doc:"When its live logs had been read to the end last; it moves by the minute while none come. Not there where a log stream delivers them."`
+	Imported *time.Time     `json:"imported,omitempty" doc:"When the history was there that Auth0 still had when the tenant was added."`
+	Spans    []PullSpanView `json:"spans,omitempty" doc:"What is still to be brought in."`
+	Missing  []PullMissing  `json:"missing,omitempty" doc:"Stretches of time of which Auth0 had no logs left when they were to be read, if there were any."`
+	Reason   string         `json:"reason,omitempty" enum:"credentials,scope,throttled,unreachable,not_stored" doc:"Why nothing can be read now."`
+	Error    string         `json:"error,omitempty"`
+	Since    *time.Time     `json:"since,omitempty" doc:"Since when it cannot."`
+}
+
+// PullSpanView is a stretch of logs that is still to be brought in.
+type PullSpanView struct {
+	Source string     `json:"source" enum:"import,repair"`
+	From   *time.Time `json:"from,omitempty" doc:"How far it has been; not there where it begins at the oldest."`
+	To     *time.Time `json:"to,omitempty"`
 }
 
 // Versions are the versions of this program and of its servers, empty where

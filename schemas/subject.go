@@ -14,8 +14,9 @@ const (
 	ConsumerProcessor = "processor" // the one reader of LOGS, shared by all processors
 	ConsumerNotify    = "notify"    // the one reader of ALERTS
 
-	BucketLeases = "LEASES"     // key-value: who correlates
-	BucketDead   = "DEAD_LARGE" // objects: dead logs larger than a message may be
+	BucketLeases  = "LEASES"     // key-value: who does what one alone does
+	BucketCursors = "CURSORS"    // key-value: how far each tenant has been pulled
+	BucketDead    = "DEAD_LARGE" // objects: dead logs larger than a message may be
 )
 
 // SubjectLogs is where a tenant's groups are published.

@@ -13,6 +13,7 @@ import (
 // killPoints are the lines that separate two durable steps.
 var killPoints = []string{
 	"ingest.before_publish", "ingest.published", "ingest.before_answer",
+	"ingest.pull_begun", "ingest.pull_published", "ingest.pull_noted",
 	"processor.events_inserted", "processor.matches_inserted", "processor.touches_inserted", "processor.acked",
 	"correlator.alert_published", "correlator.history_written", "correlator.findings_written", "correlator.touches_marked",
 	"reprocessor.running_saved", "reprocessor.begun", "reprocessor.matches_replaced", "reprocessor.records_replaced", "reprocessor.marks_inserted", "reprocessor.touches_inserted", "reprocessor.position_saved",

@@ -59,6 +59,7 @@ func (s *server) startListeners(context.Context) error {
 		})
 	}
 	s.life.run("listeners", together(runs...))
+	s.startPulls(in)
 	if s.renew != nil {
 		s.life.run("certificate", s.renew)
 	}
@@ -88,6 +89,7 @@ func (s *server) newQuery() *query.API {
 	c := query.Config{Store: clickhouse.NewReader(s.readDB), Jobs: clickhouse.NewReprocessJobs(s.readDB), Provision: clickhouse.NewProvisionLog(s.readDB), Catalogue: s.cfg.Catalogue(), Logger: s.log, Version: version}
 	if s.broker != nil {
 		c.Backlog = s.broker
+		c.Pulls = s.pullStates()
 		c.Dead = nats.NewDeadStore(s.broker, s.publisher, s.at("dead."))
 	}
 	if s.processor != nil {

@@ -10,8 +10,9 @@ import (
 // paceNames are the waits that tests shorten: for how long nothing may have
 // touched an hour before it is recounted, and how often the recounter looks;
 // how long a lease stands; after how long what a dead reader held comes again;
-// how long the store is waited for.
-var paceNames = []string{"quiet", "look", "lease", "ack", "answer"}
+// how long the store is waited for; how often live logs are pulled, how fast
+// pages follow one another, and after how long without any it is a gap.
+var paceNames = []string{"quiet", "look", "lease", "ack", "answer", "pull", "page", "gap"}
 
 // pace is what M2MWATCH_PACE=name=duration,… says, for tests that break
 // something and wait until it goes on. A wait that is not named takes as long

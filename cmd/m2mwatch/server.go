@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -70,7 +72,9 @@ type server struct {
 	proxies *httpserver.Proxies
 	allow   *ingest.AllowList
 
-	watchers *watchers // clients of the tenants' Management APIs
+	watchers *watchers                // clients of the tenants' Management APIs
+	pulls    *pulls                   // nil until logs can be taken in
+	managed  atomic.Pointer[[]string] // the tenants that it could be
 
 	publisher *nats.Publisher
 	processor *processor.Processor
@@ -396,6 +400,8 @@ func (s *server) applyReloadable(c *config.Config) error {
 		secrets[t.Name] = ingest.TenantSecrets{Stream: config.Reveal(t.Secrets), Custom: config.Reveal(t.CustomSecrets)}
 	}
 	s.tenants.Store(secrets)
+	managed := slices.Sorted(maps.Keys(pullable(c.Tenants)))
+	s.managed.Store(&managed)
 	tokens, err := s.apiTokens(c)
 	if err != nil {
 		return err
@@ -403,6 +409,7 @@ func (s *server) applyReloadable(c *config.Config) error {
 	s.tokens.Replace(tokens)
 	s.proxies.Replace(config.Prefixes(c.TrustedProxies))
 	s.allow.Replace(config.Prefixes(c.Ingest.Allow))
+	s.pulls.replace(c.Tenants)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,11 +50,40 @@ func writeStatus(inv *invocation, s schemas.StatusView) error {
 	if s.BytesPerDay > 0 {
 		fmt.Fprintf(w, "growth\tabout %s a day of events%s\n", size(s.BytesPerDay), room(s))
 	}
+	writePulls(w, s.Pulls)
 	if s.LastEvent != nil {
 		fmt.Fprintf(w, "last event\t%s\n", clock(*s.LastEvent))
 	}
 	fmt.Fprintf(w, "versions\tm2mwatch %s, nats %s, clickhouse %s\n", printable(s.Versions.M2MWatch), orNone(s.Versions.NATS), orNone(s.Versions.ClickHouse))
 	return w.Flush()
+}
+
+// writePulls tells how far tenants are followed through their Management APIs.
+func writePulls(w io.Writer, pulls []schemas.PullView) {
+	for _, p := range pulls {
+		state := "its log stream delivers"
+		if p.CaughtUp != nil {
+			state = "read to the end at " + clock(*p.CaughtUp)
+		}
+		if p.Error != "" {
+			state = fmt.Sprintf("FAILING since %s (%s): %s", clock(*p.Since), p.Reason, printable(p.Error))
+		}
+		fmt.Fprintf(w, "pull %s\t%s\n", p.Tenant, state)
+		for _, span := range p.Spans {
+			fmt.Fprintf(w, "\t%s under way%s%s\n", span.Source, at(", at ", span.From), at(" of ", span.To))
+		}
+		for _, m := range p.Missing {
+			fmt.Fprintf(w, "\tAuth0 had none left of %s to %s\n", clock(m.From), clock(m.To))
+		}
+	}
+}
+
+// at tells a time behind a word, nothing where it is not known.
+func at(word string, t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return word + clock(*t)
 }
 
 // lagging tells for how long the oldest of what waits has waited.

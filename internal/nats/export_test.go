@@ -19,7 +19,7 @@ func (c *Conn) Raw() *nats.Conn { return c.nc }
 func (s *Server) Inner() *server.Server { return s.inner }
 
 // Streams are the names of the streams that Declare declares.
-var Streams = []string{"LOGS", "DEAD", "ALERTS", streamLeases, streamDeadLarge}
+var Streams = []string{"LOGS", "DEAD", "ALERTS", streamLeases, streamCursors, streamDeadLarge}
 
 // StreamState is what the server says about a stream.
 func (c *Conn) StreamState(ctx context.Context, name string) (jetstream.StreamState, error) {

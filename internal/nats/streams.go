@@ -21,10 +21,13 @@ const (
 	alertsDuplicates = 10 * time.Minute
 
 	leasesBytes = 1 << 20
+	// cursorsBytes has room for some thousands of tenants.
+	cursorsBytes = 16 << 20
 
 	// The library's names of the streams beneath a key-value bucket and an
 	// object store.
 	streamLeases    = "KV_" + schemas.BucketLeases
+	streamCursors   = "KV_" + schemas.BucketCursors
 	streamDeadLarge = "OBJ_" + schemas.BucketDead
 )
 
@@ -193,6 +196,14 @@ func leasesConfig(l Limits) jetstream.StreamConfig {
 	}
 }
 
+// cursorsConfig is the stream beneath the bucket of cursors.
+func cursorsConfig(l Limits) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: streamCursors, Subjects: []string{"$KV." + schemas.BucketCursors + ".>"},
+		Discard: jetstream.DiscardNew, MaxBytes: cursorsBytes, MaxMsgsPerSubject: 1, Replicas: l.Replicas,
+	}
+}
+
 // deadLargeConfig is the stream beneath the store of large dead logs.
 func deadLargeConfig(l Limits) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
@@ -202,17 +213,25 @@ func deadLargeConfig(l Limits) jetstream.StreamConfig {
 }
 
 func (c *Conn) declareBuckets(ctx context.Context, l Limits) error {
-	err := c.declareStream(ctx, leasesConfig(l), func(ctx context.Context, s jetstream.StreamConfig) error {
-		_, err := c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: schemas.BucketLeases, Description: "who correlates",
-			MaxBytes: s.MaxBytes, Replicas: s.Replicas, Storage: jetstream.FileStorage,
+	for _, bucket := range []struct {
+		name, description string
+		stream            jetstream.StreamConfig
+	}{
+		{schemas.BucketLeases, "who does what one alone does", leasesConfig(l)},
+		{schemas.BucketCursors, "how far tenants have been pulled", cursorsConfig(l)},
+	} {
+		err := c.declareStream(ctx, bucket.stream, func(ctx context.Context, s jetstream.StreamConfig) error {
+			_, err := c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+				Bucket: bucket.name, Description: bucket.description,
+				MaxBytes: s.MaxBytes, Replicas: s.Replicas, Storage: jetstream.FileStorage,
+			})
+			return err
 		})
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("declare bucket %s: %w", schemas.BucketLeases, err)
+		if err != nil {
+			return fmt.Errorf("declare bucket %s: %w", bucket.name, err)
+		}
 	}
-	err = c.declareStream(ctx, deadLargeConfig(l), func(ctx context.Context, s jetstream.StreamConfig) error {
+	err := c.declareStream(ctx, deadLargeConfig(l), func(ctx context.Context, s jetstream.StreamConfig) error {
 		_, err := c.js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
 			Bucket: schemas.BucketDead, Description: "dead logs larger than a message may be",
 			MaxBytes: s.MaxBytes, Replicas: s.Replicas, Storage: jetstream.FileStorage,
