@@ -16,10 +16,10 @@ import (
 func newApps(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apps",
-		Short: "M2M applications of a tenant: create, list, show, update, disable, enable, rotate, usage, delete",
+		Short: "M2M applications of a tenant: create, list, show, update, disable, enable, rotate, usage, delete, restore",
 		Args:  noArgs,
 	}
-	cmd.AddCommand(newAppsCreate(inv), newAppsList(inv), newAppsShow(inv), newAppsUpdate(inv), newAppsDisable(inv), newAppsEnable(inv), newAppsRotate(inv), newAppsUsage(inv), newAppsDelete(inv))
+	cmd.AddCommand(newAppsCreate(inv), newAppsList(inv), newAppsShow(inv), newAppsUpdate(inv), newAppsDisable(inv), newAppsEnable(inv), newAppsRotate(inv), newAppsUsage(inv), newAppsDelete(inv), newAppsRestore(inv))
 	return cmd
 }
 

@@ -18,10 +18,10 @@ func newAppsDelete(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete CLIENT_ID",
 		Short: "Delete an application for good, after a backup of it is on disk",
-		Long: `delete writes a backup of an application first (itself without its secret, its grants, the public
-part of its credentials), encrypted with age, and deletes it when that is on disk. No application
-comes back under its client id: the backup tells what it was. apps disable can be undone. Tokens that
-were issued stay good until they expire. It tells first, by what the running instance has stored, when
+		Long: `delete writes a backup of an application first (itself without its secret, its grants and their
+organizations, the connections that it could use, what Auth0 tells of its keys), encrypted with age,
+and deletes it when that is on disk. apps restore makes it again from that, but under another client
+id and secret; apps disable can be undone whole. Tokens that were issued stay good until they expire. It tells first, by what the running instance has stored, when
 and from where the application was last used.`,
 		Args: theArgs(1, "one client id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -47,6 +47,12 @@ and from where the application was last used.`,
 			}
 			if err := notItself(&p, app.ID); err != nil {
 				return err
+			}
+			if !keep.none {
+				if api, err = ofOrganizations(cmd, &p, apps, app.ID, when); err != nil {
+					return err
+				}
+				apps.API = api
 			}
 			tellUsage(cmd.Context(), inv, app.ID)
 			what := printable(fmt.Sprintf("%s (%s)", app.Name, app.ID))
@@ -76,4 +82,19 @@ and from where the application was last used.`,
 	ask.flags(cmd)
 	keep.flags(cmd, inv)
 	return cmd
+}
+
+// ofOrganizations asks for the scopes that a backup needs where the application
+// has grants to organizations: no others need them.
+func ofOrganizations(cmd *cobra.Command, p *provisioning, apps *provision.Apps, id string, when []string) (provision.API, error) {
+	grants, err := apps.Grants(cmd.Context(), id)
+	if err != nil {
+		return nil, err
+	}
+	for i := range grants {
+		if grants[i].ToOrganizations() {
+			return p.begin(cmd, append(when, provision.WhenOrganizations)...)
+		}
+	}
+	return apps.API, nil
 }

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,6 +61,29 @@ func (o *operator) exchange(a simApp, audience, ip string) (status int) {
 	}
 	response.Body.Close()
 	return response.StatusCode
+}
+
+// saidSoFar is what a command that still runs has said.
+type saidSoFar struct {
+	mu   sync.Mutex // guards what follows
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (s *saidSoFar) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+// has is an error until a text was said.
+func (s *saidSoFar) has(text string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !strings.Contains(s.text.String(), text) {
+		return fmt.Errorf("%q is not in %q", text, s.text.String())
+	}
+	return nil
 }
 
 func TestWhatAnApplicationWasUsedForIsToldBeforeItIsChanged(t *testing.T) {
@@ -118,14 +145,15 @@ func TestWhatAnApplicationWasUsedForIsToldBeforeItIsChanged(t *testing.T) {
 		told.Sources[0].Uses != "old" || told.Sources[0].Network != "198.51.100.0/24" || told.Sources[1].Uses != "new" || told.Sources[1].Before != 2 {
 		t.Errorf("%v, told %+v", err, told)
 	}
-	watching := make(chan string)
+	var watched saidSoFar
+	done := make(chan int)
 	go func() {
-		_, said, _ := (&operator{t: t, environ: o.environ}).run("", append(strings.Fields(command), "--watch", "--every", "50ms")...)
-		watching <- said
+		done <- run(append(append([]string{"m2mwatch"}, strings.Fields(command)...), "--watch", "--every", "50ms"), o.environ, strings.NewReader(""), io.Discard, &watched)
 	}()
+	i.eventually("the old secret is said to be in use", func() error { return watched.has("198.51.100.0/24: old, refused 1 times\n") })
 	o.exchange(a, api, "198.51.100.9")
-	if said := <-watching; !strings.Contains(said, "198.51.100.0/24: old, refused 1 times") || !strings.Contains(said, "198.51.100.0/24: new\n") {
-		t.Errorf("watching said %q", said)
+	if code := <-done; code != exitOK || watched.has("198.51.100.0/24: new\n") != nil {
+		t.Errorf("watching ended with %d, %v", code, watched.has("198.51.100.0/24: new\n"))
 	}
 	_, said = o.must("apps", "disable", a.ID, "--force", "--grants-file", filepath.Join(t.TempDir(), "grants"))
 	if !strings.Contains(said, "5 were issued within that time") {

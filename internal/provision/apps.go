@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -63,12 +64,19 @@ type Grant struct {
 	Scopes   []string `json:"scope"`
 	Subject  string   `json:"subject_type"` // client where there is none
 
-	AllScopes       bool   `json:"allow_all_scopes"`       // those that the API will have, too
-	Organizations   string `json:"organization_usage"`     // deny where there is none, allow, require
-	AnyOrganization bool   `json:"allow_any_organization"` // not those alone that it is given to
+	AllScopes       bool     `json:"allow_all_scopes"`       // those that the API will have, too
+	Organizations   string   `json:"organization_usage"`     // deny where there is none, allow, require
+	AnyOrganization bool     `json:"allow_any_organization"` // not those alone that it is given to
+	DetailTypes     []string `json:"authorization_details_types"`
 }
 
-const subjectClient = "client"
+const (
+	subjectClient = "client"
+	usageDeny     = "deny"
+)
+
+// ToOrganizations reports whether a grant may be associated with organizations.
+func (g *Grant) ToOrganizations() bool { return cmp.Or(g.Organizations, usageDeny) != usageDeny }
 
 // Apps makes and changes M2M applications and their grants.
 type Apps struct{ API API }
@@ -130,7 +138,7 @@ func (a *Apps) Create(ctx context.Context, n NewApp) (App, error) {
 	}
 	order, scopes := n.audiences()
 	for _, audience := range order {
-		if err := a.grant(ctx, map[string]any{"client_id": app.ID, "audience": audience, "scope": scopes[audience]}); err != nil {
+		if _, err := a.grant(ctx, map[string]any{"client_id": app.ID, "audience": audience, "scope": scopes[audience]}); err != nil {
 			return app, fmt.Errorf("application %s is made, but not all of its grants: %w", app.ID, err)
 		}
 	}
@@ -140,31 +148,22 @@ func (a *Apps) Create(ctx context.Context, n NewApp) (App, error) {
 // requested finds the application that was made by a request whose answer was
 // lost.
 func (a *Apps) requested(ctx context.Context, request string, lost error) (json.RawMessage, error) {
-	for raw, err := range a.API.List(ctx, []string{"clients"}, "clients", nil) {
-		if err != nil {
-			return nil, fmt.Errorf("%w; and it cannot be looked for: %w", lost, err)
-		}
-		app, err := readApp(raw)
-		if err != nil {
-			return nil, err
-		}
-		if app.Mark(markRequest) == request {
-			return raw, nil
-		}
+	raw, err := a.marked(ctx, request)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, fmt.Errorf("%w: it is not there now", lost)
+	case err != nil:
+		return nil, fmt.Errorf("%w; and it cannot be looked for: %w", lost, err)
 	}
-	return nil, fmt.Errorf("%w: it is not there now", lost)
+	return raw, nil
 }
 
 // grant makes a grant and looks whether it is as it should be. There is one of an
 // application, an API and a subject at most.
-func (a *Apps) grant(ctx context.Context, body map[string]any) error {
-	var want Grant
-	text, err := json.Marshal(body)
+func (a *Apps) grant(ctx context.Context, body map[string]any) (Grant, error) {
+	want, err := grantOf(body)
 	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(text, &want); err != nil {
-		return fmt.Errorf("read the grant: %w", err)
+		return want, err
 	}
 	find := func() (json.RawMessage, error) {
 		grants, err := a.Grants(ctx, want.ClientID)
@@ -179,20 +178,51 @@ func (a *Apps) grant(ctx context.Context, body map[string]any) error {
 		return nil, fmt.Errorf("grant of %s: %w", want.Audience, ErrNotFound)
 	}
 	if _, err := create(ctx, a.API, []string{"client-grants"}, body, find); err != nil && !errors.Is(err, ErrConflict) {
-		return err
+		return want, err
 	}
 	raw, err := find()
 	if err != nil {
-		return err
+		return want, err
 	}
-	var is Grant
-	if err := json.Unmarshal(raw, &is); err != nil {
-		return fmt.Errorf("read the grant: %w", err)
+	is, err := readGrant(raw)
+	if err != nil {
+		return is, err
 	}
-	if !slices.Equal(slices.Sorted(slices.Values(is.Scopes)), slices.Sorted(slices.Values(want.Scopes))) {
-		return fmt.Errorf("the grant of %s has the scopes %q, not %q", want.Audience, is.Scopes, want.Scopes)
+	if wrong := is.otherThan(&want); len(wrong) > 0 {
+		return is, fmt.Errorf("the grant of %s is another than it should be: %s", want.Audience, strings.Join(wrong, ", "))
 	}
-	return nil
+	return is, nil
+}
+
+// grantOf reads the grant that a request asks for.
+func grantOf(body map[string]any) (Grant, error) {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return Grant{}, err
+	}
+	return readGrant(raw)
+}
+
+// otherThan names in which of what decides about tokens a grant is another. What
+// a grant does not say has a meaning: no organizations, no scopes beyond its own.
+func (g *Grant) otherThan(want *Grant) (wrong []string) {
+	sorted := func(list []string) []string { return slices.Sorted(slices.Values(list)) }
+	if !want.AllScopes && !slices.Equal(sorted(g.Scopes), sorted(want.Scopes)) {
+		wrong = append(wrong, fmt.Sprintf("it has the scopes %q, not %q", g.Scopes, want.Scopes))
+	}
+	if g.AllScopes != want.AllScopes {
+		wrong = append(wrong, fmt.Sprintf("allow_all_scopes is %t", g.AllScopes))
+	}
+	if is := cmp.Or(g.Organizations, usageDeny); is != cmp.Or(want.Organizations, usageDeny) {
+		wrong = append(wrong, "organization_usage is "+is)
+	}
+	if g.AnyOrganization != want.AnyOrganization {
+		wrong = append(wrong, fmt.Sprintf("allow_any_organization is %t", g.AnyOrganization))
+	}
+	if !slices.Equal(sorted(g.DetailTypes), sorted(want.DetailTypes)) {
+		wrong = append(wrong, fmt.Sprintf("authorization_details_types are %q, not %q", g.DetailTypes, want.DetailTypes))
+	}
+	return wrong
 }
 
 // List reads the applications of machines: those that can get tokens by client
@@ -326,6 +356,9 @@ func ReadDisabled(text []byte) (Disabled, error) {
 	if d.Format != disabledFormat {
 		return d, fmt.Errorf("read what was disabled: it is %q, want %q", d.Format, disabledFormat)
 	}
+	if d.ClientID == "" || len(d.Grants) == 0 {
+		return d, errors.New("read what was disabled: it has no client_id or no grants: there is nothing to give back")
+	}
 	return d, nil
 }
 
@@ -337,7 +370,7 @@ func (a *Apps) Enable(ctx context.Context, d *Disabled) error {
 	}
 	var failed []error // an API that is gone is no reason to keep the others
 	for _, raw := range d.Grants {
-		if err := a.giveBack(ctx, raw); err != nil {
+		if _, err := a.giveBack(ctx, raw, d.ClientID); err != nil {
 			failed = append(failed, err)
 		}
 	}
@@ -347,18 +380,24 @@ func (a *Apps) Enable(ctx context.Context, d *Disabled) error {
 	return nil
 }
 
-// giveBack makes a grant again, raw as it was.
-func (a *Apps) giveBack(ctx context.Context, raw json.RawMessage) error {
+// grantMembers are those of a grant that can be given when it is made.
+func grantMembers() []string {
+	return []string{
+		"client_id", "audience", "scope", "organization_usage", "allow_any_organization", "subject_type", "allow_all_scopes", "authorization_details_types",
+	}
+}
+
+// giveBack makes a grant again for an application, raw as it was.
+func (a *Apps) giveBack(ctx context.Context, raw json.RawMessage, clientID string) (Grant, error) {
 	var body map[string]any
 	if err := readExactly(raw, &body); err != nil {
-		return err
+		return Grant{}, err
 	}
-	for name := range body {
-		if !slices.Contains([]string{
-			"client_id", "audience", "scope", "organization_usage", "allow_any_organization", "subject_type", "allow_all_scopes", "authorization_details_types",
-		}, name) {
+	for name, value := range body {
+		if value == nil || !slices.Contains(grantMembers(), name) {
 			delete(body, name)
 		}
 	}
+	body["client_id"] = clientID
 	return a.grant(ctx, body)
 }

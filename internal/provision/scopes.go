@@ -22,6 +22,9 @@ const (
 	WhenOrganizationRoles = "of roles in organizations"
 
 	WhenBackup = "without --no-backup"
+
+	WhenGrants      = "of grants"
+	WhenConnections = "of connections"
 )
 
 // Needs are the scopes of each command, the least that will do.
@@ -69,6 +72,11 @@ func Needs() []Need {
 		always("apps usage"), // it asks the running instance
 		always("apps delete", "read:clients", "delete:clients"),
 		{"apps delete", WhenBackup, []string{"read:client_grants", "read:client_credentials"}},
+		{"apps delete", WhenOrganizations, []string{"read:organization_client_grants"}},
+		always("apps restore", "create:clients", "read:clients"),
+		{"apps restore", WhenGrants, []string{"create:client_grants", "read:client_grants"}},
+		{"apps restore", WhenOrganizations, []string{"create:organization_client_grants", "read:organization_client_grants"}},
+		{"apps restore", WhenConnections, []string{"update:connections"}},
 		always("grants list", "read:client_grants"),
 		always("grants show", "read:client_grants"),
 		always("grants create", "create:client_grants", "read:client_grants", "read:resource_servers"),

@@ -25,7 +25,7 @@ func connectionOperations() []operation {
 		{"DELETE", "/connections/{id}", []string{"delete:connections"}, false, "Delete a connection", nil, deleteConnection},
 		{"GET", "/connections/{id}/clients", read, false, "Get the enabled clients of a connection", nil, listConnectionClients},
 		{"PATCH", "/connections/{id}/clients", update, false, "Update the enabled clients of a connection", nil, updateConnectionClients},
-		{"GET", "/clients/{id}/connections", read, false, "Get a client's enabled connections", nil, listClientConnections},
+		{"GET", "/clients/{id}/connections", []string{"read:connections", "read:clients", "read:client_summary"}, false, "Get a client's enabled connections", nil, listClientConnections},
 	}
 }
 
