@@ -14,11 +14,15 @@ import (
 
 // operator runs commands against a simulated tenant as one of its applications.
 type operator struct {
-	t       *testing.T
-	tenant  *auth0sim.Tenant
-	base    string       // the tenant's URL
-	http    *http.Client // an administrator's way there; nil for the usual one
-	client  auth0sim.Client
+	t      *testing.T
+	tenant *auth0sim.Tenant
+	base   string       // the tenant's URL
+	http   *http.Client // an administrator's way there; nil for the usual one
+	client auth0sim.Client
+	door   struct { // an application that users sign in at
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
+	}
 	environ []string
 	seen    bytes.Buffer // all that was printed
 }

@@ -17,13 +17,13 @@ import (
 func newUsers(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "users",
-		Short: "Programmatic users of a tenant: create, list, show, update, block, unblock, delete, restore",
+		Short: "Programmatic users of a tenant: create, list, show, update, block, unblock, password, delete, restore",
 		Long: `A programmatic user is a user of a database connection that a machine signs in as. It is marked
 in its app_metadata: programmatic, owner, purpose, expires. Commands that change or delete a user
 refuse one that is not marked, unless --any says that it is meant.`,
 		Args: noArgs,
 	}
-	cmd.AddCommand(newUsersCreate(inv), newUsersList(inv), newUsersShow(inv), newUsersUpdate(inv), newUsersBlock(inv), newUsersUnblock(inv), newUsersDelete(inv), newUsersRestore(inv))
+	cmd.AddCommand(newUsersCreate(inv), newUsersList(inv), newUsersShow(inv), newUsersUpdate(inv), newUsersBlock(inv), newUsersUnblock(inv), newUsersPassword(inv), newUsersDelete(inv), newUsersRestore(inv))
 	return cmd
 }
 
@@ -73,7 +73,7 @@ func newUsersCreate(inv *invocation) *cobra.Command {
 		n           provision.NewUser
 		m           marks
 		meta        metadata
-		secret      newSecret
+		secret      userPassword
 		permissions []string
 		asJSON      bool
 	)
@@ -104,7 +104,7 @@ it is looked whether the user has them.`,
 			if n.Permissions, err = readPermissions(permissions); err != nil {
 				return err
 			}
-			n.Password = provision.NewPassword()
+			n.Password, n.Resume = secret.value, secret.resume
 			if err := n.Validate(); err != nil {
 				return fmt.Errorf("%w: %w", errUsage, err)
 			}
@@ -122,7 +122,7 @@ it is looked whether the user has them.`,
 			if err != nil {
 				return err
 			}
-			return makeUser(inv, &secret, n.Password, asJSON, func() (provision.User, error) {
+			return makeUser(inv, &secret, asJSON, func() (provision.User, error) {
 				return (&provision.Users{API: api}).Create(cmd.Context(), n)
 			})
 		},
@@ -140,7 +140,7 @@ it is looked whether the user has them.`,
 	f.BoolVar(&asJSON, "json", false, "JSON as the API answers it")
 	m.flags(cmd)
 	meta.flags(cmd, "")
-	secret.flags(cmd, "password-file", "the password")
+	secret.flags(cmd, "the password")
 	return cmd
 }
 
@@ -158,8 +158,8 @@ func readPermissions(texts []string) ([]provision.Permission, error) {
 
 // makeUser keeps the password, makes the user, and prints both. What was made is
 // printed although something of it failed: nobody could find it otherwise.
-func makeUser(inv *invocation, secret *newSecret, password string, asJSON bool, create func() (provision.User, error)) error {
-	if err := secret.keep(password); err != nil {
+func makeUser(inv *invocation, secret *userPassword, asJSON bool, create func() (provision.User, error)) error {
+	if err := secret.keep(); err != nil {
 		return err
 	}
 	user, err := create()
@@ -172,7 +172,7 @@ func makeUser(inv *invocation, secret *newSecret, password string, asJSON bool, 
 	shown, failed := (&hiding{secret.reveal}).hide(inv, user.Raw)
 	if failed == nil && secret.printed() {
 		fmt.Fprintln(inv.stderr, "the password is not shown again")
-		shown[0], failed = with(shown[0], "password", password)
+		shown[0], failed = with(shown[0], "password", secret.value)
 	}
 	if failed != nil {
 		return errors.Join(err, failed)

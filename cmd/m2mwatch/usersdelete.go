@@ -132,7 +132,7 @@ func deleteUser(cmd *cobra.Command, inv *invocation, users *provision.Users, vau
 func newUsersRestore(inv *invocation) *cobra.Command {
 	var (
 		p        = provisioning{inv: inv}
-		secret   newSecret
+		secret   userPassword
 		identity string
 		asJSON   bool
 	)
@@ -166,9 +166,8 @@ permissions and organizations that are gone themselves.`,
 			if backup.Tenant != p.domain {
 				fmt.Fprintf(inv.stderr, "the backup is of %s, and is restored in %s\n", printable(backup.Tenant), printable(p.domain))
 			}
-			password := provision.NewPassword()
-			return makeUser(inv, &secret, password, asJSON, func() (provision.User, error) {
-				restored, err := (&provision.Users{API: api}).Restore(cmd.Context(), &backup, password)
+			return makeUser(inv, &secret, asJSON, func() (provision.User, error) {
+				restored, err := (&provision.Users{API: api}).Restore(cmd.Context(), &backup, secret.value, secret.resume)
 				for _, lost := range restored.Lost {
 					if restored.User.ID != "" {
 						fmt.Fprintln(inv.stderr, "not restored:", printable(lost))
@@ -179,7 +178,7 @@ permissions and organizations that are gone themselves.`,
 		},
 	}
 	p.flags(cmd, inv)
-	secret.flags(cmd, "password-file", "the new password")
+	secret.flags(cmd, "the new password")
 	cmd.Flags().StringVar(&identity, "backup-identity", lookup(inv.environ, "M2MWATCH_BACKUP_IDENTITY"), "the file with the key that reads the backup ($M2MWATCH_BACKUP_IDENTITY)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "JSON as the API answers it")
 	return cmd

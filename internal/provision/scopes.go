@@ -44,6 +44,7 @@ func Needs() []Need {
 		{"users update", WhenAppMetadata, []string{"update:users_app_metadata"}},
 		always("users block", "read:users", "update:users"),
 		always("users unblock", "read:users", "update:users"),
+		always("users password", "read:users", "update:users"),
 		always("users delete", "read:users", "delete:users"),
 		{"users delete", WhenBackup, []string{"read:roles", "read:role_members", "read:organizations", "read:organization_member_roles"}},
 		always("users restore", "create:users", "read:users"),

@@ -169,6 +169,10 @@ type NewUser struct {
 	Roles                  []string // by id or name
 	Permissions            []Permission
 
+	// Resume takes a user of ID that is there for the one that a run has made which
+	// was cut short, if it signs in as this one does.
+	Resume bool
+
 	// ID is the part behind auth0|; there may be another | in it, as in the ids of
 	// custom databases. Default a random one.
 	ID string
@@ -220,10 +224,9 @@ func Marks(owner, purpose, expires string) map[string]any {
 func (n *NewUser) body() map[string]any {
 	body := map[string]any{"connection": n.Connection, "user_id": n.ID, "password": n.Password, "verify_email": false}
 	maps.Copy(body, n.profile)
-	for name, value := range map[string]string{"email": n.Email, "username": n.Username, "phone_number": n.Phone, "name": n.Name} {
-		if value != "" {
-			body[name] = value
-		}
+	maps.Copy(body, n.logins())
+	if n.Name != "" {
+		body["name"] = n.Name
 	}
 	for name, value := range map[string]map[string]any{"app_metadata": n.AppMetadata, "user_metadata": n.UserMetadata} {
 		if value != nil {
@@ -250,18 +253,8 @@ func (u *Users) Create(ctx context.Context, n NewUser) (User, error) {
 	if err := checkPermissions(ctx, u.API, n.Permissions); err != nil {
 		return User{}, err
 	}
-	if n.ID == "" {
-		n.ID = newUserID()
-	} else if err := u.free(ctx, databaseProvider+"|"+n.ID); err != nil {
-		return User{}, err
-	}
-	id := databaseProvider + "|" + n.ID
-	raw, err := create(ctx, u.API, []string{"users"}, n.body(), func() (json.RawMessage, error) {
-		return u.API.Get(ctx, []string{"users", id}, nil)
-	})
-	if errors.Is(err, ErrMaybeDone) {
-		return User{}, fmt.Errorf("user %s: %w", id, err)
-	} else if err != nil {
+	raw, err := u.make(ctx, &n)
+	if err != nil {
 		return User{}, err
 	}
 	user, err := readUser(raw)
@@ -275,17 +268,59 @@ func (u *Users) Create(ctx context.Context, n NewUser) (User, error) {
 	return user, err
 }
 
-// free wants that nobody has the id yet: after a lost answer, who has it is taken
+// make is the POST, or what it has made before.
+func (u *Users) make(ctx context.Context, n *NewUser) (json.RawMessage, error) {
+	given := n.ID != ""
+	if !given {
+		n.ID = newUserID()
+	}
+	id := databaseProvider + "|" + n.ID
+	if given {
+		if raw, err := u.made(ctx, id, n); raw != nil || err != nil {
+			return raw, err
+		}
+	}
+	raw, err := create(ctx, u.API, []string{"users"}, n.body(), func() (json.RawMessage, error) {
+		return u.API.Get(ctx, []string{"users", id}, nil)
+	})
+	if errors.Is(err, ErrMaybeDone) {
+		err = fmt.Errorf("user %s: %w", id, err)
+	}
+	return raw, err
+}
+
+// made is the user of an id where n resumes its making, nil where nobody has the
+// id. Anybody else who has it is an error: after a lost answer, who has it is taken
 // for the one that was made.
-func (u *Users) free(ctx context.Context, id string) error {
-	_, err := u.API.Get(ctx, []string{"users", id}, nil)
+func (u *Users) made(ctx context.Context, id string, n *NewUser) (json.RawMessage, error) {
+	is, err := u.Get(ctx, id)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return nil
-	case err == nil:
-		err = ErrConflict
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case !n.Resume:
+		return nil, fmt.Errorf("user %s: %w", id, ErrConflict)
 	}
-	return fmt.Errorf("user %s: %w", id, err)
+	differs, err := differences(is.Raw, n.logins())
+	if err == nil && is.Connection() != n.Connection {
+		differs = append(differs, "connection")
+	}
+	if err == nil && len(differs) > 0 {
+		err = fmt.Errorf("user %s: %w, with another %s", id, ErrConflict, strings.Join(differs, ", "))
+	}
+	return is.Raw, err
+}
+
+// logins are the members by which the user signs in.
+func (n *NewUser) logins() map[string]any {
+	logins := map[string]any{}
+	for name, value := range map[string]string{"email": n.Email, "username": n.Username, "phone_number": n.Phone} {
+		if value != "" {
+			logins[name] = value
+		}
+	}
+	return logins
 }
 
 // newUserID is of the form that Auth0 gives to users of a database.

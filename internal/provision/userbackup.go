@@ -112,13 +112,15 @@ type Restored struct {
 }
 
 // Restore makes a user again, under the id that it had, with another password.
-// Where the error comes after that, the user is in what is returned beside it.
-func (u *Users) Restore(ctx context.Context, b *UserBackup, password string) (Restored, error) {
+// Where the error comes after that, the user is in what is returned beside it. See
+// NewUser.Resume for resume.
+func (u *Users) Restore(ctx context.Context, b *UserBackup, password string, resume bool) (Restored, error) {
 	n, was, lost, err := b.newUser(password)
 	if err != nil {
 		return Restored{}, err
 	}
-	if err := u.free(ctx, was.ID); err != nil {
+	n.Resume = resume
+	if _, err := u.made(ctx, was.ID, &n); err != nil {
 		return Restored{}, err
 	}
 	kept, gone, err := u.stillThere(ctx, b)

@@ -239,8 +239,12 @@ func updateUser(c *apiCall) (reply, error) {
 	}
 	after := d.clone()
 	if password := changes.text("password"); password != "" {
-		if err := checkPassword(password, c.connections.find(having("name", connectionOf(d)))); err != nil {
+		connection := c.connections.find(having("name", connectionOf(d)))
+		if err := checkPassword(password, connection); err != nil {
 			return reply{}, err
+		}
+		if connection.child("options").child("password_history").flag("enable") && password == c.passwords[id] {
+			return reply{}, badRequest("invalid_body", "PasswordHistoryError: Password has previously been used")
 		}
 		c.passwords[id] = password
 		after["last_password_reset"] = c.date()
