@@ -154,7 +154,7 @@ func TestEachProvisioningCommandHasScopes(t *testing.T) {
 }
 
 func isProvisioning(c *cobra.Command) bool {
-	return slices.Contains([]string{"users", "roles", "apps", "streams", "grants"}, c.Name())
+	return slices.Contains([]string{"users", "roles", "apps", "streams", "grants", "apis"}, c.Name())
 }
 
 func TestScopesTellsWhatACommandNeeds(t *testing.T) {

@@ -25,6 +25,9 @@ const (
 
 	WhenGrants      = "of grants"
 	WhenConnections = "of connections"
+
+	WhenRemoved = "--remove-scope"
+	WhenUse     = "unless --force --no-backup"
 )
 
 // Needs are the scopes of each command, the least that will do.
@@ -78,6 +81,13 @@ func Needs() []Need {
 		{"apps restore", WhenGrants, []string{"create:client_grants", "read:client_grants"}},
 		{"apps restore", WhenOrganizations, []string{"create:organization_client_grants", "read:organization_client_grants"}},
 		{"apps restore", WhenConnections, []string{"update:connections"}},
+		always("apis list", "read:resource_servers"),
+		always("apis show", "read:resource_servers"),
+		always("apis create", "create:resource_servers", "read:resource_servers"),
+		always("apis update", "read:resource_servers", "update:resource_servers"),
+		{"apis update", WhenRemoved, []string{"read:client_grants", "read:roles"}},
+		always("apis delete", "read:resource_servers", "delete:resource_servers"),
+		{"apis delete", WhenUse, []string{"read:client_grants", "read:roles"}},
 		always("grants list", "read:client_grants"),
 		always("grants show", "read:client_grants"),
 		always("grants create", "create:client_grants", "read:client_grants", "read:resource_servers"),
