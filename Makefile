@@ -78,6 +78,7 @@ tools: need-go
 
 golden: need-go engine ## rewrite golden files (look at the difference before committing it)
 	@$(GO) test ./query -update
+	@$(GO) test ./internal/provision -run Terraform -update
 	@$(GO) test ./internal/clickhouse -run 'ClusterRendering|TablesAreThose' -update
 	@$(GO) test ./cmd/m2mwatch -run TestScripts -update
 

@@ -93,7 +93,7 @@ func TestJSONSchemasOfAnswersAreCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join("..", "schemas", "jsonschema")
-	want := []string{"group.json"} // describes no answer
+	want := []string{"group.json", "machines.json"} // describe no answer
 	for _, name := range d.answers() {
 		if d.Components.Schemas[name] == nil {
 			t.Fatalf("an answer is described as %q, which is no component", name)

@@ -67,8 +67,11 @@ func run(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int 
 		return exitOK
 	}
 	fmt.Fprintln(stderr, "m2mwatch:", legible(err.Error()))
-	if errors.Is(err, errUsage) {
+	switch {
+	case errors.Is(err, errUsage):
 		return exitUsage
+	case errors.Is(err, errDiffers):
+		return exitDiffers
 	}
 	return exitError
 }
@@ -109,6 +112,8 @@ the earlier.`,
 		newAPIs(inv),
 		newGrants(inv),
 		newStreams(inv),
+		newExport(inv),
+		newPlan(inv),
 		newScopes(inv),
 		newJournalCommand(inv),
 		newStatus(inv),

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/m2mwatch/m2mwatch/internal/auth0"
 	"github.com/m2mwatch/m2mwatch/internal/provision"
@@ -38,15 +39,31 @@ func (m managementAPI) Delete(ctx context.Context, path []string, body any) erro
 	return meaning(m.client.Delete(ctx, path, body))
 }
 
-// List implements provision.API.
+// List implements provision.API, by checkpoints where the collection has them:
+// pages miss what moves while others are made or deleted, and of the users of a role
+// they end at 1,000.
 func (m managementAPI) List(ctx context.Context, path []string, key string, query url.Values) iter.Seq2[json.RawMessage, error] {
+	list := m.client.List
+	if hasCheckpoints(path) {
+		list = m.client.ListFrom
+	}
 	return func(yield func(json.RawMessage, error) bool) {
-		for raw, err := range m.client.List(ctx, path, key, query) {
+		for raw, err := range list(ctx, path, key, query) {
 			if !yield(raw, meaning(err)) {
 				return
 			}
 		}
 	}
+}
+
+// hasCheckpoints knows the collections that can be read so. Source: the parameters
+// from and take in the Management API's OpenAPI document.
+func hasCheckpoints(path []string) bool {
+	switch strings.Join(path, "/") {
+	case "clients", "client-grants":
+		return true
+	}
+	return len(path) == 3 && (path[0] == "roles" && path[2] == "users" || path[0] == "client-grants" && path[2] == "organizations")
 }
 
 // meant is an error with what it means to provision. Its text stays.

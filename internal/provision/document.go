@@ -77,3 +77,8 @@ func ReadObject(text []byte) (map[string]any, error) {
 	}
 	return object, nil
 }
+
+// sortedNames are the names of members in their order.
+func sortedNames[V any](members map[string]V) []string {
+	return slices.Sorted(maps.Keys(members))
+}

@@ -36,7 +36,7 @@ const (
 // for the roles of a user all of those named, for others any.
 func Needs() []Need {
 	always := func(command string, scopes ...string) Need { return Need{command, "", append([]string{}, scopes...)} }
-	return []Need{
+	return append([]Need{
 		always("users create", "create:users", "read:users"),
 		{"users create", WhenRole, []string{"update:users", "read:roles", "create:role_members", "read:role_members"}},
 		{"users create", WhenPermission, []string{"update:users", "read:resource_servers"}},
@@ -100,7 +100,7 @@ func Needs() []Need {
 		always("streams resume", "read:log_streams", "update:log_streams"),
 		always("streams update", "read:log_streams", "update:log_streams"),
 		always("streams delete", "read:log_streams", "delete:log_streams"),
-	}
+	}, machinesNeeds()...)
 }
 
 // ScopesOf are the scopes that a command needs, with what it needs when.

@@ -1,8 +1,10 @@
 package auth0sim
 
 import (
+	"cmp"
 	"encoding/base64"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -74,19 +76,35 @@ func (c *apiCall) checkpointed(name string, docs []document, p paging) (reply, e
 	start := 0
 	if p.from != "" {
 		raw, err := base64.RawURLEncoding.DecodeString(p.from)
-		n, failed := strconv.Atoi(strings.TrimPrefix(string(raw), "after:"))
+		position, id, _ := strings.Cut(strings.TrimPrefix(string(raw), "after:"), ":")
+		n, failed := strconv.Atoi(position)
 		if err != nil || failed != nil {
 			return reply{}, badRequest("invalid_query_string", "Query validation error: invalid cursor on property from.")
 		}
-		start = n
+		start = startAfter(docs, id, n, p.take)
 	}
 	page := slicePage(docs, start, p.take)
 	body := document{name: c.selected(page)}
 	end := start + len(page)
 	if full := len(page) == p.take; len(page) > 0 && (full || name == "members") {
-		body["next"] = base64.RawURLEncoding.EncodeToString([]byte("after:" + strconv.Itoa(end)))
+		body["next"] = base64.RawURLEncoding.EncodeToString([]byte("after:" + strconv.Itoa(end) + ":" + idOf(page[len(page)-1])))
 	}
 	return reply{200, body}, nil
+}
+
+// startAfter is behind the document of an id, wherever it has moved since a cursor
+// was made of it and its position; where it is gone, a page earlier: rather twice
+// than never.
+func startAfter(docs []document, id string, position, page int) int {
+	if i := slices.IndexFunc(docs, func(d document) bool { return idOf(d) == id }); i >= 0 {
+		return i + 1
+	}
+	return max(position-page, 0)
+}
+
+// idOf is by what a document of a list is known.
+func idOf(d document) string {
+	return cmp.Or(d.text("id"), d.text("client_id"), d.text("user_id"))
 }
 
 // selected leaves of each document what `fields` and `include_fields` ask for.
