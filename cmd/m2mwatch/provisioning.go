@@ -31,6 +31,14 @@ func (p *provisioning) begin(cmd *cobra.Command, when ...string) (provision.API,
 	if err != nil {
 		return nil, err
 	}
+	if err := checkScopes(cmd, client, when...); err != nil {
+		return nil, err
+	}
+	return p.journaled(cmd, client, credentials.ClientID)
+}
+
+// checkScopes names the scopes that a command needs and a client lacks.
+func checkScopes(cmd *cobra.Command, client *auth0.Client, when ...string) error {
 	needed := provision.ScopesOf(commandName(cmd), when...)
 	missing, err := missingScopes(cmd.Context(), client, needed)
 	if err == nil && len(missing) > 0 { // they may have been granted since the token was issued
@@ -39,12 +47,12 @@ func (p *provisioning) begin(cmd *cobra.Command, when ...string) (provision.API,
 		}
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("the application lacks scopes of the Management API that %s needs: %s", commandName(cmd), strings.Join(missing, " "))
+		return fmt.Errorf("the application lacks scopes of the Management API that %s needs: %s", commandName(cmd), strings.Join(missing, " "))
 	}
-	return p.journaled(cmd, client, credentials.ClientID)
+	return nil
 }
 
 // journaled is the tenant's API, whose changes are recorded.

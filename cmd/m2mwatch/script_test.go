@@ -173,14 +173,14 @@ func TestREADMECommandsRun(t *testing.T) {
 		}
 		ran[words[0]+" "+words[1]] = true
 	}
-	for _, want := range []string{"make demo", "make test", "bin/m2mwatch up", "bin/m2mwatch status", "bin/m2mwatch findings", "bin/m2mwatch import", "bin/m2mwatch tokens", "bin/m2mwatch users", "bin/m2mwatch roles", "bin/m2mwatch apps", "bin/m2mwatch streams", "curl -H"} {
+	for _, want := range []string{"make demo", "make test", "bin/m2mwatch up", "bin/m2mwatch status", "bin/m2mwatch findings", "bin/m2mwatch import", "bin/m2mwatch backfill", "bin/m2mwatch tokens", "bin/m2mwatch users", "bin/m2mwatch roles", "bin/m2mwatch apps", "bin/m2mwatch streams", "curl -H"} {
 		if !ran[want] {
 			t.Errorf("the README no longer says %q, or this test no longer finds it", want)
 		}
 	}
 	i.settle()
-	if n := i.counts(); n["seccft"] != 3 || n["custom:token.used"] != 1 {
-		t.Errorf("events stored: %v, want 3 imported and 1 custom", n)
+	if n := i.counts(); n["seccft"] != 4 || n["custom:token.used"] != 1 {
+		t.Errorf("events stored: %v, want 3 tokens imported, the backfill's own, and 1 custom", n)
 	}
 	i.interrupt()
 }

@@ -37,6 +37,7 @@ const (
 func Needs() []Need {
 	always := func(command string, scopes ...string) Need { return Need{command, "", append([]string{}, scopes...)} }
 	return append([]Need{
+		always("backfill", "read:logs"),
 		always("users create", "create:users", "read:users"),
 		{"users create", WhenRole, []string{"update:users", "read:roles", "create:role_members", "read:role_members"}},
 		{"users create", WhenPermission, []string{"update:users", "read:resource_servers"}},
