@@ -29,6 +29,7 @@ func newAppsCreate(inv *invocation) *cobra.Command {
 		n      provision.NewApp
 		m      marks
 		secret newSecret
+		key    keyFlags
 		grants []string
 		asJSON bool
 	)
@@ -37,7 +38,8 @@ func newAppsCreate(inv *invocation) *cobra.Command {
 		Short: "Create an M2M application with its client grants",
 		Long: `create makes an application that gets tokens by client credentials and in no other way, with the
 scopes of APIs that it is granted; these are looked for before anything is made. Names of
-applications are not unique. Where the answer is lost it is looked for, and not made again.`,
+applications are not unique. Where the answer is lost it is looked for, and not made again. With
+--new-key-file or --public-key-file it authenticates by a key (private_key_jwt) and has no secret.`,
 		Example: `  m2mwatch apps create ledger-export --owner data-team --grant read:ledger@https://api.example.com --secret-file ledger.secret`,
 		Args:    theArgs(1, "one name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -45,7 +47,7 @@ applications are not unique. Where the answer is lost it is looked for, and not 
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(m.read(), secret.check(inv), secret.free()); err != nil {
+			if err := errors.Join(m.read(), key.check(), key.orSecret(inv, &secret)); err != nil {
 				return err
 			}
 			api, err := p.begin(cmd)
@@ -57,6 +59,9 @@ applications are not unique. Where the answer is lost it is looked for, and not 
 				if value != "" {
 					n.Metadata[name] = value
 				}
+			}
+			if key.asked() {
+				return createWithKey(cmd, inv, &provision.Apps{API: api}, n, &key, asJSON)
 			}
 			if err := secret.reserve(); err != nil {
 				return err
@@ -76,7 +81,26 @@ applications are not unique. Where the answer is lost it is looked for, and not 
 	f.BoolVar(&asJSON, "json", false, "JSON as the API answers it")
 	m.flags(cmd)
 	secret.flags(cmd, "secret-file", "the client secret")
+	key.flags(cmd)
 	return cmd
+}
+
+// createWithKey makes an application that has a key. A key that was made for it is
+// nobody's where the application is not made.
+func createWithKey(cmd *cobra.Command, inv *invocation, apps *provision.Apps, n provision.NewApp, flags *keyFlags, asJSON bool) error {
+	key, made, err := flags.key(inv)
+	if err != nil {
+		return err
+	}
+	n.Key = &key
+	app, err := apps.Create(cmd.Context(), n)
+	if app.ID == "" {
+		if made && !errors.Is(err, provision.ErrMaybeDone) {
+			_ = os.Remove(flags.newFile) // it opens nothing
+		}
+		return err
+	}
+	return errors.Join(printDocument(inv, app.Raw, asJSON), err)
 }
 
 // free refuses a file that is there before a secret is made that could not be
@@ -156,6 +180,7 @@ func newAppsList(inv *invocation) *cobra.Command {
 func newAppsShow(inv *invocation) *cobra.Command {
 	var (
 		p      = provisioning{inv: inv}
+		keys   bool
 		asJSON bool
 	)
 	cmd := &cobra.Command{
@@ -163,7 +188,11 @@ func newAppsShow(inv *invocation) *cobra.Command {
 		Short: "Show an application with its grants, without its secret",
 		Args:  theArgs(1, "one client id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			api, err := p.begin(cmd)
+			var when []string
+			if keys {
+				when = append(when, provision.WhenKeys)
+			}
+			api, err := p.begin(cmd, when...)
 			if err != nil {
 				return err
 			}
@@ -181,6 +210,13 @@ func newAppsShow(inv *invocation) *cobra.Command {
 				raws = append(raws, g.Raw)
 			}
 			raw, err := with(app.Raw, "client_grants", raws)
+			if err == nil && keys {
+				var list []provision.Credential
+				if list, err = apps.Credentials(cmd.Context(), app.ID); err == nil {
+					tellKeys(inv, app.ID, list)
+					raw, err = with(raw, "credentials", list)
+				}
+			}
 			if err != nil {
 				return err
 			}
@@ -188,6 +224,7 @@ func newAppsShow(inv *invocation) *cobra.Command {
 		},
 	}
 	p.flags(cmd, inv)
+	cmd.Flags().BoolVar(&keys, "keys", false, "with its keys, and how far a rotation of them is")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "JSON as the API answers it, with client_grants")
 	return cmd
 }
@@ -221,7 +258,7 @@ the grants back; that they were open to certain organizations is not among them.
 			if err := notItself(&p, app.ID); err != nil {
 				return err
 			}
-			what := printable(fmt.Sprintf("%s (%s)", app.Name, app.ID))
+			what := appText(&app)
 			if yes, err := ask.agreed(inv, "disable "+what, "Disable "+what+"?"); !yes {
 				return err
 			}

@@ -55,7 +55,7 @@ and from where the application was last used.`,
 				apps.API = api
 			}
 			tellUsage(cmd.Context(), inv, app.ID)
-			what := printable(fmt.Sprintf("%s (%s)", app.Name, app.ID))
+			what := appText(&app)
 			if yes, err := ask.agreed(inv, "delete "+what, "Delete "+what+" for good?"); !yes {
 				return err
 			}

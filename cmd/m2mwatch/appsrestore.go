@@ -43,7 +43,7 @@ client_metadata, and what is there is not made twice.`,
 				return fmt.Errorf("%w: an application that has keys gets no secret: --secret-file or --public-key-file", errUsage)
 			}
 			var err error
-			if how.Keys, err = readPublicPEMs(keys); err != nil {
+			if how.Keys, err = readKeys(keys); err != nil {
 				return err
 			}
 			text, err := provision.OpenBackup(args[0], identity)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/m2mwatch/m2mwatch/internal/auth0/auth0sim"
 	"github.com/m2mwatch/m2mwatch/internal/provision"
@@ -26,13 +27,13 @@ func newKey(t *testing.T) (private, public string) {
 	}
 	dir := t.TempDir()
 	private, public = filepath.Join(dir, "private.pem"), filepath.Join(dir, "public.pem")
-	text, err := publicPEM(&key.PublicKey)
+	made, err := provision.NewKey(&key.PublicKey, "", time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	writeFiles(t, map[string]string{
 		private: string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})),
-		public:  text,
+		public:  made.PEM,
 	})
 	return private, public
 }

@@ -101,6 +101,13 @@ func (r *rotationWatch) check() error {
 	return nil
 }
 
+// close gives up the connection to the instance.
+func (r *rotationWatch) close() {
+	if r.activity != nil {
+		r.activity.client.Close()
+	}
+}
+
 // after watches what uses the secret that was replaced at a time, or says how to.
 func (r *rotationWatch) after(ctx context.Context, inv *invocation, clientID string, at time.Time) error {
 	if r.on {

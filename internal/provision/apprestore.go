@@ -15,9 +15,9 @@ import (
 
 // AppRestore says how an application comes back.
 type AppRestore struct {
-	// Keys are its public keys, PEM, in the order of the backup's credentials:
+	// Keys are its public keys, in the order of the backup's credentials:
 	// Auth0 gives none back.
-	Keys []string
+	Keys []Key
 	// Secret has an application that had keys authenticate by a secret.
 	Secret bool
 	// Without are members of client_metadata that are left out: an application can
@@ -152,6 +152,7 @@ func (b *AppBackup) newClient(how *AppRestore) (body map[string]any, lost []stri
 	if credentials != nil {
 		delete(body, "token_endpoint_auth_method") // the two exclude each other
 		body["client_authentication_methods"] = map[string]any{"private_key_jwt": map[string]any{"credentials": credentials}}
+		body["jwt_configuration"] = withAlg(body["jwt_configuration"])
 	} else if methods != nil {
 		body["token_endpoint_auth_method"] = "client_secret_post"
 		lost = append(lost, "its keys: it authenticates by a secret now")
@@ -179,7 +180,7 @@ func (b *AppBackup) authentication(methods map[string]any, how *AppRestore) ([]a
 	}
 	var list []any
 	for i, key := range how.Keys {
-		credential := map[string]any{"credential_type": "public_key", "pem": key, "alg": defaultAlg}
+		credential := key.request()
 		if i < len(were) {
 			if were[i].Alg != "" {
 				credential["alg"] = were[i].Alg
@@ -292,4 +293,14 @@ func (b *AppBackup) Parts() (when []string) {
 		when = append(when, WhenConnections)
 	}
 	return when
+}
+
+// withAlg is a jwt_configuration with the algorithm that goes with keys.
+func withAlg(configuration any) map[string]any {
+	members, _ := configuration.(map[string]any)
+	if members = maps.Clone(members); members == nil {
+		members = map[string]any{}
+	}
+	members["alg"] = defaultAlg
+	return members
 }

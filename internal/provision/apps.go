@@ -25,6 +25,11 @@ type App struct {
 	GrantTypes []string       `json:"grant_types"`
 	Metadata   map[string]any `json:"client_metadata"`
 	Secret     string         `json:"client_secret"`
+	Methods    *struct {
+		PrivateKeyJWT *struct {
+			Credentials []struct{ ID string } `json:"credentials"`
+		} `json:"private_key_jwt"`
+	} `json:"client_authentication_methods"`
 }
 
 // Mark is a member of client_metadata, or "".
@@ -87,6 +92,8 @@ type NewApp struct {
 	Metadata          map[string]string
 	// Grants are the scopes that it gets, by API.
 	Grants []Permission
+	// Key is what it authenticates by instead of a secret, where there is one.
+	Key *Key
 }
 
 // markRequest is the member of client_metadata by which an application is known
@@ -124,6 +131,10 @@ func (a *Apps) Create(ctx context.Context, n NewApp) (App, error) {
 	body := map[string]any{"name": n.Name, "app_type": "non_interactive", "grant_types": []string{"client_credentials"}, "client_metadata": metadata}
 	if n.Description != "" {
 		body["description"] = n.Description
+	}
+	if n.Key != nil {
+		body["client_authentication_methods"] = map[string]any{"private_key_jwt": map[string]any{"credentials": []any{n.Key.request()}}}
+		body["jwt_configuration"] = map[string]any{"alg": defaultAlg} // no other is taken with keys
 	}
 	raw, err := a.API.Post(ctx, []string{"clients"}, body)
 	if errors.Is(err, ErrMaybeDone) {

@@ -25,6 +25,10 @@ const (
 
 	WhenGrants      = "of grants"
 	WhenConnections = "of connections"
+	WhenSecret      = "of a secret"
+	WhenKey         = "of a key"
+	WhenFinish      = "--finish"
+	WhenKeys        = "--keys"
 
 	WhenRemoved = "--remove-scope"
 	WhenUse     = "unless --force --no-backup"
@@ -70,10 +74,14 @@ func Needs() []Need {
 		always("apps create", "create:clients", "read:clients", "create:client_grants", "read:client_grants", "read:resource_servers"),
 		always("apps list", "read:clients"),
 		always("apps show", "read:clients", "read:client_grants"),
+		{"apps show", WhenKeys, []string{"read:client_credentials"}},
 		always("apps update", "read:clients", "update:clients"),
 		always("apps disable", "read:clients", "read:client_grants", "delete:client_grants", "read:resource_servers"),
 		always("apps enable", "read:clients", "read:client_grants", "create:client_grants"),
-		always("apps rotate", "read:clients", "update:client_keys"),
+		always("apps rotate", "read:clients"),
+		{"apps rotate", WhenSecret, []string{"update:client_keys"}},
+		{"apps rotate", WhenKey, []string{"create:client_credentials", "read:client_credentials", "update:client_credentials"}},
+		{"apps rotate", WhenFinish, []string{"read:client_credentials", "update:client_credentials", "delete:client_credentials"}},
 		always("apps usage"), // it asks the running instance
 		always("apps delete", "read:clients", "delete:clients"),
 		{"apps delete", WhenBackup, []string{"read:client_grants", "read:client_credentials"}},

@@ -75,6 +75,9 @@ func (c *apiCall) clientAnswer(d document, reads bool) document {
 	if d.child("client_authentication_methods") != nil {
 		hidden = append(hidden, "client_secret")
 	}
+	if reads && !c.by.has("read:client_keys") && !c.by.has("read:client_credentials") {
+		hidden = append(hidden, "client_authentication_methods")
+	}
 	switch {
 	case reads && !c.by.has("read:client_keys"):
 		hidden = append(hidden, "client_secret", "signing_keys", "encryption_key")

@@ -42,6 +42,13 @@ func (t *Tenant) Inject(f Fault) {
 	t.faults = append(t.faults, &f)
 }
 
+// Forget has nothing more go wrong.
+func (t *Tenant) Forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.faults = nil
+}
+
 // fault is what goes wrong with a request, nil where nothing does.
 func (t *Tenant) fault(r *http.Request) *Fault {
 	t.mu.Lock()
