@@ -42,16 +42,21 @@ func FilterFields() []string { return StatsDimensions }
 // event.
 const maxFilterValues = 100
 
-// ParseCondition reads the text of a condition. No text is no condition, and
-// false.
+// ParseCondition reads the text of a condition on events. No text is no
+// condition, and false.
 func ParseCondition(field, text string) (Condition, bool, error) {
+	if text != "" && !slices.Contains(FilterFields(), field) {
+		return Condition{Field: field}, false, fmt.Errorf("filter %q: want one of %s", field, strings.Join(FilterFields(), ", "))
+	}
+	return ReadCondition(field, text)
+}
+
+// ReadCondition is ParseCondition for a field that events do not have.
+func ReadCondition(field, text string) (Condition, bool, error) {
 	if text == "" {
 		return Condition{}, false, nil
 	}
 	c := Condition{Field: field}
-	if !slices.Contains(FilterFields(), field) {
-		return c, false, fmt.Errorf("filter %q: want one of %s", field, strings.Join(FilterFields(), ", "))
-	}
 	text, c.Not = strings.CutPrefix(text, "!")
 	part, pattern := []byte{}, Pattern(nil)
 	end := func() error {

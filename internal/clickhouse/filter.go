@@ -54,10 +54,14 @@ func (w *where) condition(i int, c schemas.Condition) {
 		w.conditions = append(w.conditions, "0")
 		return
 	}
+	w.conditionOn(column, "filter_"+strconv.Itoa(i), c)
+}
+
+// conditionOn narrows a column by a condition, with parameters of that name.
+func (w *where) conditionOn(column, name string, c schemas.Condition) {
 	var (
 		exact  []string
 		either []string
-		name   = "filter_" + strconv.Itoa(i)
 	)
 	for j, p := range c.Values {
 		if value, ok := p.Exact(); ok {

@@ -44,6 +44,8 @@ func retained() map[string]string {
 		"successes":          "toLastDayOfMonth(month)",
 		"reprocess_jobs":     "toDateTime(created_at)",
 		"provision_log":      "toDateTime(at)",
+		"inventory_changes":  "toDateTime(found_at)",
+		"inventory_syncs":    "toDateTime(created_at)",
 	}
 }
 

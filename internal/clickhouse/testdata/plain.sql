@@ -529,3 +529,66 @@ PARTITION BY toYYYYMM(at)
 ORDER BY (at, id)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
          ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS inventory 
+(
+    tenant     LowCardinality(String),
+    kind       LowCardinality(String),
+    id         String                  CODEC(ZSTD(1)),
+    identity   String                  CODEC(ZSTD(1)),
+    name       String                  CODEC(ZSTD(1)),
+    type       LowCardinality(String),
+    owner      String                  CODEC(ZSTD(1)),
+    purpose    String                  CODEC(ZSTD(1)),
+    expires    String                  CODEC(ZSTD(1)),
+    members    String                  CODEC(ZSTD(1)),
+    created_at DateTime64(3, 'UTC')    CODEC(ZSTD(1)),
+    first_seen DateTime64(3, 'UTC')    CODEC(ZSTD(1)),
+    changed_at DateTime64(3, 'UTC')    CODEC(ZSTD(1)),
+    deleted_at DateTime64(3, 'UTC')    CODEC(ZSTD(1)),
+    n          UInt32                  CODEC(ZSTD(1)),
+    ver        UInt64                  CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(ver)
+ORDER BY (tenant, kind, id)
+SETTINGS index_granularity = 1024,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS inventory_changes 
+(
+    tenant   LowCardinality(String),
+    kind     LowCardinality(String),
+    id       String                  CODEC(ZSTD(1)),
+    n        UInt32                  CODEC(ZSTD(1)),
+    identity String                  CODEC(ZSTD(1)),
+    name     String                  CODEC(ZSTD(1)),
+    act      LowCardinality(String),
+    members  String                  CODEC(ZSTD(1)),
+    time     DateTime64(3, 'UTC')    CODEC(ZSTD(1)),
+    found_at DateTime64(3, 'UTC')    CODEC(ZSTD(1)),
+    ver      UInt64                  CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(ver)
+ORDER BY (tenant, kind, id, n)
+SETTINGS index_granularity = 1024,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS inventory_syncs 
+(
+    id         String,
+    tenant     LowCardinality(String),
+    reason     LowCardinality(String),
+    state      LowCardinality(String),
+    kinds      String,
+    whole      Array(LowCardinality(String)),
+    error      String,
+    created_at DateTime64(3, 'UTC'),
+    began_at   DateTime64(3, 'UTC'),
+    updated_at DateTime64(3, 'UTC'),
+    ver        UInt64
+)
+ENGINE = ReplacingMergeTree(ver)
+PARTITION BY toYYYYMM(created_at)
+ORDER BY (created_at, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
