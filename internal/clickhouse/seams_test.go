@@ -11,5 +11,6 @@ var (
 	_ processor.FindingStore   = (*clickhouse.FindingStore)(nil)
 	_ processor.CountStore     = (*clickhouse.CountStore)(nil)
 	_ processor.ReprocessStore = (*clickhouse.ReprocessStore)(nil)
+	_ processor.InventoryStore = (*clickhouse.InventoryStore)(nil)
 	_ query.Store              = (*clickhouse.Reader)(nil)
 )
