@@ -24,6 +24,8 @@ type Config struct {
 	Jobs Jobs
 	// Provision keeps what provisioning commands change. It must be set.
 	Provision ProvisionLog
+	// Syncs takes the syncs of the inventory that are asked for. It must be set.
+	Syncs Syncs
 	// Backlog tells what is accepted and not yet stored. Nil means that this
 	// process has no broker: the status then says null.
 	Backlog Backlog
@@ -94,6 +96,7 @@ func (a *API) Register(e *echo.Echo, middlewares ...echo.MiddlewareFunc) {
 	a.registerProvision(api)
 	a.registerDead(api)
 	a.registerStatus(api)
+	a.registerInventory(api)
 	a.registerTables(api)
 
 	spec := describe(api.OpenAPI())

@@ -40,6 +40,7 @@ type store struct {
 	seen     []schemas.Presence
 	who      []schemas.IdentitySummary
 	names    map[string]string
+	items    []schemas.InventoryItem
 	status   schemas.StoreStatus
 	err      error
 	block    bool // wait for the end of the context
@@ -92,6 +93,10 @@ func (s *store) Presence(ctx context.Context, tenant, identity string, from, to 
 
 func (s *store) ClientNames(ctx context.Context, tenant string, clients []string) (map[string]string, error) {
 	return s.names, s.ask(ctx, append([]string{tenant}, clients...))
+}
+
+func (s *store) Inventory(ctx context.Context, f schemas.InventoryFilter) ([]schemas.InventoryItem, error) {
+	return s.items, s.ask(ctx, f)
 }
 
 func (s *store) Clock(ctx context.Context) (time.Time, error) { return now, s.ask(ctx, "clock") }

@@ -65,6 +65,10 @@ func rowsOf(v any) list {
 		return listOf(v.Rows)
 	case schemas.EventTypePage:
 		return listOf(v.EventTypes)
+	case schemas.InventoryPage:
+		return listOf(v.Items)
+	case schemas.InventorySyncPage:
+		return listOf(v.Syncs)
 	case schemas.ReprocessPage:
 		return listOf(v.Jobs)
 	case schemas.DeadPage:

@@ -36,6 +36,8 @@ type Store interface {
 	LogHash(tenant, logID string) uint64
 	// DirtyHours is how many hours of a tenant, or of all, are not recounted yet.
 	DirtyHours(ctx context.Context, tenant string, from, to time.Time) (int, error)
+	// Inventory lists what tenants have of one kind.
+	Inventory(ctx context.Context, f schemas.InventoryFilter) ([]schemas.InventoryItem, error)
 	Findings(ctx context.Context, f schemas.FindingFilter) ([]schemas.Finding, error)
 	Finding(ctx context.Context, id string) (schemas.Finding, error)
 	// FindingHistory returns the changes that made f what it is, the first first.

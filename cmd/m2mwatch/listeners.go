@@ -86,7 +86,7 @@ func (s *server) newQuery() *query.API {
 	if !s.opts.has(stageQuery) {
 		return nil
 	}
-	c := query.Config{Store: clickhouse.NewReader(s.readDB), Jobs: clickhouse.NewReprocessJobs(s.readDB), Provision: clickhouse.NewProvisionLog(s.readDB), Catalogue: s.cfg.Catalogue(), Logger: s.log, Version: version}
+	c := query.Config{Store: clickhouse.NewReader(s.readDB), Jobs: clickhouse.NewReprocessJobs(s.readDB), Provision: clickhouse.NewProvisionLog(s.readDB), Syncs: clickhouse.NewInventorySyncs(s.readDB), Catalogue: s.cfg.Catalogue(), Logger: s.log, Version: version}
 	if s.broker != nil {
 		c.Backlog = s.broker
 		c.Pulls = s.pullStates()

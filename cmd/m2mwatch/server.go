@@ -72,9 +72,10 @@ type server struct {
 	proxies *httpserver.Proxies
 	allow   *ingest.AllowList
 
-	watchers *watchers                // clients of the tenants' Management APIs
-	pulls    *pulls                   // nil until logs can be taken in
-	managed  atomic.Pointer[[]string] // the tenants that it could be
+	watchers   *watchers                       // clients of the tenants' Management APIs
+	pulls      *pulls                          // nil until logs can be taken in
+	managed    atomic.Pointer[[]string]        // the tenants that it could be
+	configured atomic.Pointer[[]config.Tenant] // the tenants as they are now
 
 	publisher *nats.Publisher
 	processor *processor.Processor
@@ -402,6 +403,7 @@ func (s *server) applyReloadable(c *config.Config) error {
 	s.tenants.Store(secrets)
 	managed := slices.Sorted(maps.Keys(pullable(c.Tenants)))
 	s.managed.Store(&managed)
+	s.configured.Store(&c.Tenants)
 	tokens, err := s.apiTokens(c)
 	if err != nil {
 		return err

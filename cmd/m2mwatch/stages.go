@@ -42,6 +42,9 @@ func (s *server) startProcess(context.Context) error {
 	if err := s.startReprocessor(rules); err != nil {
 		return err
 	}
+	if err := s.startInventory(); err != nil {
+		return err
+	}
 	return s.startProcessor(rules)
 }
 
