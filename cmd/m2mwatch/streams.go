@@ -266,7 +266,7 @@ func (s *streamSink) check() error {
 		errs = append(errs, fmt.Errorf("%w: --wait: want 0 or more", errUsage))
 	}
 	if s.changed("endpoint") {
-		endpoint, err := payloadURL(s.endpoint, s.tenant)
+		endpoint, err := payloadURL(s.endpoint, s.tenant, takesLogs)
 		if err != nil {
 			errs = append(errs, err)
 		}

@@ -109,11 +109,7 @@ func (s *streamSink) categories() []string {
 // is no error; "" where they name none.
 func (s *streamSink) secret(inv *invocation) (string, error) {
 	if s.kept != "" {
-		secret, err := readSecret(s.kept)
-		if err == nil && strings.TrimSpace(secret) == "" {
-			err = fmt.Errorf("--from-secret-file %s: it is empty", s.kept)
-		}
-		return strings.TrimSpace(secret), err
+		return existingSecret(s.kept)
 	}
 	if s.made.file == "" {
 		return "", nil

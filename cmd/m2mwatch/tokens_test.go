@@ -30,8 +30,15 @@ type operator struct {
 // newOperator makes one that is the application of that name.
 func newOperator(t *testing.T, name string) *operator {
 	t.Helper()
+	return newOperatorOf(t, auth0sim.Config{}, name)
+}
+
+// newOperatorOf makes one of a small tenant that is like c otherwise.
+func newOperatorOf(t *testing.T, c auth0sim.Config, name string) *operator {
+	t.Helper()
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	tenant := auth0sim.New(auth0sim.Config{Seed: 1, Machines: 20, People: 5})
+	c.Seed, c.Machines, c.People = 1, 20, 5
+	tenant := auth0sim.New(c)
 	client, ok := tenant.Client(name)
 	if !ok {
 		t.Fatalf("the tenant has no client %s", name)

@@ -15,10 +15,16 @@ import (
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// payloadURL is the address that a log stream delivers to. Of a host alone it is
-// the tenant's webhook there. Auth0 delivers to https alone; http is for a
-// simulated tenant on the same machine.
-func payloadURL(text, tenant string) (string, error) {
+// What a webhook takes, as its path says.
+const (
+	takesLogs   = "/v1/logs/"
+	takesCustom = "/v1/custom/"
+)
+
+// payloadURL is the address that a log stream or an Action delivers to. Of a host
+// alone it is the tenant's webhook there. Auth0 delivers to https alone; http is for
+// a simulated tenant on the same machine.
+func payloadURL(text, tenant, takes string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
 		return "", fmt.Errorf("%w: --endpoint: want https://HOST, to which Auth0 delivers alone", errUsage)
@@ -30,11 +36,13 @@ func payloadURL(text, tenant string) (string, error) {
 	case path == "" && tenant == "":
 		return "", fmt.Errorf("%w: --endpoint is a host alone: want --tenant with it, or the whole payload URL", errUsage)
 	case path == "":
-		u.Path = "/v1/logs/" + tenant
-	case strings.Contains(path, "v1/custom/"):
-		return "", fmt.Errorf("%w: --endpoint takes custom events: want /v1/logs/ and the tenant's name", errUsage)
+		u.Path = takes + tenant
+	case takes == takesLogs && strings.Contains(u.Path, takesCustom):
+		return "", fmt.Errorf("%w: --endpoint takes custom events: want %s and the tenant's name", errUsage, takes)
+	case takes == takesCustom && strings.Contains(u.Path, takesLogs):
+		return "", fmt.Errorf("%w: --endpoint takes the logs of a log stream: want %s and the tenant's name", errUsage, takes)
 	}
-	if _, name, ours := strings.Cut(u.Path, "/v1/logs/"); ours && tenant != "" && name != tenant {
+	if _, name, ours := strings.Cut(u.Path, takes); ours && tenant != "" && name != tenant {
 		return "", fmt.Errorf("%w: --endpoint is the webhook of tenant %q, and --tenant is %q", errUsage, name, tenant)
 	}
 	return u.String(), nil

@@ -5,14 +5,17 @@
 //   M2MWATCH_URL     https://m2mwatch.example.com/v1/custom/acme
 //   M2MWATCH_SECRET  one of the tenant's custom_secrets
 //
-// Runtime Node 18 or later, no dependencies. What m2mwatch answers never stops
-// an exchange, and an exchange waits for it 3 seconds at most: that is time of
-// each token, so use it where the log does not tell enough.
+// Runtime Node 18 or later, no dependencies. It tries once, for 300 ms at most, and
+// swallows every error: an m2mwatch that is down neither delays nor fails an
+// exchange, and then the event is not told. Each exchange waits for the answer, so
+// use it where the log does not tell enough. `m2mwatch actions deploy` installs it.
 
 const { randomUUID } = require('crypto');
 
+const LIMIT_MS = 300;
+
 exports.onExecuteCredentialsExchange = async (event) => {
-  await send(event, 'auth0.credentials-exchange', {
+  await tell(event, 'auth0.credentials-exchange', () => ({
     client_id: event.client.client_id,
     client_name: event.client.name,
     ip: event.request.ip,
@@ -24,28 +27,26 @@ exports.onExecuteCredentialsExchange = async (event) => {
     // holds the client's secret.
     metadata: event.client.metadata,
     country: event.request.geoip?.countryCode,
-  });
+  }));
 };
 
-// send tries twice, with the same id and time: what arrives twice is stored once.
-async function send(event, type, data) {
-  const body = JSON.stringify({
-    specversion: '1.0', type, source: `auth0/${event.tenant.id}`,
-    id: randomUUID(), time: new Date().toISOString(), data,
-  });
-  for (let attempt = 1; attempt <= 2; attempt++) {
-    try {
-      const answer = await fetch(event.secrets.M2MWATCH_URL, {
-        method: 'POST',
-        headers: { 'Content-Type': 'application/cloudevents+json', Authorization: `Bearer ${event.secrets.M2MWATCH_SECRET}` },
-        body,
-        signal: AbortSignal.timeout(1500),
-      });
-      if (answer.ok) return;
-      console.log(`m2mwatch: ${answer.status} ${await answer.text()}`);
-      if (answer.status < 500) return;
-    } catch (error) {
-      console.log(`m2mwatch: ${error.message}`);
-    }
+// tell never throws and never waits longer than the limit: what m2mwatch does, or does
+// not, is nothing to who signs in.
+async function tell(event, type, describe) {
+  try {
+    const body = JSON.stringify({
+      specversion: '1.0', type, source: `auth0/${event.tenant.id}`,
+      id: randomUUID(), time: new Date().toISOString(), data: describe(),
+    });
+    const answer = await fetch(event.secrets.M2MWATCH_URL, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/cloudevents+json', Authorization: `Bearer ${event.secrets.M2MWATCH_SECRET}` },
+      body,
+      redirect: 'error', // the secret is for one address
+      signal: AbortSignal.timeout(LIMIT_MS), // the name's look-up and the connection count
+    });
+    answer.body?.cancel().catch(() => {});
+  } catch {
+    // Told nowhere: the tenant's log has the event anyway.
   }
 }

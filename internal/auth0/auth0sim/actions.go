@@ -3,6 +3,7 @@ package auth0sim
 import (
 	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -49,20 +50,47 @@ func (c *apiCall) action(id string) (document, error) {
 	if d := c.actions.get(id); d != nil {
 		return d, nil
 	}
-	return nil, notFound("not_found", "That action does not exist.")
+	return nil, notFound("", "That action does not exist.")
 }
 
 // actionAnswer is an Action without the values of its secrets.
 func actionAnswer(d document) document {
 	answer := d.clone()
+	delete(answer, "polls")
 	for _, secret := range answer.documents("secrets") {
 		delete(secret, "value")
 	}
 	return answer
 }
 
+// actionPaging reads the paging of Actions and bindings. Their answers always have
+// totals, and the API documents no parameter that asks for them.
+func actionPaging(q url.Values) (paging, error) {
+	if q.Has("include_totals") {
+		return paging{}, badRequest("invalid_query_string", "Query validation error: 'Additional properties not allowed: include_totals'.")
+	}
+	return readPaging(q)
+}
+
+// building makes an Action one that has changed and has to be built.
+func (c *apiCall) building(d document) {
+	d.set(document{"updated_at": c.date(), "all_changes_deployed": false, "status": "pending", "polls": c.t.cfg.ActionPolls})
+	if c.t.cfg.ActionPolls <= 0 {
+		d["status"] = "built"
+	}
+}
+
+// look counts a look at an Action, by which it gets built.
+func look(d document) {
+	if left := d.whole("polls", 0) - 1; left > 0 {
+		d.set(document{"polls": left, "status": "building"})
+	} else {
+		d.set(document{"polls": 0, "status": "built"})
+	}
+}
+
 func listActions(c *apiCall) (reply, error) {
-	p, err := readPaging(c.query)
+	p, err := actionPaging(c.query)
 	if err != nil {
 		return reply{}, err
 	}
@@ -88,10 +116,11 @@ func createAction(c *apiCall) (reply, error) {
 		if !slices.Contains(triggers(), trigger.text("id")) {
 			return reply{}, badRequest("invalid_body", "The trigger %s does not exist", trigger.text("id"))
 		}
-		trigger.setDefaults(document{"version": "v3"})
+		trigger.setDefaults(document{"version": currentVersion(trigger.text("id"))})
 	}
 	at := c.date()
-	d.set(document{"id": c.uuid(), "created_at": at, "updated_at": at, "status": "built", "all_changes_deployed": false})
+	d.set(document{"id": c.uuid(), "created_at": at})
+	c.building(d)
 	d.setDefaults(document{"code": "", "dependencies": []any{}, "runtime": "node22", "secrets": []any{}, "installed_integration_id": nil})
 	c.stampSecrets(d)
 	c.actions.put(d.text("id"), d)
@@ -113,7 +142,9 @@ func showAction(c *apiCall) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{http.StatusOK, actionAnswer(d)}, nil
+	answer := actionAnswer(d)
+	look(d)
+	return reply{http.StatusOK, answer}, nil
 }
 
 func updateAction(c *apiCall) (reply, error) {
@@ -123,7 +154,7 @@ func updateAction(c *apiCall) (reply, error) {
 	}
 	after := d.clone()
 	after.set(c.object().clone())
-	after.set(document{"updated_at": c.date(), "all_changes_deployed": false})
+	c.building(after)
 	c.stampSecrets(after)
 	c.actions.put(d.text("id"), after)
 	return reply{http.StatusOK, actionAnswer(after)}, nil
@@ -162,23 +193,51 @@ func deployAction(c *apiCall) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if d.text("status") != "built" {
+		return reply{}, badRequest("", "A draft must be in the 'built' state before it can be deployed.")
+	}
 	after := d.clone()
 	version := c.deploy(after)
 	c.actions.put(d.text("id"), after)
-	return reply{http.StatusAccepted, version}, nil
+	return reply{http.StatusOK, version}, nil
+}
+
+// triggerVersions are the versions of a trigger that there are, the current one
+// last.
+func triggerVersions(trigger string) []string {
+	if trigger == "post-login" {
+		return []string{"v2", "v3"}
+	}
+	return []string{"v1", "v2"}
+}
+
+func currentVersion(trigger string) string {
+	versions := triggerVersions(trigger)
+	return versions[len(versions)-1]
 }
 
 func listTriggers(*apiCall) (reply, error) {
 	list := make([]any, 0)
 	for _, id := range triggers() {
-		list = append(list, document{"id": id, "version": "v3", "status": "CURRENT", "runtimes": []any{"node22"}, "default_runtime": "node22"})
+		for _, version := range triggerVersions(id) {
+			status, runtime := "DEPRECATED", "node18"
+			if version == currentVersion(id) {
+				status, runtime = "CURRENT", "node22"
+			}
+			list = append(list, document{"id": id, "version": version, "status": status, "runtimes": []any{runtime}, "default_runtime": runtime, "compatible_triggers": []any{}})
+		}
 	}
 	return reply{http.StatusOK, document{"triggers": list}}, nil
 }
 
 func listBindings(c *apiCall) (reply, error) {
+	p, err := actionPaging(c.query)
+	if err != nil {
+		return reply{}, err
+	}
 	list := c.bindings[c.params["trigger"]]
-	return reply{http.StatusOK, document{"bindings": anyList(list), "total": len(list), "page": 0, "per_page": 50}}, nil
+	page := slicePage(list, p.page*p.perPage, p.perPage)
+	return reply{http.StatusOK, document{"bindings": anyList(page), "total": len(list), "page": p.page, "per_page": p.perPage}}, nil
 }
 
 // updateBindings replaces what a trigger runs, in this order. Only what is

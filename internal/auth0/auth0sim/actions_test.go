@@ -18,7 +18,7 @@ func TestActionIsDeployedBoundAndRemoved(t *testing.T) {
 	a.call(409, "POST", "/actions/actions", body)
 	bindings, bind := "/actions/triggers/credentials-exchange/bindings", `{"bindings":[{"ref":{"type":"action_id","value":"`+id+`"},"display_name":"m2mwatch"}]}`
 	a.call(400, "PATCH", bindings, bind) // not deployed
-	if version := a.call(202, "POST", "/actions/actions/"+id+"/deploy", ""); version["number"] != 1.0 || version["deployed"] != true {
+	if version := a.call(200, "POST", "/actions/actions/"+id+"/deploy", ""); version["number"] != 1.0 || version["deployed"] != true {
 		t.Errorf("deployed %v", version)
 	}
 	a.call(200, "PATCH", bindings, bind)
@@ -34,6 +34,26 @@ func TestActionIsDeployedBoundAndRemoved(t *testing.T) {
 	a.call(404, "GET", "/actions/actions/"+id, "")
 	if list := a.call(200, "GET", "/actions/actions?triggerId=credentials-exchange", ""); list["total"] != 0.0 {
 		t.Errorf("left %v", list)
+	}
+}
+
+func TestAnActionIsDeployedWhenItIsBuilt(t *testing.T) {
+	t.Parallel()
+	a := administrator(t, New(Config{Seed: 3, Machines: 4, People: 2, ActionPolls: 2}))
+	action := a.call(201, "POST", "/actions/actions", `{"name":"m2mwatch","supported_triggers":[{"id":"post-login"}],"code":"// none"}`)
+	path := "/actions/actions/" + action["id"].(string)
+	for _, want := range []string{"pending", "building", "built"} {
+		if want != "built" {
+			a.call(400, "POST", path+"/deploy", "")
+		}
+		if got := a.call(200, "GET", path, "")["status"]; got != want {
+			t.Errorf("status %v, want %s", got, want)
+		}
+	}
+	a.call(200, "POST", path+"/deploy", "")
+	a.call(400, "GET", "/actions/actions?include_totals=true", "")
+	if got := a.call(200, "PATCH", path, `{"code":"// other"}`)["status"]; got != "pending" {
+		t.Errorf("changed, it is %v", got)
 	}
 }
 

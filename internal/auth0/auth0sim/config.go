@@ -48,6 +48,9 @@ type Config struct {
 	// JobPolls is how often a job is looked at until it has completed. Default
 	// 0: it has at the first look.
 	JobPolls int
+	// ActionPolls is how often an Action is looked at after a change until it is
+	// built; before that it cannot be deployed. Default 0: it is at once.
+	ActionPolls int
 	// SuspendAfter is how long deliveries of a stream are refused until the
 	// tenant suspends it. Default 7 days.
 	SuspendAfter time.Duration
