@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -265,6 +269,49 @@ func TestNothingIsMadeThatTheWebhookWouldRefuse(t *testing.T) {
 	}
 }
 
+// What the webhook refuses while nothing comes is told: the status says why.
+func TestDeliveriesThatAreRefusedAreTold(t *testing.T) {
+	o := newProvisioner(t, allScopes()...)
+	refused := 3
+	instance := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/metrics" {
+			fmt.Fprint(w, "{}")
+			return
+		}
+		fmt.Fprintf(w, "m2mwatch_ingest_requests_total{code=\"200\"} 7\nm2mwatch_ingest_requests_total{code=\"403\"} %d\n", refused)
+		refused += 2
+	}))
+	t.Cleanup(instance.Close)
+	o.environ = append(o.environ, "M2MWATCH_URL="+instance.URL)
+	o.fails(exitError, "has come by it in 50ms: the webhook has refused 2 deliveries with 403 meanwhile", "streams", "create", "--name", "m2mwatch", "--tenant", "acme",
+		"--endpoint", answering(t, 200, `{"accepted":0}`), "--from-secret-file", secretFile(t, "s3"), "--wait", "50ms")
+}
+
+// Two operators who make the same stream at once both hear of it: nothing at Auth0
+// keeps them from it.
+func TestALogStreamThatIsMadeTwiceAtOnceIsTold(t *testing.T) {
+	o := newProvisioner(t, allScopes()...)
+	behind, err := url.Parse(o.base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(behind)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.URL.Path == "/api/v2/log-streams" {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			o.admin("POST", "log-streams", json.RawMessage(body), nil)
+			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	o.fails(exitError, "of the same name and address was at the same time", "streams", "create", "--name", "m2mwatch", "--tenant", "acme", "--endpoint", hereHook,
+		"--from-secret-file", secretFile(t, "s3"), "--wait", "0", "--domain", strings.TrimPrefix(front.URL, "http://"))
+}
+
 // The whole way: the secret is made, named in the configuration while the command
 // waits, the stream is made, and an event comes by it to a running instance.
 func TestALogStreamEndsWithAnEventSeen(t *testing.T) {
@@ -291,11 +338,11 @@ func TestALogStreamEndsWithAnEventSeen(t *testing.T) {
 			}
 		}
 	}()
-	_, said := o.must("streams", "create", "--name", "m2mwatch", "--tenant", "acme", "--endpoint", i.api, "--secret-file", file, "--wait", "1m")
+	_, said := o.must("streams", "create", "--name", "m2mwatch", "--tenant", "acme", "--endpoint", i.api, "--secret-file", file, "--wait", "2m")
 	if !strings.Contains(said, "it works: ") || !strings.Contains(said, " came by it, ") {
 		t.Errorf("said\n%s", said)
 	}
-	_, said = o.must("streams", "create", "--name", "second", "--tenant", "acme", "--endpoint", i.api, "--from-secret-file", file, "--filter", "management.success", "--wait", "1m")
+	_, said = o.must("streams", "create", "--name", "second", "--tenant", "acme", "--endpoint", i.api, "--from-secret-file", file, "--filter", "management.success", "--wait", "2m")
 	if !strings.Contains(said, "it works: ") || !strings.Contains(said, "m2mwatch (lst_") {
 		t.Errorf("said\n%s", said)
 	}

@@ -146,7 +146,7 @@ func readStart(text string, now time.Time) (string, error) {
 	if err != nil {
 		var n int
 		var unit string
-		if _, scanned := fmt.Sscanf(text, "%d%s", &n, &unit); scanned != nil || n < 1 || unit != "h" && unit != "d" {
+		if _, scanned := fmt.Sscanf(text, "%d%s", &n, &unit); scanned != nil || n < 1 || unit != "h" && unit != "d" || text != fmt.Sprintf("%d%s", n, unit) {
 			return "", fmt.Errorf("%w: --start-from %q: want RFC 3339, a date, or 24h, 7d ago", errUsage, text)
 		}
 		start = now.Add(-time.Duration(n) * map[string]time.Duration{"h": time.Hour, "d": 24 * time.Hour}[unit])

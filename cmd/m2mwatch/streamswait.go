@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/m2mwatch/m2mwatch/internal/apiclient"
 	"github.com/m2mwatch/m2mwatch/internal/auth0"
+	"github.com/m2mwatch/m2mwatch/internal/doctor"
 	"github.com/m2mwatch/m2mwatch/internal/provision"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -34,6 +36,7 @@ type streamCreation struct {
 	new  *provision.NewStream
 
 	instance *apiclient.Client
+	answers  map[string]float64 // of the webhook by status, before
 	secret   string
 	created  atomic.Bool // events count from then on
 }
@@ -59,6 +62,10 @@ func (c *streamCreation) run(cmd *cobra.Command, asJSON bool) error {
 	}
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
+	if c.instance != nil {
+		defer c.instance.Close()
+		c.answers = c.answered(ctx)
+	}
 	seen := c.watch(watch)
 	c.created.Store(true)
 	stream, err := streams.Create(ctx, *c.new)
@@ -193,6 +200,7 @@ func (c *streamCreation) reasons(ctx context.Context, streams *provision.Streams
 	} else if health := is.Health(); health != "" {
 		why = append(why, "it is "+health)
 	}
+	why = append(why, c.refusals(ctx)...)
 	if err := askWebhook(ctx, c.new.Endpoint, c.secret); err != nil {
 		why = append(why, err.Error())
 	}
@@ -208,4 +216,26 @@ func (c *streamCreation) reasons(ctx context.Context, streams *provision.Streams
 		why = append(why, "nothing shows why. Auth0 may take minutes, and delivers to addresses that the internet reaches, with certificates of a public authority, alone: see Monitoring › Streams › Health in its dashboard, and m2mwatch doctor --url "+c.new.Endpoint)
 	}
 	return why
+}
+
+// answered counts what the webhook of the instance has answered by status; nil where
+// it does not tell.
+func (c *streamCreation) answered(ctx context.Context) map[string]float64 {
+	text, err := c.instance.Metrics(ctx)
+	if err != nil {
+		return nil // another process may have the webhook
+	}
+	return doctor.RequestsByCode(text)
+}
+
+// refusals tell what the webhook has refused since the stream was made.
+func (c *streamCreation) refusals(ctx context.Context) []string {
+	var told []string
+	after := c.answered(ctx)
+	for _, code := range slices.Sorted(maps.Keys(after)) {
+		if n := after[code] - c.answers[code]; n > 0 && code != "200" {
+			told = append(told, fmt.Sprintf("the webhook has refused %.0f deliveries with %s meanwhile (m2mwatch doctor says why)", n, code))
+		}
+	}
+	return told
 }

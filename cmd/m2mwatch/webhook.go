@@ -114,11 +114,9 @@ func judgeWebhook(status int, body []byte) error {
 // askAgain is the pause between two looks at a webhook.
 const askAgain = time.Second
 
-// awaitSecret waits until a webhook knows a secret. One that cannot be asked from
-// here is told and no error: Auth0 may reach it all the same.
+// awaitSecret waits until a webhook knows a secret; it asks once at least. One that
+// cannot be asked from here is told and no error: Auth0 may reach it all the same.
 func awaitSecret(ctx context.Context, inv *invocation, endpoint, secret string, wait time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
 	bar := newProgress(inv.stderr, "webhook")
 	defer bar.done()
 	for begun := time.Now(); ; {
@@ -126,21 +124,24 @@ func awaitSecret(ctx context.Context, inv *invocation, endpoint, secret string, 
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, errWebhookAway) && ctx.Err() == nil:
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, errWebhookAway):
 			bar.done()
 			fmt.Fprintln(inv.stderr, "not tried whether it is let in:", legible(err.Error()))
 			return nil
-		case !errors.Is(err, errSecretUnknown) && !errors.Is(err, errNotNow) && !errors.Is(err, errWebhookAway):
+		case !errors.Is(err, errSecretUnknown) && !errors.Is(err, errNotNow):
 			return fmt.Errorf("nothing was changed at Auth0: %w", err)
 		}
-		bar.show(int64(time.Since(begun)), int64(wait), err.Error())
+		spent := time.Since(begun)
+		if spent >= wait {
+			return fmt.Errorf("nothing was changed at Auth0: after %s %w. The secret stays in its file: name it in m2mwatch.yaml, then run this again with --from-secret-file", wait, err)
+		}
+		bar.show(int64(spent), int64(wait), err.Error())
 		select {
 		case <-ctx.Done():
-			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return ctx.Err()
-			}
-			return fmt.Errorf("nothing was changed at Auth0: after %s %w. The secret stays in its file: name it in m2mwatch.yaml, then run this again with --from-secret-file", wait, err)
-		case <-time.After(askAgain):
+			return ctx.Err()
+		case <-time.After(min(askAgain, wait-spent)):
 		}
 	}
 }

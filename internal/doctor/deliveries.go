@@ -41,7 +41,7 @@ func (d *Doctor) deliveries(ctx context.Context) Result {
 		r.fail("see the check of instance", "not looked at: %v", err)
 		return r
 	}
-	answers := requestsByCode(text)
+	answers := RequestsByCode(text)
 	for _, refused := range refusedWith {
 		if n := answers[refused.code]; n > 0 {
 			r.warn(refused.advice, "%.0f were refused with %s since the instance was started: %s", n, refused.code, refused.why)
@@ -56,8 +56,9 @@ func (d *Doctor) deliveries(ctx context.Context) Result {
 	return r
 }
 
-// requestsByCode reads a counter in the format of Prometheus.
-func requestsByCode(text []byte) map[string]float64 {
+// RequestsByCode reads from an instance's metrics, in the format of Prometheus, how
+// many requests its webhook has answered, by status.
+func RequestsByCode(text []byte) map[string]float64 {
 	counts := map[string]float64{}
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		rest, ok := strings.CutPrefix(lines.Text(), requestsMetric)

@@ -72,15 +72,39 @@ func (s *Streams) Create(ctx context.Context, n NewStream) (Stream, error) {
 		return made, err
 	}
 	delete(body, "startFrom") // it is not answered
-	is, err := s.Get(ctx, made.ID)
-	if err != nil {
+	is, twin, err := s.made(ctx, made, n)
+	switch {
+	case err != nil:
 		return made, fmt.Errorf("log stream %s is made, and cannot be looked at: %w", made.ID, err)
+	case twin != "":
+		return is, fmt.Errorf("log stream %s is made, and %s of the same name and address was at the same time: delete one of them", is.ID, twin)
 	}
 	different, err := is.differs(body)
 	if err == nil && len(different) > 0 {
 		err = fmt.Errorf("log stream %s is made, and not as it was asked for: %s", is.ID, strings.Join(different, ", "))
 	}
 	return is, err
+}
+
+// made is a stream as it is now, and the id of another like it, "" where there is
+// none: two may have been made at once.
+func (s *Streams) made(ctx context.Context, made Stream, n NewStream) (is Stream, twin string, err error) {
+	all, err := s.List(ctx)
+	if err != nil {
+		return made, "", err
+	}
+	for _, stream := range all {
+		switch {
+		case stream.ID == made.ID:
+			is = stream
+		case stream.Name == n.Name && stream.sink["httpEndpoint"] == n.Endpoint:
+			twin = stream.ID
+		}
+	}
+	if is.ID == "" {
+		return made, "", ErrNotFound
+	}
+	return is, twin, nil
 }
 
 // Absent fails where a stream of that name delivers to that address.
