@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -100,7 +98,7 @@ func createWithKey(cmd *cobra.Command, inv *invocation, apps *provision.Apps, n 
 		}
 		return err
 	}
-	return errors.Join(printDocument(inv, app.Raw, asJSON), err)
+	return errors.Join(printAppDocument(inv, app.Raw, false, asJSON), err)
 }
 
 // free refuses a file that is there before a secret is made that could not be
@@ -109,8 +107,14 @@ func (s *newSecret) free() error {
 	if s.file == "" {
 		return nil
 	}
-	if _, err := os.Lstat(s.file); err == nil {
+	if _, err := os.Lstat(s.file); err != nil {
+		return nil
+	}
+	if !provision.IsReserved(s.file) {
 		return fmt.Errorf("%w: --%s %s: it is there already", errUsage, s.name, s.file)
+	}
+	if !s.again {
+		return fmt.Errorf("%w: --%s %s was reserved by a run that was killed before it wrote the secret. That run may have made something: look for it, then remove the file", errUsage, s.name, s.file)
 	}
 	return nil
 }
@@ -127,13 +131,15 @@ func notItself(p *provisioning, clientID string) error {
 // printApp keeps or prints the secret of an application that was made, or has
 // another one now, and prints the rest.
 func printApp(inv *invocation, secret *newSecret, app *provision.App, asJSON bool) error {
-	raw := app.Raw
+	raw, err := hideApp(inv, secret.reveal, app.Raw)
+	if err != nil {
+		return errors.Join(secret.keep(app.Secret), err)
+	}
 	switch {
 	case app.Secret == "":
 		secret.forget()
 		return errors.Join(printDocument(inv, raw, asJSON), fmt.Errorf("its secret was lost with the answer: m2mwatch apps rotate %s", app.ID))
 	case secret.printed():
-		var err error
 		if raw, err = with(raw, "client_secret", app.Secret); err != nil {
 			return err
 		}
@@ -166,7 +172,11 @@ func newAppsList(inv *invocation) *cobra.Command {
 			l := recordList{what: "applications", raw: []json.RawMessage{}, header: []string{"CLIENT_ID", "NAME", "TYPE", "OWNER", "PURPOSE", "EXPIRES"}}
 			for i := range apps {
 				a := &apps[i]
-				l.raw = append(l.raw, a.Raw)
+				raw, err := hideApp(inv, false, a.Raw)
+				if err != nil {
+					return err
+				}
+				l.raw = append(l.raw, raw)
 				l.rows = append(l.rows, []string{a.ID, a.Name, a.Type, a.Mark(provision.MarkOwner), a.Mark(provision.MarkPurpose), a.Mark(provision.MarkExpires)})
 			}
 			return l.print(inv, out)
@@ -181,6 +191,7 @@ func newAppsShow(inv *invocation) *cobra.Command {
 	var (
 		p      = provisioning{inv: inv}
 		keys   bool
+		reveal bool
 		asJSON bool
 	)
 	cmd := &cobra.Command{
@@ -209,7 +220,13 @@ func newAppsShow(inv *invocation) *cobra.Command {
 			for _, g := range grants {
 				raws = append(raws, g.Raw)
 			}
-			raw, err := with(app.Raw, "client_grants", raws)
+			raw, err := hideApp(inv, reveal, app.Raw)
+			if err == nil && reveal && app.Secret != "" {
+				raw, err = with(raw, "client_secret", app.Secret)
+			}
+			if err == nil {
+				raw, err = with(raw, "client_grants", raws)
+			}
 			if err == nil && keys {
 				var list []provision.Credential
 				if list, err = apps.Credentials(cmd.Context(), app.ID); err == nil {
@@ -225,99 +242,7 @@ func newAppsShow(inv *invocation) *cobra.Command {
 	}
 	p.flags(cmd, inv)
 	cmd.Flags().BoolVar(&keys, "keys", false, "with its keys, and how far a rotation of them is")
+	cmd.Flags().BoolVar(&reveal, "reveal-secrets", false, "print secrets and keys, too, as far as the token may read them")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "JSON as the API answers it, with client_grants")
-	return cmd
-}
-
-func newAppsDisable(inv *invocation) *cobra.Command {
-	var (
-		p    = provisioning{inv: inv}
-		ask  asking
-		file string
-	)
-	cmd := &cobra.Command{
-		Use:   "disable CLIENT_ID",
-		Short: "Take an application's grants away, and keep them for enable",
-		Long: `disable writes the grants of an application to a file and takes them away: it gets no more
-tokens. It says how long those that it has stay good: Auth0 cannot take them back. enable FILE gives
-the grants back; that they were open to certain organizations is not among them.`,
-		Args: theArgs(1, "one client id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := ask.check(cmd, inv); err != nil {
-				return err
-			}
-			api, err := p.begin(cmd)
-			if err != nil {
-				return err
-			}
-			apps := provision.Apps{API: api}
-			app, err := apps.Get(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if err := notItself(&p, app.ID); err != nil {
-				return err
-			}
-			what := appText(&app)
-			if yes, err := ask.agreed(inv, "disable "+what, "Disable "+what+"?"); !yes {
-				return err
-			}
-			valid, err := apps.Disable(cmd.Context(), app.ID, func(d *provision.Disabled) error {
-				d.Tenant, d.At = p.domain, time.Now().UTC()
-				text, err := json.MarshalIndent(d, "", "  ")
-				if err != nil {
-					return err
-				}
-				path := file
-				if path == "" {
-					path = fmt.Sprintf("disabled-%s-%s.json", strings.ReplaceAll(app.ID, string(os.PathSeparator), "_"), d.At.Format("20060102T150405.000Z"))
-				}
-				if err := provision.WriteSecret(path, append(text, '\n')); err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(inv.stdout, path)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(inv.stderr, what, "is disabled")
-			tellTokens(cmd.Context(), inv, app.ID, valid)
-			return nil
-		},
-	}
-	p.flags(cmd, inv)
-	ask.flags(cmd)
-	cmd.Flags().StringVar(&file, "grants-file", "", "the new file to keep the grants in (default: one in this folder, named by the client id and the time)")
-	return cmd
-}
-
-func newAppsEnable(inv *invocation) *cobra.Command {
-	p := provisioning{inv: inv}
-	cmd := &cobra.Command{
-		Use:   "enable FILE",
-		Short: "Give an application back the grants that disable has kept in a file",
-		Args:  theArgs(1, "one file"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := os.ReadFile(args[0])
-			if err != nil {
-				return err
-			}
-			d, err := provision.ReadDisabled(text)
-			if err != nil {
-				return err
-			}
-			api, err := p.begin(cmd)
-			if err != nil {
-				return err
-			}
-			if err := (&provision.Apps{API: api}).Enable(cmd.Context(), &d); err != nil {
-				return err
-			}
-			fmt.Fprintf(inv.stderr, "%s (%s) is enabled\n", printable(d.Name), printable(d.ClientID))
-			return nil
-		},
-	}
-	p.flags(cmd, inv)
 	return cmd
 }

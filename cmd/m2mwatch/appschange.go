@@ -10,7 +10,7 @@ import (
 
 func newAppsUpdate(inv *invocation) *cobra.Command {
 	var (
-		p                 = provisioning{inv: inv}
+		o                 = ofApp{provisioning: provisioning{inv: inv}}
 		m                 marks
 		name, description string
 		asJSON            bool
@@ -44,18 +44,22 @@ func newAppsUpdate(inv *invocation) *cobra.Command {
 			if len(changes) == 0 {
 				return fmt.Errorf("%w: apps update: nothing to change", errUsage)
 			}
-			api, err := p.begin(cmd)
+			api, err := o.begin(cmd)
 			if err != nil {
 				return err
 			}
-			app, err := (&provision.Apps{API: api}).Update(cmd.Context(), args[0], changes)
+			apps := &provision.Apps{API: api}
+			if _, err := o.get(cmd, apps, args[0]); err != nil {
+				return err
+			}
+			app, err := apps.Update(cmd.Context(), args[0], changes)
 			if err != nil {
 				return err
 			}
-			return printDocument(inv, app.Raw, asJSON)
+			return printAppDocument(inv, app.Raw, false, asJSON)
 		},
 	}
-	p.flags(cmd, inv)
+	o.flags(cmd, inv)
 	f := cmd.Flags()
 	f.StringVar(&name, "name", "", "another name")
 	f.StringVar(&description, "description", "", "another description")

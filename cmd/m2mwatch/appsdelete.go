@@ -11,7 +11,7 @@ import (
 
 func newAppsDelete(inv *invocation) *cobra.Command {
 	var (
-		p    = provisioning{inv: inv}
+		o    = ofApp{provisioning: provisioning{inv: inv}}
 		ask  asking
 		keep backups
 	)
@@ -36,20 +36,20 @@ and from where the application was last used.`,
 			if err != nil {
 				return err
 			}
-			api, err := p.begin(cmd, when...)
+			api, err := o.begin(cmd, when...)
 			if err != nil {
 				return err
 			}
 			apps := &provision.Apps{API: api}
-			app, err := apps.Get(cmd.Context(), args[0])
+			app, err := o.get(cmd, apps, args[0])
 			if err != nil {
 				return err
 			}
-			if err := notItself(&p, app.ID); err != nil {
+			if err := notItself(&o.provisioning, app.ID); err != nil {
 				return err
 			}
 			if !keep.none {
-				if api, err = ofOrganizations(cmd, &p, apps, app.ID, when); err != nil {
+				if api, err = ofOrganizations(cmd, &o.provisioning, apps, app.ID, when); err != nil {
 					return err
 				}
 				apps.API = api
@@ -62,7 +62,7 @@ and from where the application was last used.`,
 			var save func(*provision.AppBackup) error
 			if vault != nil {
 				save = func(b *provision.AppBackup) error {
-					b.Tenant, b.At = p.domain, time.Now().UTC()
+					b.Tenant, b.At = o.domain, time.Now().UTC()
 					path := vault.Path("app-"+app.ID, b.At)
 					if err := vault.Save(path, b); err != nil {
 						return err
@@ -78,7 +78,7 @@ and from where the application was last used.`,
 			return nil
 		},
 	}
-	p.flags(cmd, inv)
+	o.flags(cmd, inv)
 	ask.flags(cmd)
 	keep.flags(cmd, inv)
 	return cmd

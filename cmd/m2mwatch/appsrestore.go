@@ -13,7 +13,7 @@ func newAppsRestore(inv *invocation) *cobra.Command {
 	var (
 		p        = provisioning{inv: inv}
 		how      provision.AppRestore
-		secret   newSecret
+		secret   = newSecret{again: true} // what an earlier run has made is found
 		keys     []string
 		identity string
 		asJSON   bool
@@ -106,12 +106,12 @@ func tellRestored(cmd *cobra.Command, inv *invocation, r *provision.RestoredApp)
 // printRestored keeps its secret, where it has one that can be told.
 func printRestored(inv *invocation, secret *newSecret, r *provision.RestoredApp, byKey, asJSON bool) error {
 	if byKey {
-		return printDocument(inv, r.App.Raw, asJSON)
+		return printAppDocument(inv, r.App.Raw, secret.reveal, asJSON)
 	}
 	if r.Found && r.App.Secret == "" {
 		secret.forget()
 		fmt.Fprintf(inv.stderr, "its secret was answered to the earlier restore; where that did not keep it: m2mwatch apps rotate %s\n", printable(r.App.ID))
-		return printDocument(inv, r.App.Raw, asJSON)
+		return printAppDocument(inv, r.App.Raw, secret.reveal, asJSON)
 	}
 	return printApp(inv, secret, &r.App, asJSON)
 }

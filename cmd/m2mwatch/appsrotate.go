@@ -12,7 +12,7 @@ import (
 
 // rotation is what a run of apps rotate was asked.
 type rotation struct {
-	provisioning
+	ofApp
 	ask    asking
 	secret newSecret
 	key    keyFlags
@@ -22,7 +22,7 @@ type rotation struct {
 }
 
 func newAppsRotate(inv *invocation) *cobra.Command {
-	r := rotation{provisioning: provisioning{inv: inv}}
+	r := rotation{ofApp: ofApp{provisioning: provisioning{inv: inv}}, secret: newSecret{again: true}}
 	cmd := &cobra.Command{
 		Use:   "rotate CLIENT_ID",
 		Short: "Give an application another secret, or another key without a gap",
@@ -82,7 +82,7 @@ func (r *rotation) app(cmd *cobra.Command, id, when string) (*provision.Apps, pr
 		return nil, provision.App{}, err
 	}
 	apps := &provision.Apps{API: api}
-	app, err := apps.Get(cmd.Context(), id)
+	app, err := r.get(cmd, apps, id)
 	return apps, app, err
 }
 
@@ -101,8 +101,13 @@ func (r *rotation) beforehand(cmd *cobra.Command, id string) error {
 }
 
 func (r *rotation) rotateSecret(cmd *cobra.Command, id string) error {
-	if err := errors.Join(r.ask.check(cmd, r.inv), r.secret.check(r.inv), r.secret.free()); err != nil {
+	if err := r.ask.check(cmd, r.inv); err != nil {
 		return err
+	}
+	if !r.ask.dryRun { // which makes no secret
+		if err := errors.Join(r.secret.check(r.inv), r.secret.free()); err != nil {
+			return err
+		}
 	}
 	apps, app, err := r.app(cmd, id, provision.WhenSecret)
 	if err != nil {
@@ -117,6 +122,9 @@ func (r *rotation) rotateSecret(cmd *cobra.Command, id string) error {
 	}
 	if yes, err := r.ask.agreed(r.inv, "give another secret to "+what, "Give another secret to "+what+", and refuse the old one at once?"); !yes {
 		return err
+	}
+	if r.secret.file != "" && provision.IsReserved(r.secret.file) {
+		fmt.Fprintf(r.inv.stderr, "%s was reserved by a run that was killed before it wrote the secret: what that made is nowhere, and this makes another\n", printable(r.secret.file))
 	}
 	if err := r.secret.reserve(); err != nil {
 		return err
@@ -208,9 +216,6 @@ func (r *rotation) finishKeys(cmd *cobra.Command, id string) error {
 	}
 	return r.watch.after(cmd.Context(), r.inv, app.ID, at)
 }
-
-// appText names an application in a sentence.
-func appText(app *provision.App) string { return printable(fmt.Sprintf("%s (%s)", app.Name, app.ID)) }
 
 // tellKeys says how far a rotation of keys is, and what is next.
 func tellKeys(inv *invocation, id string, list []provision.Credential) {

@@ -156,6 +156,7 @@ type newSecret struct {
 	file     string
 	reveal   bool
 	name     string              // of the flag
+	again    bool                // a file that was reserved and never filled is taken
 	reserved *provision.Reserved // the file, where reserve was called
 }
 

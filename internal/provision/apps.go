@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 )
 
 // App is what is read of an application; Raw is all of it, as it was answered,
@@ -31,6 +30,17 @@ type App struct {
 		} `json:"private_key_jwt"`
 	} `json:"client_authentication_methods"`
 }
+
+// Machine reports whether an application is a machine's and nothing else's: nobody
+// signs in through it.
+func (a *App) Machine() bool {
+	return a.Type == appTypeMachine && !slices.ContainsFunc(a.GrantTypes, func(grant string) bool { return grant != grantCredentials })
+}
+
+const (
+	appTypeMachine   = "non_interactive"
+	grantCredentials = "client_credentials"
+)
 
 // Mark is a member of client_metadata, or "".
 func (a *App) Mark(name string) string {
@@ -128,7 +138,7 @@ func (a *Apps) Create(ctx context.Context, n NewApp) (App, error) {
 		metadata = map[string]string{}
 	}
 	metadata[markRequest] = rand.Text()
-	body := map[string]any{"name": n.Name, "app_type": "non_interactive", "grant_types": []string{"client_credentials"}, "client_metadata": metadata}
+	body := map[string]any{"name": n.Name, "app_type": appTypeMachine, "grant_types": []string{grantCredentials}, "client_metadata": metadata}
 	if n.Description != "" {
 		body["description"] = n.Description
 	}
@@ -248,7 +258,7 @@ func (a *Apps) List(ctx context.Context) ([]App, error) {
 		if err != nil {
 			return nil, err
 		}
-		if slices.Contains(app.GrantTypes, "client_credentials") {
+		if slices.Contains(app.GrantTypes, grantCredentials) {
 			apps = append(apps, app)
 		}
 	}
@@ -288,107 +298,6 @@ func (a *Apps) Rotate(ctx context.Context, id string) (App, error) {
 		return App{}, fmt.Errorf("application %s: %w", id, err)
 	}
 	return readApp(raw)
-}
-
-const disabledFormat = "m2mwatch disabled application 1"
-
-// Disabled is what Disable has taken from an application.
-type Disabled struct {
-	Format   string            `json:"format"`
-	Tenant   string            `json:"tenant"`
-	At       time.Time         `json:"at"`
-	ClientID string            `json:"client_id"`
-	Name     string            `json:"name"`
-	Grants   []json.RawMessage `json:"grants"`
-}
-
-// Validity tells how long tokens of an API stay good.
-type Validity struct {
-	Audience string
-	For      time.Duration // the longest
-}
-
-// Disable takes the grants of an application away when keep has kept them, and
-// looks whether they are gone: it gets no more tokens. Those that it has stay good
-// as long as is returned.
-func (a *Apps) Disable(ctx context.Context, id string, keep func(*Disabled) error) ([]Validity, error) {
-	app, err := a.Get(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	grants, err := a.Grants(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if len(grants) == 0 {
-		return nil, fmt.Errorf("application %s has no grants: it is disabled already", id)
-	}
-	d := Disabled{Format: disabledFormat, ClientID: id, Name: app.Name}
-	var valid []Validity
-	for _, g := range grants {
-		d.Grants = append(d.Grants, g.Raw)
-		raw, err := a.API.Get(ctx, []string{"resource-servers", g.Audience}, nil)
-		if err != nil {
-			return nil, fmt.Errorf("API %s: %w", g.Audience, err)
-		}
-		var server struct {
-			Lifetime int64 `json:"token_lifetime"`
-		}
-		if err := json.Unmarshal(raw, &server); err != nil {
-			return nil, fmt.Errorf("read API %s: %w", g.Audience, err)
-		}
-		valid = append(valid, Validity{g.Audience, time.Duration(server.Lifetime) * time.Second})
-	}
-	if err := keep(&d); err != nil {
-		return nil, err
-	}
-	var failed []error // one that stays is no reason to leave the others
-	for _, g := range grants {
-		if err := a.API.Delete(ctx, []string{"client-grants", g.ID}, nil); err != nil {
-			failed = append(failed, fmt.Errorf("grant of %s: %w", g.Audience, err))
-		}
-	}
-	if len(failed) > 0 {
-		return valid, fmt.Errorf("application %s is not disabled, %d of its %d grants are left: %w", id, len(failed), len(grants), errors.Join(failed...))
-	}
-	left, err := a.Grants(ctx, id)
-	if err == nil && len(left) > 0 {
-		err = fmt.Errorf("application %s still has %d grants", id, len(left))
-	}
-	return valid, err
-}
-
-// ReadDisabled reads what was kept.
-func ReadDisabled(text []byte) (Disabled, error) {
-	var d Disabled
-	if err := json.Unmarshal(text, &d); err != nil {
-		return d, fmt.Errorf("read what was disabled: %w", err)
-	}
-	if d.Format != disabledFormat {
-		return d, fmt.Errorf("read what was disabled: it is %q, want %q", d.Format, disabledFormat)
-	}
-	if d.ClientID == "" || len(d.Grants) == 0 {
-		return d, errors.New("read what was disabled: it has no client_id or no grants: there is nothing to give back")
-	}
-	return d, nil
-}
-
-// Enable gives an application back the grants that Disable has taken. It may be
-// called again where it was cut short.
-func (a *Apps) Enable(ctx context.Context, d *Disabled) error {
-	if _, err := a.Get(ctx, d.ClientID); err != nil {
-		return err
-	}
-	var failed []error // an API that is gone is no reason to keep the others
-	for _, raw := range d.Grants {
-		if _, err := a.giveBack(ctx, raw, d.ClientID); err != nil {
-			failed = append(failed, err)
-		}
-	}
-	if len(failed) > 0 {
-		return fmt.Errorf("application %s: %d of its %d grants are not given back: %w", d.ClientID, len(failed), len(d.Grants), errors.Join(failed...))
-	}
-	return nil
 }
 
 // grantMembers are those of a grant that can be given when it is made.

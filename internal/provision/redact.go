@@ -25,10 +25,25 @@ func secretMembers() []string {
 // redacted stands for a secret.
 const redacted = `"***"`
 
+// appSecretMembers are those that an application's document may have beside them:
+// its keys, and what its addons sign in with. Source: ClientAddons in the
+// Management API's OpenAPI document.
+func appSecretMembers() []string {
+	return append(secretMembers(), "signingkeys", "encryptionkey", "storageaccesskey", "saskey", "masterkey", "servicepassword")
+}
+
+// RedactApp is Redact for an application.
+func RedactApp(raw json.RawMessage) (shown json.RawMessage, hidden int, err error) {
+	return redact(raw, appSecretMembers())
+}
+
 // Redact replaces the values of secrets at any depth of a document, and leaves
 // every other byte as it was. hidden is how many there were.
 func Redact(raw json.RawMessage) (shown json.RawMessage, hidden int, err error) {
-	secrets := secretMembers()
+	return redact(raw, secretMembers())
+}
+
+func redact(raw json.RawMessage, secrets []string) (shown json.RawMessage, hidden int, err error) {
 	d := jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	from := 0
 	for {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"filippo.io/age"
@@ -188,16 +189,34 @@ type Reserved struct{ f *os.File }
 // reservedSize is more than any secret that Auth0 makes, which have 64 characters.
 const reservedSize = 256
 
-// Reserve makes the file, which must not be there yet, for the user alone. It is
-// on disk, full of spaces, when there is no error.
+// IsReserved reports whether a file was reserved and never filled: who did so was
+// killed in between, and the secret that was made, if one was, is nowhere.
+func IsReserved(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != reservedSize {
+		return false
+	}
+	content, err := os.ReadFile(path)
+	return err == nil && len(bytes.Trim(content, " ")) == 0
+}
+
+// Reserve makes the file for the user alone. It must not be there yet, unless it
+// was reserved and never filled. It is on disk, full of spaces, when there is no
+// error.
 func Reserve(path string) (*Reserved, error) {
-	if err := WriteSecret(path, bytes.Repeat([]byte(" "), reservedSize)); err != nil {
-		return nil, err
+	if !IsReserved(path) {
+		if err := WriteSecret(path, bytes.Repeat([]byte(" "), reservedSize)); err != nil {
+			return nil, err
+		}
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		_ = os.Remove(path) // it holds nothing
 		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { // a run that was killed holds none
+		f.Close()
+		return nil, fmt.Errorf("%s is reserved by another run, which has not ended: %w", path, err)
 	}
 	return &Reserved{f}, nil
 }

@@ -18,6 +18,9 @@ func TestAReservedFileHoldsTheSecretAlone(t *testing.T) {
 	if err := r.Fill([]byte("s3cret\n")); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := Reserve(path); err == nil {
+		t.Error("a file with a secret was reserved")
+	}
 	text, err := os.ReadFile(path)
 	if info, statErr := os.Stat(path); err != nil || statErr != nil || string(text) != "s3cret\n" || info.Mode().Perm() != 0o600 {
 		t.Errorf("%q of mode %v, %v, %v", text, info.Mode(), err, statErr)
