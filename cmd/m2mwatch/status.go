@@ -66,11 +66,11 @@ func writePulls(w io.Writer, pulls []schemas.PullView) {
 			state = "read to the end at " + clock(*p.CaughtUp)
 		}
 		if p.Error != "" {
-			state = fmt.Sprintf("FAILING since %s (%s): %s", clock(*p.Since), p.Reason, printable(p.Error))
+			state = fmt.Sprintf("FAILING since %s (%s): %s", clock(*p.Since), printable(p.Reason), printable(p.Error))
 		}
-		fmt.Fprintf(w, "pull %s\t%s\n", p.Tenant, state)
+		fmt.Fprintf(w, "pull %s\t%s\n", printable(p.Tenant), state)
 		for _, span := range p.Spans {
-			fmt.Fprintf(w, "\t%s under way%s%s\n", span.Source, at(", at ", span.From), at(" of ", span.To))
+			fmt.Fprintf(w, "\t%s under way%s%s\n", printable(span.Source), at(", at ", span.From), at(" of ", span.To))
 		}
 		for _, m := range p.Missing {
 			fmt.Fprintf(w, "\tAuth0 had none left of %s to %s\n", clock(m.From), clock(m.To))
