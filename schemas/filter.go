@@ -38,9 +38,9 @@ func (p Pattern) Exact() (string, bool) {
 // that they can be counted by.
 func FilterFields() []string { return StatsDimensions }
 
-// maxFilterValues bounds the values of a condition: each costs a comparison per
+// MaxFilterValues bounds the values of a condition: each costs a comparison per
 // event.
-const maxFilterValues = 100
+const MaxFilterValues = 100
 
 // ParseCondition reads the text of a condition on events. No text is no
 // condition, and false.
@@ -89,8 +89,8 @@ func ReadCondition(field, text string) (Condition, bool, error) {
 	if err := end(); err != nil {
 		return c, false, err
 	}
-	if len(c.Values) > maxFilterValues {
-		return c, false, fmt.Errorf("%s: %d values, want %d at most", field, len(c.Values), maxFilterValues)
+	if len(c.Values) > MaxFilterValues {
+		return c, false, fmt.Errorf("%s: %d values, want %d at most", field, len(c.Values), MaxFilterValues)
 	}
 	return c, true, nil
 }

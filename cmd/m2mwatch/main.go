@@ -96,7 +96,7 @@ the earlier.`,
 	root.AddCommand(
 		newUp(inv), newStage(inv, stageIngest), newStage(inv, stageProcess), newStage(inv, stageQuery),
 		newDemo(inv),
-		newImport(inv), newBackfill(inv),
+		newImport(inv), newBackfill(inv), newAssess(inv),
 		newCustom(inv),
 		newMigrate(inv),
 		newReprocess(inv),

@@ -23,6 +23,8 @@ const (
 
 	WhenBackup = "without --no-backup"
 
+	WhenLifetimes = "for lifetimes of tokens"
+
 	WhenGrants      = "of grants"
 	WhenConnections = "of connections"
 	WhenSecret      = "of a secret"
@@ -42,6 +44,8 @@ func Needs() []Need {
 	always := func(command string, scopes ...string) Need { return Need{command, "", append([]string{}, scopes...)} }
 	return append([]Need{
 		always("backfill", "read:logs"),
+		always("assess", "read:logs", "read:clients", "read:client_grants"),
+		{"assess", WhenLifetimes, []string{"read:resource_servers"}},
 		always("users create", "create:users", "read:users"),
 		{"users create", WhenRole, []string{"update:users", "read:roles", "create:role_members", "read:role_members"}},
 		{"users create", WhenPermission, []string{"update:users", "read:resource_servers"}},
