@@ -333,7 +333,9 @@ func (d *demo) writeOperator(domain string) error {
 	c := d.sim.AddOperator("operator")
 	d.operator = c.ID
 	text := fmt.Sprintf("export AUTH0_DOMAIN=%s\nexport AUTH0_CLIENT_ID=%s\nexport AUTH0_CLIENT_SECRET=%s\nunset AUTH0_PRIVATE_KEY_FILE\n", domain, c.ID, c.Secret)
-	if err := os.WriteFile(d.operatorFile(), []byte(text), 0o600); err != nil {
+	// The secret is for streams and actions, which make who sends to the webhook.
+	err := errors.Join(os.WriteFile(d.operatorFile(), []byte(text), 0o600), os.WriteFile(filepath.Join(d.inv.data, "webhook.secret"), []byte(d.secret+"\n"), 0o600))
+	if err != nil {
 		return fmt.Errorf("keep who operates the simulated tenant: %w", err)
 	}
 	return nil
