@@ -258,6 +258,16 @@ func (i *instance) mustGet(path string, into any) {
 // metric is the value of a metric without labels.
 func (i *instance) metric(name string) float64 {
 	i.tb.Helper()
+	value, ok := i.findMetric(name)
+	if !ok {
+		i.tb.Fatalf("no metric %s", name)
+	}
+	return value
+}
+
+// findMetric is metric of one that may not be there yet.
+func (i *instance) findMetric(name string) (value float64, ok bool) {
+	i.tb.Helper()
 	request, err := http.NewRequest(http.MethodGet, i.api+"/metrics", nil)
 	if err != nil {
 		i.tb.Fatal(err)
@@ -274,11 +284,13 @@ func (i *instance) metric(name string) float64 {
 			if err != nil {
 				i.tb.Fatal(err)
 			}
-			return value
+			return value, true
 		}
 	}
-	i.tb.Fatalf("no metric %s: %s", name, response.Status)
-	return 0
+	if response.StatusCode != http.StatusOK {
+		i.tb.Fatalf("metrics: %s", response.Status)
+	}
+	return 0, false
 }
 
 // settle waits until everything accepted is stored and judged.

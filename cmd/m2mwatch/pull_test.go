@@ -299,3 +299,43 @@ func TestPullIsReloaded(t *testing.T) {
 		}
 	}
 }
+
+// TestOneOfTwoProcessesPulls has two that take logs in, and kills the one that pulls.
+func TestOneOfTwoProcessesPulls(t *testing.T) {
+	broker := startBroker(t)
+	p := newPulledTenant(t, 300, "", false)
+	var both []*instance
+	for range 2 {
+		both = append(both, startProgram(t, []string{fastPull + ",lease=2s", "NATS_URL=" + broker.url()}, "ingest", "--config", p.config, "--listen", "127.0.0.1:0", "--log-format", "json"))
+	}
+	took := func(i *instance, source string) int {
+		t.Helper()
+		n, _ := i.findMetric(`m2mwatch_ingest_records_total{source="` + source + `"}`)
+		return int(n)
+	}
+	both[0].eventually("the history", func() error {
+		if a, b := took(both[0], "import"), took(both[1], "import"); a+b < 300 {
+			return fmt.Errorf("%d and %d", a, b)
+		}
+		return nil
+	})
+	holder, other := both[0], both[1]
+	if took(holder, "import") == 0 {
+		holder, other = other, holder
+	}
+	if n := took(other, "import") + took(other, "pull"); n != 0 {
+		t.Errorf("the other one pulls, too: %d", n)
+	}
+	holder.kill()
+	p.act(5)
+	other.eventually("the other one to go on", func() error {
+		if n := took(other, "pull") + took(other, "repair"); n < 5 {
+			return fmt.Errorf("%d", n)
+		}
+		return nil
+	})
+	if n := took(other, "import"); n != 0 {
+		t.Errorf("it imports %d again", n)
+	}
+	other.interrupt()
+}
