@@ -64,6 +64,7 @@ func (o *operator) assess(args ...string) string {
 
 func TestAssessPrintsOnePage(t *testing.T) {
 	o := newAssessed(t, "read:logs", "read:clients", "read:client_grants", "read:resource_servers")
+	leftBehind(t)
 	got := o.assess()
 	const golden = "testdata/assess.txt"
 	if *update {
@@ -77,6 +78,19 @@ func TestAssessPrintsOnePage(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// leftBehind is the scratch store of a run that was killed a while ago.
+func leftBehind(t *testing.T) {
+	t.Helper()
+	dir := filepath.Join(os.Getenv("TMPDIR"), "m2mwatch-scratch-1")
+	if err := os.MkdirAll(filepath.Join(dir, "data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	long := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(dir, long, long); err != nil {
+		t.Fatal(err)
 	}
 }
 

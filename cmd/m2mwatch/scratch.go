@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/m2mwatch/m2mwatch/internal/apiclient"
 	"github.com/m2mwatch/m2mwatch/internal/config"
@@ -29,8 +30,9 @@ type scratch struct {
 // openScratch starts one. What it was started with is to be closed, whatever the
 // error.
 func openScratch(ctx context.Context, inv *invocation) (s *scratch, err error) {
+	sweepScratch(time.Now())
 	s = &scratch{}
-	if s.dir, err = os.MkdirTemp("", "m2mwatch-scratch-"); err != nil {
+	if s.dir, err = os.MkdirTemp("", scratchPrefix+"*"); err != nil {
 		return s, fmt.Errorf("make a scratch store: %w", err)
 	}
 	token := rand.Text()
@@ -79,6 +81,30 @@ func (s *scratch) Close() error {
 		return fmt.Errorf("remove the scratch store: %w", err)
 	}
 	return nil
+}
+
+const (
+	scratchPrefix = "m2mwatch-scratch-"
+	// scratchYoung is how old one must be to be swept: it may not have its lock yet.
+	scratchYoung = time.Minute
+)
+
+// sweepScratch removes those of runs that were killed: they hold a tenant's logs.
+// One that is in use is locked.
+func sweepScratch(now time.Time) {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), scratchPrefix+"*"))
+	for _, dir := range dirs {
+		info, err := os.Lstat(dir)
+		if err != nil || !info.IsDir() || now.Sub(info.ModTime()) < scratchYoung {
+			continue
+		}
+		data, err := datadir.Open(filepath.Join(dir, "data"), datadir.Demo)
+		if err != nil {
+			continue // in use, or another user's
+		}
+		_ = data.Close()
+		_ = os.RemoveAll(dir) // else the next run does
+	}
 }
 
 // send takes logs in, as an import.
