@@ -134,6 +134,7 @@ func TestREADMECommandsRun(t *testing.T) {
 		"m2mwatch.yaml": fence(t, string(readme), "yaml") + "\nstore: {retention: 0}\napi: {tokens: [{name: readme, token: " + testToken + "}]}\n",
 		"FILE":          history(3),
 		"events.json":   fence(t, string(readme), "json"),
+		"machines.csv":  fence(t, string(readme), "csv"),
 	})
 	library, err := clickhouse.FindLibrary("")
 	if err != nil {

@@ -17,13 +17,13 @@ import (
 func newUsers(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "users",
-		Short: "Programmatic users of a tenant: create, list, show, update, block, unblock, password, delete, restore",
+		Short: "Programmatic users of a tenant: create, import, list, show, update, block, unblock, password, delete, restore",
 		Long: `A programmatic user is a user of a database connection that a machine signs in as. It is marked
 in its app_metadata: programmatic, owner, purpose, expires. Commands that change or delete a user
 refuse one that is not marked, unless --any says that it is meant.`,
 		Args: noArgs,
 	}
-	cmd.AddCommand(newUsersCreate(inv), newUsersList(inv), newUsersShow(inv), newUsersUpdate(inv), newUsersBlock(inv), newUsersUnblock(inv), newUsersPassword(inv), newUsersDelete(inv), newUsersRestore(inv))
+	cmd.AddCommand(newUsersCreate(inv), newUsersImport(inv), newUsersList(inv), newUsersShow(inv), newUsersUpdate(inv), newUsersBlock(inv), newUsersUnblock(inv), newUsersPassword(inv), newUsersDelete(inv), newUsersRestore(inv))
 	return cmd
 }
 

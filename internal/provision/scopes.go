@@ -21,6 +21,7 @@ const (
 	WhenOrganizations     = "of organizations"
 	WhenOrganizationRoles = "of roles in organizations"
 
+	WhenUpdate = "--update"
 	WhenBackup = "without --no-backup"
 
 	WhenLifetimes = "for lifetimes of tokens"
@@ -49,6 +50,10 @@ func Needs() []Need {
 		always("users create", "create:users", "read:users"),
 		{"users create", WhenRole, []string{"update:users", "read:roles", "create:role_members", "read:role_members"}},
 		{"users create", WhenPermission, []string{"update:users", "read:resource_servers"}},
+		always("users import", "create:users", "read:users", "read:connections"),
+		{"users import", WhenRoles, []string{"update:users", "read:roles", "create:role_members", "read:role_members"}},
+		{"users import", WhenPermissions, []string{"update:users", "read:resource_servers"}},
+		{"users import", WhenUpdate, []string{"update:users", "update:users_app_metadata"}},
 		always("users list", "read:users"),
 		always("users show", "read:users"),
 		{"users show", WhenAccess, []string{"read:roles", "read:role_members"}},
