@@ -13,7 +13,7 @@ func TestAnExportIsPlannedAndProposesNothing(t *testing.T) {
 	api := o.api("read:orders")
 	a := o.app("exporter", "--owner", "data-team", "--grant", "read:orders@"+api)
 	o.role("loader")
-	u := o.create("--email", "nightly@example.com", "--role", "loader", "--owner", "data-team", "--app-metadata", `{"api_token": "hidden"}`)
+	u := o.create("--email", "nightly@example.com", "--role", "loader", "--owner", "data-team", "--app-metadata", `{"api_token": "w8fKq2"}`)
 	file := filepath.Join(t.TempDir(), "machines.yaml")
 	_, said := o.must("export", "-o", file)
 	if !strings.Contains(said, "1 users, 1 roles") || !strings.Contains(said, "left out: user "+u.ID+": app_metadata: api_token sounds like a secret") {
@@ -36,7 +36,7 @@ func TestAnExportIsPlannedAndProposesNothing(t *testing.T) {
 	}
 	o.fails(exitUsage, "it is there already", "export", "-o", file)
 	o.must("export", "-o", file, "--force", "--all-roles", "--organizations")
-	o.noSecret(filepath.Dir(file), a.Secret, u.Password, "hidden")
+	o.noSecret(filepath.Dir(file), a.Secret, u.Password, "w8fKq2")
 }
 
 func TestAPlanIsPrintedInThreeForms(t *testing.T) {

@@ -155,7 +155,7 @@ func TestEachProvisioningCommandHasScopes(t *testing.T) {
 }
 
 func isProvisioning(c *cobra.Command) bool {
-	return slices.Contains([]string{"users", "roles", "apps", "streams", "grants", "apis", "actions", "export", "plan", "backfill", "assess"}, c.Name())
+	return slices.Contains([]string{"users", "roles", "apps", "streams", "grants", "apis", "actions", "export", "plan", "backfill", "assess", "apply"}, c.Name())
 }
 
 func TestScopesTellsWhatACommandNeeds(t *testing.T) {

@@ -31,8 +31,10 @@ type Plan struct {
 	// beside the one that serves: nobody has their secret. Apply deletes them.
 	Leftovers []Leftover `json:"leftovers,omitempty"`
 
-	roles []*roleState // that there are, for what apply assigns
-	file  *Machines
+	roles    []*roleState      // that there are, for what apply assigns
+	apps     []*appState       // that there are, for those that apply makes
+	requests map[string]string // by which those of the file were made, by kind and key; "" by none
+	file     *Machines
 }
 
 // Leftover is an application of an apply that was cut short.
@@ -54,6 +56,8 @@ type Change struct {
 	app  *appChange
 	user *userChange
 	role *roleChange
+
+	failed bool // apply could not make it
 }
 
 // Field is what changes of it: one value, or elements of a list that are added and
@@ -100,7 +104,7 @@ type Planner struct {
 // differs by the search, or is not found by it, is read by its id before anything is
 // said of it. A file with up to a hundred users is not compared with a search at all.
 func (p *Planner) Plan(ctx context.Context, m *Machines) (*Plan, error) {
-	p.file, p.plan = m, &Plan{Changes: []*Change{}, file: m}
+	p.file, p.plan = m, &Plan{Changes: []*Change{}, requests: map[string]string{}, file: m}
 	p.read, p.scopes, p.problems, p.roles = &stateReader{p.API, p.Parallel, p.OnRead}, map[string][]string{}, nil, nil
 	if m.Roles != nil || slices.ContainsFunc(m.Users, func(w WantedUser) bool { return w.Roles != nil }) {
 		var err error
@@ -325,7 +329,11 @@ func (p *Planner) planApps(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.plan.apps = apps
 	found := p.matchApps(apps)
+	for key, a := range found {
+		p.plan.requests[KindApplication+" "+key] = a.Mark(markRequest)
+	}
 	kept := map[string]bool{}
 	for i := range p.file.Applications {
 		w := &p.file.Applications[i]

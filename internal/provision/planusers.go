@@ -50,6 +50,11 @@ func (p *Planner) planUsers(ctx context.Context) error {
 	if err := p.readAccess(ctx, found); err != nil {
 		return err
 	}
+	for i, u := range found {
+		if u != nil {
+			p.plan.requests[KindUser+" "+p.file.Users[i].Key] = u.Mark(markRequest)
+		}
+	}
 	for i := range p.file.Users {
 		if err := p.planUser(ctx, &p.file.Users[i], found[i]); err != nil {
 			return err

@@ -43,7 +43,7 @@ const (
 // for the roles of a user all of those named, for others any.
 func Needs() []Need {
 	always := func(command string, scopes ...string) Need { return Need{command, "", append([]string{}, scopes...)} }
-	return append([]Need{
+	needs := []Need{
 		always("backfill", "read:logs"),
 		always("assess", "read:logs", "read:clients", "read:client_grants"),
 		{"assess", WhenLifetimes, []string{"read:resource_servers"}},
@@ -123,13 +123,16 @@ func Needs() []Need {
 		always("streams resume", "read:log_streams", "update:log_streams"),
 		always("streams update", "read:log_streams", "update:log_streams"),
 		always("streams delete", "read:log_streams", "delete:log_streams"),
-	}, machinesNeeds()...)
+	}
+	return append(needs, machinesNeeds(needs)...)
 }
 
 // ScopesOf are the scopes that a command needs, with what it needs when.
-func ScopesOf(command string, when ...string) []string {
+func ScopesOf(command string, when ...string) []string { return scopesOf(Needs(), command, when...) }
+
+func scopesOf(needs []Need, command string, when ...string) []string {
 	var scopes []string
-	for _, n := range Needs() {
+	for _, n := range needs {
 		if n.Command != command || n.When != "" && !slices.Contains(when, n.When) {
 			continue
 		}

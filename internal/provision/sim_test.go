@@ -49,6 +49,7 @@ type wire struct {
 	statuses map[int]int    // answers
 	killAt   int            // the call at which the process dies; 0 is none
 	before   bool           // it dies before the call arrives, else after it is done
+	atDeath  func()         // called when it dies
 	order    func()         // called before each call, to shuffle
 }
 
@@ -61,6 +62,9 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	management := strings.HasPrefix(r.URL.Path, "/api/v2/")
 	dies, dead := w.count(r, management)
+	if dies && w.before && w.atDeath != nil {
+		w.atDeath()
+	}
 	if dead || dies && w.before {
 		return nil, errKilled
 	}
@@ -69,6 +73,9 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response, err := w.serve(r)
 	if dies {
+		if w.atDeath != nil {
+			w.atDeath()
+		}
 		return nil, errKilled
 	}
 	if err == nil {
