@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
 
 	"github.com/m2mwatch/m2mwatch/internal/auth0/auth0sim"
 )
@@ -329,5 +330,41 @@ func TestSecretsThatAScriptLeaksAreFound(t *testing.T) {
 	leaks := s.secrets.written(dir)
 	if want := []string{"a secret (client_secret) in " + filepath.Join(dir, "leaked")}; !slices.Equal(leaks, want) {
 		t.Errorf("leaks: %q, want %q", leaks, want)
+	}
+}
+
+// Each command has a script that runs it, for what a person sees.
+func TestEachCommandOfATenantIsInAScript(t *testing.T) {
+	paths, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var scripts strings.Builder
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripts.Write(text)
+	}
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+		if c.HasSubCommands() {
+			return
+		}
+		name := regexp.QuoteMeta(commandName(c))
+		for _, want := range []string{"(?m)^exec m2mwatch " + name + "( .*)?$", "(?m)^! exec m2mwatch " + name + "( .*)?$"} {
+			if !regexp.MustCompile(want).MatchString(scripts.String()) {
+				t.Errorf("no script has a line %s", want)
+			}
+		}
+	}
+	for _, noun := range newRoot(&invocation{}).Commands() {
+		if slices.Contains([]string{"apps", "roles", "tokens", "scopes"}, noun.Name()) {
+			walk(noun)
+		}
 	}
 }
