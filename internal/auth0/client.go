@@ -25,6 +25,7 @@ type Client struct {
 	api    *management.Management
 	http   http.Client // over the same transport
 	source *tokenSource
+	pacer  *pacer
 }
 
 // New makes a Client. Nothing is sent yet.
@@ -33,7 +34,7 @@ func New(c Config) (*Client, error) {
 		return nil, err
 	}
 	c = c.withDefaults()
-	client := &Client{cfg: c, base: scheme(c.Domain) + "://" + c.Domain}
+	client := &Client{cfg: c, base: scheme(c.Domain) + "://" + c.Domain, pacer: newPacer(c.Now)}
 	client.source = newTokenSource(client, TokenRequest{Credentials: c.Credentials, Audience: c.Audience}, tokenCache{c.CacheDir})
 	client.source.accept = c.Accept
 	client.http.Transport = &transport{client, client.source}

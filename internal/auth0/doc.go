@@ -5,6 +5,8 @@
 // What the transport promises, for every call:
 //
 //   - Without a token nothing is sent; the error is that of the token endpoint.
+//   - Calls are held back before the tenant's bucket is empty, all of a Client's
+//     together.
 //   - 429 is waited out until X-RateLimit-Reset, whatever the method: nothing was
 //     done. The wait ends with the context.
 //   - A 5xx and a lost answer are repeated for GET, PUT and DELETE only. After a

@@ -85,20 +85,12 @@ func (c *call) once() (*http.Response, error) {
 	if c.token, err = c.source.token(ctx); err != nil {
 		return nil, &final{err}
 	}
+	if err := c.client.pacer.wait(ctx, c.client.cfg.MaxWait); err != nil {
+		return nil, &final{err}
+	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	request := c.request.Clone(ctx)
-	request.Header.Set("Authorization", "Bearer "+c.token.AccessToken)
-	if request.Body = nil; len(c.body) > 0 {
-		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.body)), nil }
-		request.Body, _ = request.GetBody()
-		request.ContentLength = int64(len(c.body))
-	}
-	response, err := c.client.cfg.Transport.RoundTrip(request)
-	if err != nil {
-		return nil, err
-	}
-	body, err := readAnswer(response)
+	response, body, err := c.send(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +107,29 @@ func (c *call) once() (*http.Response, error) {
 		return nil, errors.New("the answer is not JSON")
 	}
 	return response, nil
+}
+
+// send sends the request and reads the answer, and tells both to the pacer.
+func (c *call) send(ctx context.Context) (response *http.Response, body []byte, err error) {
+	request := c.request.Clone(ctx)
+	request.Header.Set("Authorization", "Bearer "+c.token.AccessToken)
+	if request.Body = nil; len(c.body) > 0 {
+		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.body)), nil }
+		request.Body, _ = request.GetBody()
+		request.ContentLength = int64(len(c.body))
+	}
+	response, err = c.client.cfg.Transport.RoundTrip(request)
+	if err != nil {
+		c.client.pacer.done(nil, 0)
+		return nil, nil, err
+	}
+	throttled := time.Duration(0)
+	if response.StatusCode == http.StatusTooManyRequests {
+		throttled = c.client.waitOf(response.Header)
+	}
+	c.client.pacer.done(response.Header, throttled)
+	body, err = readAnswer(response)
+	return response, body, err
 }
 
 func readAnswer(response *http.Response) ([]byte, error) {
