@@ -37,6 +37,9 @@ func newGrantsList(inv *invocation) *cobra.Command {
 		Short: "List client grants",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkGrant(q.Subject, ""); err != nil {
+				return err
+			}
 			api, err := p.begin(cmd)
 			if err != nil {
 				return err

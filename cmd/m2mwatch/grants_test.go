@@ -101,6 +101,15 @@ func TestAScopeThatAnAPIDoesNotHaveIsNotGranted(t *testing.T) {
 	if n := len(o.grants(client)); n != 0 {
 		t.Fatalf("%d grants were made", n)
 	}
+	all := o.grant("--client", client, "--audience", api, "--all-scopes", "--subject-type", "user", "--any-organization")
+	if after := o.grants(client); len(after) != 1 || !after[0].All || len(after[0].Scope) != 0 {
+		t.Errorf("made %+v", after)
+	}
+	o.fails(exitUsage, "want client or user", "grants", "list", "--subject-type", "robot")
+	if list, _ := o.must("grants", "list", "--client", client, "--subject-type", "user"); !strings.Contains(list, "(all)") {
+		t.Errorf("listed\n%s", list)
+	}
+	o.must("grants", "delete", all.ID, "--force", "--no-backup")
 	g := o.grant("--client", client, "--audience", api, "--no-scopes")
 	o.fails(exitError, "does not have erase:orders", "grants", "update", g.ID, "--add-scope", "erase:orders")
 	o.fails(exitError, "does not have read:orders", "grants", "update", g.ID, "--remove-scope", "read:orders")

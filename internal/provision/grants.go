@@ -70,9 +70,11 @@ type NewGrant struct {
 }
 
 func (n *NewGrant) body() map[string]any {
-	body := map[string]any{"client_id": n.ClientID, "audience": n.Audience, "scope": list(n.Scopes)}
+	body := map[string]any{"client_id": n.ClientID, "audience": n.Audience}
 	if n.AllScopes {
 		body["allow_all_scopes"] = true
+	} else {
+		body["scope"] = list(n.Scopes)
 	}
 	if n.Subject != "" {
 		body["subject_type"] = n.Subject

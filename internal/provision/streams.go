@@ -151,11 +151,15 @@ func (s *Stream) differs(want map[string]any) ([]string, error) {
 	return different, nil
 }
 
-// List reads all of them.
+// List reads all of them, which come at once: the API documents no pages of them.
 func (s *Streams) List(ctx context.Context) ([]Stream, error) {
-	raws, err := collect(ctx, s.API, []string{"log-streams"}, "log_streams", nil)
+	answer, err := s.API.Get(ctx, []string{"log-streams"}, nil)
 	if err != nil {
 		return nil, err
+	}
+	var raws []json.RawMessage
+	if err := json.Unmarshal(answer, &raws); err != nil {
+		return nil, fmt.Errorf("read the log streams: %w", err)
 	}
 	var streams []Stream
 	for _, raw := range raws {

@@ -96,7 +96,11 @@ func (c *apiCall) stream(id string) (document, error) {
 	return nil, notFound("", "The log stream does not exist.")
 }
 
+// listStreams answers all of them. The API documents no parameters.
 func listStreams(c *apiCall) (reply, error) {
+	for name := range c.query {
+		return reply{}, badRequest("invalid_query_string", "Query validation error: 'Additional properties not allowed: %s'.", name)
+	}
 	docs := c.streams.all(nil)
 	for i, d := range docs {
 		docs[i] = c.streamAnswer(d)
