@@ -201,7 +201,7 @@ func (p *Puller) load(ctx context.Context) error {
 // turn reads one page, and says after how long to read the next.
 func (p *Puller) turn(ctx context.Context) (time.Duration, error) {
 	if p.state.Domain != p.cfg.Domain {
-		return 0, p.begin(ctx)
+		return p.cfg.Pace, p.begin(ctx)
 	}
 	if !p.cfg.Live {
 		if len(p.state.Spans) == 0 {
