@@ -37,7 +37,7 @@ func newOperator(t *testing.T, name string) *operator {
 func newOperatorOf(t *testing.T, c auth0sim.Config, name string) *operator {
 	t.Helper()
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	c.Seed, c.Machines, c.People = 1, 20, 5
+	c.Seed, c.Machines, c.People = max(c.Seed, 1), 20, 5
 	tenant := auth0sim.New(c)
 	client, ok := tenant.Client(name)
 	if !ok {

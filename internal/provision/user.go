@@ -169,8 +169,9 @@ type NewUser struct {
 	Roles                  []string // by id or name
 	Permissions            []Permission
 
-	// Resume takes a user of ID that is there for the one that a run has made which
-	// was cut short, if it signs in as this one does.
+	// Resume takes a user who is there for the one that a run has made which was cut
+	// short: one of ID that signs in as this one does, or, without ID, a programmatic
+	// one who has Email.
 	Resume bool
 
 	// ID is the part behind auth0|; there may be another | in it, as in the ids of
@@ -270,16 +271,22 @@ func (u *Users) Create(ctx context.Context, n NewUser) (User, error) {
 
 // make is the POST, or what it has made before.
 func (u *Users) make(ctx context.Context, n *NewUser) (json.RawMessage, error) {
-	given := n.ID != ""
-	if !given {
-		n.ID = newUserID()
-	}
-	id := databaseProvider + "|" + n.ID
-	if given {
-		if raw, err := u.made(ctx, id, n); raw != nil || err != nil {
+	switch {
+	case n.ID != "":
+		if raw, err := u.made(ctx, databaseProvider+"|"+n.ID, n); raw != nil || err != nil {
 			return raw, err
 		}
+	case n.Resume && n.Email != "":
+		is, err := u.withEmail(ctx, n.Connection, n.Email)
+		if err == nil && is.Programmatic() {
+			return is.Raw, nil
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
 	}
+	n.ID = cmp.Or(n.ID, newUserID())
+	id := databaseProvider + "|" + n.ID
 	raw, err := create(ctx, u.API, []string{"users"}, n.body(), func() (json.RawMessage, error) {
 		return u.API.Get(ctx, []string{"users", id}, nil)
 	})
