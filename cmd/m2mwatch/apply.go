@@ -25,6 +25,8 @@ type applying struct {
 	printing  sync.Mutex // of what several goroutines print
 	bar       *progress
 	secretDir *provision.SecretsDir
+
+	keptSecrets bool // of something that was made
 }
 
 func newApply(inv *invocation) *cobra.Command {
@@ -124,6 +126,9 @@ func (a *applying) apply(cmd *cobra.Command, api provision.API) error {
 	if err != nil {
 		return fmt.Errorf("not all of it is done; apply goes on where it was: %w", err)
 	}
+	if a.keptSecrets {
+		fmt.Fprintf(a.inv.stderr, "secrets of what was made are in %s\n", printable(a.secrets))
+	}
 	fmt.Fprintf(a.inv.stderr, "%d changes made\n", todo)
 	return nil
 }
@@ -190,5 +195,6 @@ func (a *applying) openVault() error {
 // made tells of what is there now.
 func (a *applying) made(kind, key, id string) {
 	a.bar.done()
+	a.keptSecrets = a.keptSecrets || kind != provision.KindRole
 	fmt.Fprintf(a.inv.stderr, "made %s %s (%s)\n", kind, printable(key), printable(id))
 }

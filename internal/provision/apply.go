@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -275,7 +277,7 @@ func (a *Applier) makeUser(ctx context.Context, c *Change) (string, error) {
 			err = errors.Join(err, a.Secrets.drop(secret)) // Auth0 has refused it
 		}
 		if refused {
-			err = fmt.Errorf("%w: another user has its email address or user name; name that one with adopt to have it managed here", err)
+			err = fmt.Errorf("%w: another user%s has its email address or user name; name that one with adopt to have it managed here", err, a.namesake(ctx, w))
 		}
 		return "", err
 	}
@@ -292,6 +294,25 @@ func (a *Applier) makeUser(ctx context.Context, c *Change) (string, error) {
 	}
 	a.made(KindUser, c.Key, user.ID)
 	return user.ID, err
+}
+
+// namesake is the id of the user that has an email address already, where that is
+// known.
+func (a *Applier) namesake(ctx context.Context, w *WantedUser) string {
+	if w.Email == nil {
+		return ""
+	}
+	raw, err := a.API.Get(ctx, []string{"users-by-email"}, url.Values{"email": {strings.ToLower(*w.Email)}})
+	raws, failed := readArray(raw)
+	if err != nil || failed != nil {
+		return "" // it only helps
+	}
+	for _, raw := range raws {
+		if u, err := readUser(raw); err == nil && u.Connection() == w.connection() {
+			return ", " + u.ID + ","
+		}
+	}
+	return ""
 }
 
 // userBody is the POST's. Nobody is there to read a mail that asks to verify an

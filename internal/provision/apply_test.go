@@ -1,9 +1,11 @@
 package provision
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"iter"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -375,7 +377,7 @@ func crowd(apps, users int) string {
 }
 
 // Two applies at once, each with a client and a folder of its own, make no twin,
-// however their calls fall between each other.
+// however their calls fall between each other, and though one is killed.
 func TestTwoAppliesAtOnceMakeNoTwins(t *testing.T) {
 	rounds, both := 150, 0
 	if testing.Short() {
@@ -399,7 +401,16 @@ func TestTwoAppliesAtOnceMakeNoTwins(t *testing.T) {
 					mu.Unlock()
 					<-time.After(d)
 				}
-				all.Go(func() { errs[i] = applied(t, s, api, dirs[i], crowd(4, 3)) })
+				if i == 1 && seed%3 == 0 {
+					w.killAt, w.before = 8+r.IntN(40), r.IntN(2) == 0
+				}
+				all.Go(func() {
+					errs[i] = applied(t, s, api, dirs[i], crowd(4, 3))
+					if w.killAt > 0 && w.calls >= w.killAt { // and is run again, while the other may still run
+						_, api := s.wire()
+						errs[i] = applied(t, s, api, dirs[i], crowd(4, 3))
+					}
+				})
 			}
 			all.Wait()
 			for i, err := range errs {
@@ -464,6 +475,101 @@ func TestAClaimOfADeadApplyIsOutwaited(t *testing.T) {
 			t.Errorf("there are %d", n)
 		}
 	})
+}
+
+// laggingAPI does not show applications of others in some lists.
+type laggingAPI struct {
+	API
+	mu    sync.Mutex // guards what follows
+	lists int        // that are still blind
+	own   []string
+}
+
+func (l *laggingAPI) Post(ctx context.Context, path []string, body any) (json.RawMessage, error) {
+	raw, err := l.API.Post(ctx, path, body)
+	var app appDocument
+	if path[0] == "clients" && json.Unmarshal(raw, &app) == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.own = append(l.own, app.ID)
+	}
+	return raw, err
+}
+
+func (l *laggingAPI) List(ctx context.Context, path []string, key string, query url.Values) iter.Seq2[json.RawMessage, error] {
+	l.mu.Lock()
+	blind := path[0] == "clients" && l.lists > 0
+	if path[0] == "clients" {
+		l.lists--
+	}
+	own := slices.Clone(l.own)
+	l.mu.Unlock()
+	return func(yield func(json.RawMessage, error) bool) {
+		for raw, err := range l.API.List(ctx, path, key, query) {
+			var app appDocument
+			if blind && json.Unmarshal(raw, &app) == nil && !slices.Contains(own, app.ID) {
+				continue
+			}
+			if !yield(raw, err) {
+				return
+			}
+		}
+	}
+}
+
+// Nothing promises that a list shows what was made just before it. A twin that was
+// made so is seen at the end, and goes.
+func TestATwinThatNoListHasShownGoes(t *testing.T) {
+	s := newSim(t)
+	s.anAPI("https://ledger/", "read")
+	_, api := s.wire()
+	first, second := t.TempDir(), t.TempDir()
+	if err := applied(t, s, api, first, crowd(3, 0)); err != nil {
+		t.Fatal(err)
+	}
+	before := s.keyed()
+	if err := applied(t, s, &laggingAPI{API: api, lists: 2}, second, crowd(3, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, s.keyed()); diff != "" {
+		t.Errorf("the ones that served are others: %s", diff)
+	}
+	if files := secretFiles(t, second); len(files) != 0 {
+		t.Errorf("there are secrets of nothing: %v", sortedNames(files))
+	}
+	s.works(secretFiles(t, first))
+}
+
+// A POST whose answer is lost may be done late, when it was made again already: that
+// one has a claim, and goes with the next apply.
+func TestAPostThatComesLateHarmsNobody(t *testing.T) {
+	s := newSim(t)
+	s.anAPI("https://ledger/", "read")
+	w, api := s.wire()
+	dir := t.TempDir()
+	var late *http.Request
+	w.lose = func(r *http.Request) bool {
+		if late != nil || r.Method != http.MethodPost || r.URL.Path != "/api/v2/clients" {
+			return false
+		}
+		late = r
+		return true
+	}
+	if err := applied(t, s, api, dir, crowd(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	response, err := w.serve(late)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if got := lines(planned(t, api, crowd(1, 0))); !slices.Equal(got, []string{"leftover app0"}) {
+		t.Errorf("it proposes %q", got)
+	}
+	if err := applied(t, s, api, dir, crowd(1, 0)); err != nil || len(s.keyed()) != 1 {
+		t.Errorf("%v, there are %v", err, s.keyed())
+	}
+	s.works(secretFiles(t, dir))
 }
 
 // A thousand users and applications under two calls a second meet a handful of

@@ -49,12 +49,60 @@ func (a *Applier) makeApps(ctx context.Context, cancel context.CancelFunc) {
 		}
 	}
 	apps := a.plan.apps
-	for batch := range slices.Chunk(list, appsAtOnce) {
-		apps = a.makeBatch(ctx, cancel, batch, apps)
+	for range tries {
+		for batch := range slices.Chunk(list, appsAtOnce) {
+			apps = a.makeBatch(ctx, cancel, batch, apps)
+		}
+		if list = a.twins(ctx, cancel, list); len(list) == 0 {
+			break
+		}
+	}
+	for _, m := range list {
+		m.err = errors.New("it has a twin each time that it is made: run one apply at a time")
+		a.ended(ctx, cancel, m)
 	}
 	if ctx.Err() == nil {
 		a.sweep(ctx, apps)
 	}
+}
+
+// twins looks at the end whether any that were made are there twice: that is, whether
+// a list did not show what had been made before it, which nothing promises. Ours go
+// away then, before they have a grant, and are made anew.
+func (a *Applier) twins(ctx context.Context, cancel context.CancelFunc, list []*making) (again []*making) {
+	list = slices.DeleteFunc(list, func(m *making) bool { return !m.ours })
+	if len(list) == 0 || ctx.Err() != nil {
+		return nil
+	}
+	apps, err := a.read.apps(ctx)
+	serving := map[string][]*appState{}
+	for _, app := range apps {
+		if !app.open() {
+			serving[app.key()] = append(serving[app.key()], app)
+		}
+	}
+	for _, m := range list {
+		if m.err = err; err == nil && len(serving[m.change.Key]) > 1 {
+			m.err = a.unmake(ctx, m)
+			again = append(again, m)
+		}
+		if m.err != nil {
+			a.ended(ctx, cancel, m)
+		}
+	}
+	return slices.DeleteFunc(again, func(m *making) bool { return m.err != nil })
+}
+
+// unmake takes away one that we have made a moment ago.
+func (a *Applier) unmake(ctx context.Context, m *making) error {
+	if err := a.API.Delete(ctx, []string{"clients", m.change.ID}, nil); err != nil {
+		return err
+	}
+	if err := a.Secrets.forget(KindApplication, m.change.Key); err != nil {
+		return err
+	}
+	m.change.ID, m.done, m.ours, m.posts = "", false, false, 0
+	return nil
 }
 
 // making is an application while it is made.
@@ -65,6 +113,7 @@ type making struct {
 	since  time.Time // when it began to wait for others
 	others string    // their ids
 	done   bool
+	ours   bool // it was made here, and not by another apply
 	err    error
 }
 
@@ -74,6 +123,7 @@ const pauseOfClaims = 2 * time.Second
 // makeBatch makes some, and returns the applications as they were listed last.
 func (a *Applier) makeBatch(ctx context.Context, cancel context.CancelFunc, batch []*making, apps []*appState) []*appState {
 	for _, m := range batch {
+		m.others = ""
 		if m.secret, m.err = a.Secrets.pending(KindApplication, m.change.Key); m.err != nil {
 			a.ended(ctx, cancel, m)
 		}
@@ -249,6 +299,7 @@ func (a *Applier) serve(ctx context.Context, m *making, app *appState, all []*ap
 	if app.Mark(markRequest) != m.secret.request {
 		return a.Secrets.drop(m.secret) // another apply has made it, and has its secret
 	}
+	m.ours = true
 	a.made(KindApplication, m.change.Key, app.ID)
 	return a.Secrets.keep(m.secret)
 }

@@ -259,6 +259,26 @@ func sortedDeletes(list []string) []string {
 	return list
 }
 
+// What people put into metadata though they should not is not shown.
+func TestAPlanShowsNoSecret(t *testing.T) {
+	s := newSim(t)
+	user := s.user("a@example.com", map[string]any{"api_key": "k3y-value", "x": map[string]any{"password": "k3y-value"}})
+	app := s.app("x", map[string]any{"webhook_secret": "k3y-value"})
+	_, api := s.wire()
+	plan := planned(t, api, "version: 1\napplications: [{key: x, adopt: "+app+"}]\nusers: [{key: a, adopt: '"+user+"', app_metadata: {api_key: null, x: 1}}]\n")
+	raw, err := json.Marshal(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := plan.Terraform(&b); err != nil {
+		t.Fatal(err)
+	}
+	if text := string(raw) + b.String(); strings.Contains(text, "k3y-value") || !strings.Contains(text, `"from":"***"`) || !strings.Contains(text, `# app_metadata."api_key" is left out`) {
+		t.Errorf("it shows\n%s", text)
+	}
+}
+
 var update = flag.Bool("update", false, "write testdata/plan.tf")
 
 func TestAPlanIsWrittenAsTerraform(t *testing.T) {

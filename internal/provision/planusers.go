@@ -166,10 +166,18 @@ func (d *differ) login(name string, want *string, is string) {
 func (d *differ) members(what string, want, is, into map[string]any) {
 	for _, name := range sortedNames(want) {
 		if !equal(want[name], is[name]) {
-			d.Fields = append(d.Fields, Field{Name: what + "." + name, From: is[name], To: want[name]})
+			d.Fields = append(d.Fields, Field{Name: what + "." + name, From: shownMember(name, is[name]), To: shownMember(name, want[name])})
 			into[name] = want[name]
 		}
 	}
+}
+
+// shownMember is a member of metadata as a plan may show it.
+func shownMember(name string, value any) any {
+	if value != nil && (soundsSecret(name) || holdsSecret(value)) {
+		return "***"
+	}
+	return value
 }
 
 // readAccess reads roles and permissions of those users whose entries name them.

@@ -215,3 +215,6 @@ func (s *SecretsDir) drop(p *pending) error {
 	delete(s.known, p.kind+" "+p.key)
 	return os.Remove(p.path)
 }
+
+// forget removes the secret of what was made and taken away again.
+func (s *SecretsDir) forget(kind, key string) error { return os.Remove(s.final(kind, key)) }

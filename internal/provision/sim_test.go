@@ -45,12 +45,13 @@ type wire struct {
 	*sim
 	mu       sync.Mutex // guards what follows
 	calls    int
-	by       map[string]int // calls by method and kind of path
-	statuses map[int]int    // answers
-	killAt   int            // the call at which the process dies; 0 is none
-	before   bool           // it dies before the call arrives, else after it is done
-	atDeath  func()         // called when it dies
-	order    func()         // called before each call, to shuffle
+	by       map[string]int           // calls by method and kind of path
+	statuses map[int]int              // answers
+	killAt   int                      // the call at which the process dies; 0 is none
+	before   bool                     // it dies before the call arrives, else after it is done
+	atDeath  func()                   // called when it dies
+	order    func()                   // called before each call, to shuffle
+	lose     func(*http.Request) bool // requests that get lost on their way
 }
 
 var errKilled = errors.New("the process was killed")
@@ -67,6 +68,9 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if dead || dies && w.before {
 		return nil, errKilled
+	}
+	if w.lose != nil && w.lose(r) {
+		return nil, errors.New("connection reset by peer")
 	}
 	if w.order != nil && management {
 		w.order()

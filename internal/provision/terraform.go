@@ -177,6 +177,19 @@ func (t *terraform) role(file *Machines, c *Change) {
 	t.permissions("auth0_role_permissions", name, "role_id", "auth0_role."+name+".id", w.Permissions)
 }
 
+// withoutSecrets leaves out what sounds like a secret, and says so.
+func (t *terraform) withoutSecrets(what string, members map[string]any) map[string]any {
+	kept := map[string]any{}
+	for _, name := range sortedNames(members) {
+		if soundsSecret(name) || holdsSecret(members[name]) {
+			t.line("# %s.%s is left out: it sounds like a secret.", what, hclText(name))
+			continue
+		}
+		kept[name] = members[name]
+	}
+	return kept
+}
+
 // hclMap is a map of those members that are there.
 func hclMap(members map[string]any) string {
 	names := sortedNames(members)
@@ -197,7 +210,7 @@ func (t *terraform) app(c *Change) {
 		is = &appState{App: App{GrantTypes: []string{"client_credentials"}, Type: "non_interactive"}}
 	}
 	metadata := map[string]any{MarkKey: w.Key}
-	maps.Copy(metadata, is.Metadata)
+	maps.Copy(metadata, t.withoutSecrets("client_metadata", is.Metadata))
 	for name, text := range map[string]*string{MarkOwner: w.Owner, MarkPurpose: w.Purpose, MarkExpires: w.Expires} {
 		if text != nil {
 			metadata[name] = *text
@@ -278,10 +291,16 @@ func (t *terraform) user(c *Change) {
 		is = &userState{Members: map[string]any{}}
 	}
 	app, user := map[string]any{MarkProgrammatic: true, MarkKey: w.Key}, map[string]any{}
-	for _, part := range []struct{ into, from map[string]any }{
-		{app, is.metadata("app_metadata")}, {app, w.AppMetadata}, {user, is.metadata("user_metadata")}, {user, w.UserMetadata},
+	for _, part := range []struct {
+		name       string
+		into, from map[string]any
+	}{
+		{"app_metadata", app, is.metadata("app_metadata")},
+		{"app_metadata", app, w.AppMetadata},
+		{"user_metadata", user, is.metadata("user_metadata")},
+		{"user_metadata", user, w.UserMetadata},
 	} {
-		maps.Copy(part.into, part.from)
+		maps.Copy(part.into, t.withoutSecrets(part.name, part.from))
 	}
 	for name, text := range map[string]*string{MarkOwner: w.Owner, MarkPurpose: w.Purpose, MarkExpires: w.Expires} {
 		if text != nil {
