@@ -3,6 +3,7 @@ package detect
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -57,8 +58,19 @@ type Evidence struct {
 
 // Reads reports whether matches of the selector can change what c finds.
 func (c *Correlation) Reads(selector string) bool {
-	return selector == c.Main.Selector || selector == c.Known.Selector ||
-		slices.ContainsFunc(c.Evidence, func(e Evidence) bool { return e.Rule.Selector == selector })
+	return slices.ContainsFunc(c.uses(), func(r *Rule) bool { return r.Selector == selector })
+}
+
+// uses are the rules whose matches c reads.
+func (c *Correlation) uses() []*Rule {
+	rules := []*Rule{c.Main}
+	if c.Known != nil {
+		rules = append(rules, c.Known)
+	}
+	for _, e := range c.Evidence {
+		rules = append(rules, e.Rule)
+	}
+	return rules
 }
 
 // Reach is how far back from the event that triggers a finding the finding may
@@ -92,10 +104,30 @@ func mod(a, b int64) int64 { return (a%b + b) % b }
 
 // IdentityID is the identity that a key stands for.
 func (c *Correlation) IdentityID(key string) string {
+	if c.Alone() {
+		return identityOf(c.Main.key.name, key)
+	}
 	if c.Identity == "user" {
 		return schemas.UserID(key)
 	}
 	return schemas.AppID(key)
+}
+
+// identityOf is the identity that the value of a field names, "" for none.
+func identityOf(field, value string) string {
+	switch kindOf(field) {
+	case "client_id":
+		return schemas.AppID(value)
+	case "user_id":
+		return schemas.UserID(value)
+	case "identity", "target":
+		return value
+	case entityKey.name:
+		if !strings.HasPrefix(value, tenantPrefix) {
+			return value
+		}
+	}
+	return ""
 }
 
 // pending is a correlation whose rules are not looked up yet: they may stand
@@ -103,6 +135,9 @@ func (c *Correlation) IdentityID(key string) string {
 type pending struct {
 	Correlation
 	reporter
+	plain    bool // Sigma's own, without this program's x-
+	generate bool // the rules it names find something, too
+	rules    []*yaml.Node
 	groupBy  *yaml.Node
 	main     *yaml.Node
 	known    *yaml.Node
@@ -115,6 +150,10 @@ type pending struct {
 func parseCorrelation(d *document) *pending {
 	p := &pending{reporter: d.reporter}
 	p.File, p.Line = d.file, d.node.Line
+	if !d.set.strict && !d.hasOwn() {
+		p.readPlain(d)
+		return p
+	}
 	p.ID, p.Name, p.Title, p.Status = d.id(), d.name(), d.needText("title"), d.status()
 	p.Code = d.code(p.ID)
 	p.Level, p.Tags = d.level(), d.texts("tags")
@@ -129,6 +168,54 @@ func parseCorrelation(d *document) *pending {
 	p.Tests = parseTests(d)
 	d.rest("a correlation")
 	return p
+}
+
+// hasOwn reports whether a correlation says anything in this program's words.
+func (d *document) hasOwn() bool {
+	for key := range d.keys {
+		if strings.HasPrefix(key, "x-") {
+			return true
+		}
+	}
+	return false
+}
+
+// readPlain reads a correlation that is nothing but Sigma: as far as needed to
+// tell which rules it is about. They find nothing by themselves, as Sigma has it.
+func (p *pending) readPlain(d *document) {
+	p.plain = true
+	p.Title, p.Name = d.needText("title"), d.name()
+	if d.keys["id"] != nil {
+		p.ID = d.id()
+		p.Code = p.ID
+	}
+	c := d.child("correlation")
+	if c == nil {
+		return
+	}
+	kind := c.needText("type")
+	rules := c.need("rules")
+	if rules != nil {
+		p.rules = rules.Content
+		if rules.Kind == yaml.ScalarNode {
+			p.rules = []*yaml.Node{rules}
+		}
+	}
+	if n := c.take("generate"); n != nil {
+		p.generate = n.Value == "true"
+	}
+	d.aside(d.node, "correlation of type %s: is not evaluated without x-known, x-unbroken and x-baseline", clip(kind))
+}
+
+// resolvePlain looks up the rules of a correlation that is set aside.
+func (p *pending) resolvePlain(find func(string) *Rule) {
+	for _, n := range p.rules {
+		if n.Kind != yaml.ScalarNode {
+			p.on(n, "correlation rules: want names, found %s", kindName(n))
+			continue
+		}
+		p.find(n, find)
+	}
 }
 
 func (p *pending) readCount(d *document) {
@@ -255,6 +342,17 @@ func (p *pending) readAlert(d *document) {
 	}
 	p.summary = a.template("summary", summarySample)
 	a.rest("x-alert")
+}
+
+// names are those of all rules that p speaks of.
+func (p *pending) names() []string {
+	var names []string
+	for _, n := range slices.Concat(p.rules, p.evidence, []*yaml.Node{p.main, p.known, p.unbroken, p.baseline}) {
+		if n != nil && n.Kind == yaml.ScalarNode {
+			names = append(names, n.Value)
+		}
+	}
+	return names
 }
 
 // resolve looks the rules up by name or id and checks that they fit.

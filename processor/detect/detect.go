@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -17,6 +20,9 @@ import (
 type Set struct {
 	rules        []Rule
 	correlations []Correlation
+
+	asides []Aside
+	notes  Problems
 
 	plans map[string]*plan // by event type, for selectors that name their types
 	other *plan            // for all other types
@@ -34,18 +40,45 @@ type Rule struct {
 	File     string
 	Line     int
 	Selector string   // names the selection in matches and touches; rules with the same selection share it
-	Types    []string // the event types it can match, sorted; none means any
+	Types    []string // the event types it can match, sorted, "" for none; nil means any
+
+	// Finds says that one match is a finding: no correlation uses the rule, and
+	// its level is medium or more. Then Dedupe is the length of a period, and
+	// Tests are the rule's own.
+	Finds  bool
+	Dedupe time.Duration
+	Tests  []Test
 
 	selection expr
 	key       field
 	value     field // the zero field where the rule has no value
+	summary   *text // nil where the rule has none
+	testsNode *yaml.Node
 }
 
 // Rules returns the base rules, in the order of their files.
 func (s *Set) Rules() []Rule { return slices.Clone(s.rules) }
 
-// Correlations returns the correlation rules, in the order of their files.
+// Correlations returns the correlation rules, in the order of their files, and
+// behind them a correlation for each base rule that finds something alone.
 func (s *Set) Correlations() []Correlation { return slices.Clone(s.correlations) }
+
+// Asides returns the rules that are understood and not evaluated, by file and
+// line.
+func (s *Set) Asides() []Aside { return slices.Clone(s.asides) }
+
+// Notes returns what is odd in the rules and harms nothing, by file and line.
+func (s *Set) Notes() Problems { return slices.Clone(s.notes) }
+
+// Selectors returns the selectors of the base rules, each once.
+func (s *Set) Selectors() []string {
+	var all []string
+	for i := range s.rules {
+		all = append(all, s.rules[i].Selector)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
 // plan is what has to be tried for the events of one type.
 type plan struct {

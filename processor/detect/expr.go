@@ -127,13 +127,24 @@ func (n not) parts() []expr   { return []expr{n.expr} }
 type leaf struct {
 	field field
 	tests []comparison
-	all   bool // every test must hold, not any
+	refs  []reference // compared with other fields
+	all   bool        // every test must hold, not any
 	// where the field is absent
 	null   bool // null is among the values
 	exists *bool
 }
 
+// reference compares a field with another of the same event.
+type reference struct {
+	field field
+	how   string // contains, startswith, endswith, or "" for equality
+	cased bool
+}
+
 func (l *leaf) eval(st *state) bool {
+	if l.refs != nil {
+		return l.evalReferences(st)
+	}
 	values := st.values(&l.field)
 	if l.exists != nil {
 		return *l.exists == (len(values) > 0)
@@ -152,6 +163,51 @@ func (l *leaf) eval(st *state) bool {
 	return true
 }
 
+// evalReferences holds where some value of the field agrees with some of the
+// other; an absent one agrees with nothing.
+func (l *leaf) evalReferences(st *state) bool {
+	for i := range l.refs {
+		if r := &l.refs[i]; l.refers(st, r) != l.all {
+			return !l.all
+		}
+	}
+	return l.all
+}
+
+func (l *leaf) refers(st *state, r *reference) bool {
+	values := st.values(&l.field)
+	if len(values) == 1 { // it may lie in what the next call overwrites
+		st.kept[0] = values[0]
+		values = st.kept[:]
+	}
+	for _, other := range st.values(&r.field) {
+		for _, v := range values {
+			if r.agrees(v, other) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (r *reference) agrees(v, other string) bool {
+	switch {
+	case r.how == "":
+		return sameText(v, other, r.cased)
+	case len(other) > len(v):
+		return false
+	case r.how == "startswith":
+		return sameText(v[:len(other)], other, r.cased)
+	case r.how == "endswith":
+		return sameText(v[len(v)-len(other):], other, r.cased)
+	case other == "" || r.cased || !isASCII(other):
+		return strings.Contains(v, other)
+	}
+	return indexFold(v, other) >= 0
+}
+
+func (r *reference) canonical() string { return canonicalText("field "+r.how, r.field.name, r.cased) }
+
 func (l *leaf) anyHolds(value string) bool {
 	for _, t := range l.tests {
 		if t.holds(value) {
@@ -165,6 +221,9 @@ func (l *leaf) canonical() string {
 	var texts []string
 	for _, t := range l.tests {
 		texts = append(texts, t.canonical())
+	}
+	for i := range l.refs {
+		texts = append(texts, l.refs[i].canonical())
 	}
 	slices.Sort(texts)
 	texts = slices.Compact(texts)
@@ -182,8 +241,11 @@ func (l *leaf) canonical() string {
 }
 
 func (l *leaf) types() (types []string, bounded bool) {
-	if l.field.name != "type" || l.all || l.null || l.exists != nil {
+	if l.field.name != "type" || l.all || l.refs != nil || l.exists != nil {
 		return nil, false
+	}
+	if l.null {
+		types = append(types, "")
 	}
 	for _, t := range l.tests {
 		equal, ok := t.(equal)

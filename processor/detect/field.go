@@ -93,6 +93,11 @@ func (r *Rule) fields() func(yield func(*field) bool) {
 			if !yield(&l.field) {
 				return
 			}
+			for i := range l.refs {
+				if !yield(&l.refs[i].field) {
+					return
+				}
+			}
 		}
 	}
 }

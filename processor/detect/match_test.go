@@ -132,6 +132,105 @@ func TestMatch(t *testing.T) {
 			[]schemas.Event{raw(`{"details":{"user":null,"on":false}}`), raw(`{"details":{"on":""}}`)},
 			[]schemas.Event{raw(`{"details":{"user":"","on":1}}`), raw(`{"details":{"user":null,"on":1,"off":0}}`)},
 		},
+		"wildcards at the ends": {
+			`s: {description: ['*@a.example', 'b*', '*c\*c*', '*d?d*']}` + "\ncondition: s",
+			[]schemas.Event{{Description: "x@A.example"}, {Description: "B"}, {Description: "xC*cx"}, {Description: "xdXdx"}},
+			[]schemas.Event{{Description: "x@a.example.com"}, {Description: "xb"}, {Description: "xcxcx"}, {Description: "xddx"}},
+		},
+		"a star is whatever is there": {
+			"s: {type: sapi, description: '*', data.tenant_name: '*'}\ncondition: s",
+			[]schemas.Event{{Type: "sapi", Description: "d", Raw: []byte(`{"tenant_name":""}`)}},
+			[]schemas.Event{{Type: "sapi", Raw: []byte(`{"tenant_name":"a"}`)}, {Type: "sapi", Description: "d", Raw: []byte(`{"tenant_name":null}`)}},
+		},
+		"an empty text is an absent column": {
+			"s: {type: x, user_agent: ''}\ncondition: s",
+			[]schemas.Event{{Type: "x"}},
+			[]schemas.Event{{Type: "x", UserAgent: "curl"}},
+		},
+		"an empty text in the raw log is no absent one": {
+			"s: {type: sapi, details.a: ''}\ncondition: s",
+			[]schemas.Event{raw(`{"details":{"a":""}}`)},
+			[]schemas.Event{raw(`{"details":{"a":null}}`), raw(`{"details":{}}`), raw(`{"details":{"a":" "}}`)},
+		},
+		"networks": {
+			"s: {ip|cidr: [10.0.0.0/8, '2001:db8::/32', 192.0.2.7]}\ncondition: s",
+			[]schemas.Event{{IP: "10.255.0.1"}, {IP: "::ffff:10.1.2.3"}, {IP: "2001:DB8::1"}, {IP: "192.0.2.7"}, {IP: "10.2.0.0/16"}},
+			[]schemas.Event{{IP: "11.0.0.1"}, {IP: "2001:db9::1"}, {IP: "192.0.2.8"}, {IP: "10.0.0.0/7"}, {IP: "10.0.0"}, {IP: "cafe"}, {}},
+		},
+		"orders": {
+			"s: {type: sapi, details.n|gte: 3, details.n|lt: 4.5, details.m|gt: -1, details.m|lte: '1e2'}\ncondition: s",
+			[]schemas.Event{raw(`{"details":{"n":3,"m":100}}`), raw(`{"details":{"n":"4.49","m":0}}`)},
+			[]schemas.Event{
+				raw(`{"details":{"n":2.9,"m":0}}`), raw(`{"details":{"n":4.5,"m":0}}`), raw(`{"details":{"n":3,"m":-1}}`),
+				raw(`{"details":{"n":3,"m":100.1}}`), raw(`{"details":{"n":"three","m":0}}`), raw(`{"details":{"m":0}}`),
+			},
+		},
+		"booleans": {
+			"s: {type: sapi, details.a: false, details.b: 'true'}\ncondition: s",
+			[]schemas.Event{raw(`{"details":{"a":false,"b":true}}`), raw(`{"details":{"a":"False","b":"TRUE"}}`)},
+			[]schemas.Event{raw(`{"details":{"a":true,"b":true}}`), raw(`{"details":{"a":0,"b":1}}`), raw(`{"details":{"b":true}}`)},
+		},
+		"fields of the same value": {
+			"s: {type: sapi, ip|fieldref: client_ip, details.a|fieldref|endswith: details.b, details.c|fieldref|contains|cased: hostname}\ncondition: s",
+			[]schemas.Event{{Type: "sapi", IP: "::A", ClientIP: "::a", Hostname: "H", Raw: []byte(`{"details":{"a":"xY","b":["z","y"],"c":"aHa"}}`)}},
+			[]schemas.Event{
+				{Type: "sapi", IP: "::A", ClientIP: "::b", Hostname: "H", Raw: []byte(`{"details":{"a":"xY","b":"y","c":"aHa"}}`)},
+				{Type: "sapi", IP: "::A", ClientIP: "::a", Hostname: "H", Raw: []byte(`{"details":{"a":"xY","b":"x","c":"aHa"}}`)},
+				{Type: "sapi", IP: "::A", ClientIP: "::a", Hostname: "h", Raw: []byte(`{"details":{"a":"xY","b":"y","c":"aHa"}}`)},
+				{Type: "sapi", IP: "::A", ClientIP: "::a", Hostname: "H", Raw: []byte(`{"details":{"a":"xY","c":"aHa"}}`)},
+				{Type: "sapi", Hostname: "H", Raw: []byte(`{"details":{"a":"xY","b":"y","c":"aHa"}}`)},
+			},
+		},
+		"look-around": {
+			`s: {path|re: '^/api/v2/(?!users)[a-z]+$'}` + "\ncondition: s",
+			[]schemas.Event{{Call: schemas.Call{Path: "/api/v2/clients"}}},
+			[]schemas.Event{{Call: schemas.Call{Path: "/api/v2/users"}}, {Call: schemas.Call{Path: "/api/v2/CLIENTS"}}, {}},
+		},
+		"look-around with flags": {
+			`s: {path|re|i: '^/api/v2/(?!users)[a-z]+$'}` + "\ncondition: s",
+			[]schemas.Event{{Call: schemas.Call{Path: "/API/v2/clients"}}},
+			[]schemas.Event{{Call: schemas.Call{Path: "/api/v2/Users"}}},
+		},
+		"1 of": {
+			"sel_a: {hostname: a}\nsel_b: {audience: b}\nother: {type: x}\ncondition: other and 1 of sel_*",
+			[]schemas.Event{{Type: "x", Hostname: "a"}, {Type: "x", Audience: "b"}},
+			[]schemas.Event{{Type: "x"}, {Hostname: "a", Audience: "b"}},
+		},
+		"all of": {
+			"sel_a: {hostname: a}\nsel_b: {audience: b}\ncondition: all of sel*",
+			[]schemas.Event{{Hostname: "a", Audience: "b"}},
+			[]schemas.Event{{Hostname: "a"}, {Audience: "b"}},
+		},
+		"not 1 of": {
+			"s: {type: x}\nfilter_1: {hostname: a}\nfilter_2: {audience: b}\ncondition: s and not 1 of filter_*",
+			[]schemas.Event{{Type: "x"}, {Type: "x", Hostname: "b"}},
+			[]schemas.Event{{Type: "x", Hostname: "a"}, {Type: "x", Audience: "b"}},
+		},
+		"any of them": {
+			"a: {hostname: a}\nb: {audience: b}\ncondition: any of them",
+			[]schemas.Event{{Hostname: "a"}, {Audience: "b"}},
+			[]schemas.Event{{}},
+		},
+		"all of them": {
+			"a: {hostname: a}\nb: {audience: b}\ncondition: all of them",
+			[]schemas.Event{{Hostname: "a", Audience: "b"}},
+			[]schemas.Event{{Hostname: "a"}},
+		},
+		"a list of conditions": {
+			"a: {hostname: a}\nb: {audience: b}\ncondition: [a, b]",
+			[]schemas.Event{{Hostname: "a"}, {Audience: "b"}},
+			[]schemas.Event{{}},
+		},
+		"arrays of objects, and of a list alone": {
+			"s: {type: sapi, 'details.body{}.id': 7, 'details.list{}': owner}\ncondition: s",
+			[]schemas.Event{raw(`{"details":{"body":[{"id":1},{"id":7}],"list":["x","Owner"]}}`)},
+			[]schemas.Event{raw(`{"details":{"body":[{"id":1}],"list":["owner"]}}`), raw(`{"details":{"body":[{"id":7}],"list":[]}}`)},
+		},
+		"null beside types": {
+			"a: {type: null}\nb: {type: pla, details.v: true}\ncondition: a or b",
+			[]schemas.Event{{}, {Type: "pla", Raw: []byte(`{"details":{"v":true}}`)}},
+			[]schemas.Event{{Type: "s"}, {Type: "pla"}},
+		},
 		"not bound to a type": {
 			"s: {type: a}\ncondition: not s",
 			[]schemas.Event{{Type: "b"}, {Type: "never seen"}, {}},

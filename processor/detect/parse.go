@@ -4,47 +4,121 @@ import (
 	"cmp"
 	"io/fs"
 	"path"
+	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// Parse reads every *.yml and *.yaml file of fsys, in all its folders, and
-// compiles the rules. Its error is of type Problems and holds everything that
-// is not understood: nothing is skipped, and a set is given only without an
-// error.
+// Options say what Load reads and how.
+type Options struct {
+	Sources []Source
+	// Placeholders fill what rules leave open, by name: your-tenant-domain for
+	// {your-tenant-domain}. Each of several values counts.
+	Placeholders map[string][]string
+	// Catalogue knows the types of events; others are noted. Default: nothing is.
+	Catalogue *schemas.Catalogue
+	// Counters count what look-around could not tell. Default: new ones.
+	Counters *Counters
+}
+
+// Source is a tree of rule files.
+type Source struct {
+	Name string // before the names of its files in Problems; "" for none
+	FS   fs.FS
+	// Shipped holds the rules to what the program's own must be: none is set
+	// aside, nothing is odd, and those that find something have tests.
+	Shipped bool
+}
+
+// Parse is Load of one source that is held to what shipped rules must be.
 func Parse(fsys fs.FS) (*Set, error) {
+	return Load(Options{Sources: []Source{{FS: fsys, Shipped: true}}})
+}
+
+// Load reads every *.yml and *.yaml file of its sources, in all their folders
+// but those whose name begins with a dot, and compiles the rules. Its error is
+// of type Problems and holds everything that is not understood: nothing is
+// skipped, and a set is given only without an error. A rule that is understood
+// and cannot be evaluated as written is in Set.Asides, with the reasons.
+func Load(o Options) (*Set, error) {
+	if o.Counters == nil {
+		o.Counters = &Counters{}
+	}
 	p := parser{}
-	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			p.reporter(name).at(0, "read: %v", err)
-			return nil
-		}
-		if ext := path.Ext(name); !entry.IsDir() && (ext == ".yml" || ext == ".yaml") {
-			p.file(fsys, name)
-		}
-		return nil
-	})
-	if err != nil {
-		p.reporter(".").at(0, "read: %v", err)
+	for _, s := range o.Sources {
+		p.source(&source{
+			Source: s, strict: s.Shipped,
+			placeholders: o.Placeholders, catalogue: o.Catalogue, counters: o.Counters,
+		})
 	}
 	correlations := p.resolve()
 	if len(p.problems) > 0 {
 		return nil, p.problems.sorted()
 	}
-	return newSet(p.rules, correlations), nil
+	rules, correlations := p.evaluated(correlations)
+	s := newSet(rules, correlations)
+	s.asides, s.notes = p.asides(), p.notes()
+	return s, nil
+}
+
+// source is what is known where a file is read.
+type source struct {
+	Source
+	strict       bool
+	placeholders map[string][]string
+	catalogue    *schemas.Catalogue
+	counters     *Counters
+	notes        Problems
 }
 
 type parser struct {
 	problems     Problems
-	rules        []Rule
+	sources      []*source
+	rules        []*parsedRule
 	correlations []*pending
 }
 
-func (p *parser) reporter(file string) reporter { return reporter{file: file, problems: &p.problems} }
+// parsedRule is a base rule before it is known what uses it.
+type parsedRule struct {
+	*Rule
+	reporter
+	used bool // by a correlation, which finds in its place
+	own  bool // by one in this program's words, whose keys are clients where no rule says otherwise
+}
 
-func (p *parser) file(fsys fs.FS, name string) {
-	r := p.reporter(name)
-	data, err := fs.ReadFile(fsys, name)
+func (p *parser) source(s *source) {
+	p.sources = append(p.sources, s)
+	err := fs.WalkDir(s.FS, ".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			p.reporter(s, name).at(0, "read: %v", err)
+			return nil
+		case name != "." && strings.HasPrefix(entry.Name(), "."):
+			if entry.IsDir() { // a mounted volume keeps its former selves there
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if ext := path.Ext(name); !entry.IsDir() && (ext == ".yml" || ext == ".yaml") {
+			p.file(s, name)
+		}
+		return nil
+	})
+	if err != nil {
+		p.reporter(s, ".").at(0, "read: %v", err)
+	}
+}
+
+func (p *parser) reporter(s *source, file string) reporter {
+	return reporter{file: path.Join(s.Name, file), problems: &p.problems, set: s}
+}
+
+func (p *parser) file(s *source, name string) {
+	r := p.reporter(s, name)
+	data, err := fs.ReadFile(s.FS, name)
 	if err != nil {
 		r.at(0, "read: %v", err)
 		return
@@ -55,71 +129,197 @@ func (p *parser) file(fsys fs.FS, name string) {
 }
 
 func (p *parser) document(r reporter, n *yaml.Node) {
+	r.why = &Aside{File: r.file, Line: n.Line}
 	d := newDocument(r, n, "rule")
 	if d == nil {
 		return
 	}
 	switch rule, correlation := d.vals["detection"] != nil, d.vals["correlation"] != nil; {
 	case rule && !correlation:
-		p.rules = append(p.rules, parseRule(d))
+		rule := parseRule(d)
+		r.why.ID, r.why.Name, r.why.Title = rule.ID, rule.Name, rule.Title
+		p.rules = append(p.rules, &parsedRule{Rule: &rule, reporter: d.reporter})
 	case correlation && !rule:
-		p.correlations = append(p.correlations, parseCorrelation(d))
+		c := parseCorrelation(d)
+		r.why.ID, r.why.Name, r.why.Title = c.ID, c.Name, c.Title
+		p.correlations = append(p.correlations, c)
 	default:
 		d.on(n, "want either detection or correlation in a document")
 	}
 }
 
 // resolve connects the correlations with the rules they name, wherever these
-// stand, and reports names given twice and rules that nothing uses.
+// stand, and reports ids given twice and rules that nothing comes of. Rules that
+// nothing uses find by themselves.
 func (p *parser) resolve() []Correlation {
-	byName := map[string]*Rule{}
 	p.unique()
-	for i := range p.rules {
-		r := &p.rules[i]
-		byName[r.ID] = r
-		if r.Name != "" {
-			byName[r.Name] = r
+	for _, c := range p.correlations {
+		for _, name := range c.names() {
+			if r := p.find(name, c.file); r != nil {
+				r.used = r.used || !c.generate
+				r.own = r.own || !c.plain
+			}
 		}
 	}
-	used := map[*Rule]bool{}
-	find := func(name string) *Rule {
-		r := byName[name]
-		used[r] = true
-		return r
+	for _, r := range p.rules {
+		r.settle()
 	}
 	var correlations []Correlation
 	for _, c := range p.correlations {
-		correlations = append(correlations, c.resolve(find))
-	}
-	for i := range p.rules {
-		if r := &p.rules[i]; !used[r] {
-			p.reporter(r.File).at(r.Line, "rule %s: no correlation uses it, and a rule alone finds nothing here", cmp.Or(clip(r.Name), r.ID))
+		find := func(name string) *Rule {
+			if r := p.find(name, c.file); r != nil {
+				return r.Rule
+			}
+			return nil
+		}
+		if c.plain {
+			c.resolvePlain(find)
+		} else {
+			correlations = append(correlations, c.resolve(find))
 		}
 	}
 	return correlations
 }
 
-// unique reports ids and names that stand for two things.
+// find looks a rule up: first in the file that names it, since a name need not
+// be the only one of its kind elsewhere.
+func (p *parser) find(name, file string) *parsedRule {
+	var elsewhere []*parsedRule
+	for _, r := range p.rules {
+		switch {
+		case r.ID != strings.ToLower(name) && (r.Name == "" || r.Name != name):
+		case r.File == file:
+			return r
+		default:
+			elsewhere = append(elsewhere, r)
+		}
+	}
+	if len(elsewhere) != 1 {
+		return nil
+	}
+	return elsewhere[0]
+}
+
+// levels from which on a rule finds something alone.
+var finding = []schemas.Level{schemas.LevelMedium, schemas.LevelHigh, schemas.LevelCritical}
+
+// settle decides what a base rule is keyed by and whether it finds something,
+// now that it is known what uses it.
+func (r *parsedRule) settle() {
+	n := &yaml.Node{Line: r.Line}
+	r.Finds = !r.used && slices.Contains(finding, r.Level)
+	switch {
+	case r.Finds && r.set.strict && len(r.Tests) == 0 && r.testsNode == nil:
+		r.on(n, "x-tests: missing")
+	case !r.Finds && r.testsNode != nil:
+		r.on(r.testsNode, "x-tests: a rule that a correlation uses, or below level medium, finds nothing to be tested")
+	case !r.Finds && !r.used:
+		r.note(n, "rule %s: no correlation uses it, and at level %s a rule alone finds nothing", cmp.Or(clip(r.Name), r.ID), r.Level)
+	}
+	if r.key.name == "" {
+		r.key = entityKey
+		if r.own {
+			r.key = clientKey
+		}
+	}
+	if r.value.name == "" && r.Finds {
+		r.value = networkValue
+	}
+	if r.selection != nil {
+		r.Selector = r.hash()
+	}
+}
+
+// evaluated are the rules and correlations that are not set aside. A rule that
+// finds something alone becomes a correlation that one event triggers.
+func (p *parser) evaluated(correlations []Correlation) (rules []Rule, all []Correlation) {
+	place := map[*Rule]int{}
+	for _, r := range p.rules {
+		if len(r.why.Reasons) == 0 {
+			place[r.Rule] = len(rules)
+			rules = append(rules, *r.Rule)
+		}
+	}
+	for _, c := range correlations {
+		if p.setAside(&c, place) {
+			continue
+		}
+		all = append(all, c)
+	}
+	for i := range rules {
+		if rules[i].Finds {
+			all = append(all, alone(&rules[i]))
+		}
+	}
+	return rules, all
+}
+
+// setAside reports whether a correlation uses a rule that is set aside, and so
+// is itself.
+func (p *parser) setAside(c *Correlation, place map[*Rule]int) bool {
+	for _, r := range c.uses() {
+		if _, ok := place[r]; ok {
+			continue
+		}
+		for _, pending := range p.correlations {
+			if pending.Line == c.Line && pending.File == c.File {
+				pending.aside(&yaml.Node{Line: c.Line}, "its rule %s is not evaluated", cmp.Or(clip(r.Name), r.ID))
+			}
+		}
+		return true
+	}
+	return false
+}
+
+func (p *parser) asides() []Aside {
+	var list []Aside
+	add := func(a *Aside) {
+		if len(a.Reasons) > 0 {
+			list = append(list, *a)
+		}
+	}
+	for _, r := range p.rules {
+		add(r.why)
+	}
+	for _, c := range p.correlations {
+		add(c.why)
+	}
+	slices.SortStableFunc(list, func(a, b Aside) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+	return list
+}
+
+func (p *parser) notes() Problems {
+	var all Problems
+	for _, s := range p.sources {
+		all = append(all, s.notes...)
+	}
+	return all.sorted()
+}
+
+// unique reports ids that stand for two things, and names that do so in one
+// file.
 func (p *parser) unique() {
 	seen := map[string]bool{}
-	once := func(r reporter, line int, what, name string) {
+	once := func(r reporter, line int, what, scope, name string) {
 		if name == "" {
 			return
 		}
-		if seen[name] {
+		if seen[scope+"\x00"+name] {
 			r.at(line, "%s %s: is taken", what, clip(name))
 		}
-		seen[name] = true
+		seen[scope+"\x00"+name] = true
 	}
 	for _, r := range p.rules {
-		once(p.reporter(r.File), r.Line, "id", r.ID)
-		once(p.reporter(r.File), r.Line, "name", r.Name)
+		once(r.reporter, r.Line, "id", "", r.ID)
+		once(r.reporter, r.Line, "name", r.File, r.Name)
 	}
 	for _, c := range p.correlations {
-		once(c.reporter, c.Line, "id", c.ID)
+		once(c.reporter, c.Line, "id", "", c.ID)
 		if c.Code != c.ID {
-			once(c.reporter, c.Line, "x-code", c.Code)
+			once(c.reporter, c.Line, "x-code", "", c.Code)
 		}
-		once(c.reporter, c.Line, "name", c.Name)
+		once(c.reporter, c.Line, "name", c.File, c.Name)
 	}
 }

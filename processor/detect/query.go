@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +31,12 @@ import (
 // Every step is linear in the matches read: running counts where a success
 // adds one and takes it away when it leaves the look-back, never a RANGE
 // frame, which counts anew for each row.
+//
+// Of a rule that finds something alone it is the matches of each key and period.
 func (c *Correlation) Query(tenant string, keys []string, from, to time.Time) schemas.Query {
+	if c.Alone() {
+		return c.aloneQuery(tenant, keys, from, to)
+	}
 	clients := clientsOfMatches
 	if c.Main.key.name == "client_id" && c.Known.key.name == "client_id" {
 		clients = clientsAreKeys
@@ -58,6 +64,9 @@ func (c *Correlation) Query(tenant string, keys []string, from, to time.Time) sc
 // all, in column Key. Of the others Query finds nothing, and would read all of
 // their matches to say so; most touches are of clients that do not fail.
 func (c *Correlation) CandidatesQuery(tenant string, keys []string, from, to time.Time) schemas.Query {
+	if c.Alone() {
+		return c.aloneCandidates(tenant, keys, from, to)
+	}
 	return schemas.Query{SQL: candidatesSQL, Params: map[string]any{
 		"tenant": tenant, "keys": keys, "main": c.Main.Selector, "known": c.Known.Selector,
 		"seen_day": day(from.Add(-c.Timespan - c.KnownLookback)), "from_day": day(from.Add(-c.Timespan)), "to_day": day(to),
@@ -68,10 +77,14 @@ func (c *Correlation) CandidatesQuery(tenant string, keys []string, from, to tim
 
 // types are those of the events that the query can need; none means any.
 func (c *Correlation) types() []string {
-	if c.Main.Types == nil || c.Known.Types == nil {
+	rules := []*Rule{c.Main}
+	if c.Known != nil {
+		rules = append(rules, c.Known)
+	}
+	if slices.ContainsFunc(rules, func(r *Rule) bool { return r.Types == nil }) {
 		return []string{}
 	}
-	return indexedTypes([]*Rule{c.Main, c.Known})
+	return indexedTypes(rules)
 }
 
 // millis and day write a time as the store has it, which knows none before 1970.

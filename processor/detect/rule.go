@@ -20,20 +20,31 @@ var (
 // statuses are Sigma's.
 var statuses = []string{"stable", "test", "experimental", "deprecated", "unsupported"}
 
-// prose are Sigma's keys for people alone.
-var prose = []string{"description", "author", "date", "modified", "references", "falsepositives", "license"}
+// prose are keys for people alone: Sigma's, and those of Auth0's catalogue.
+var prose = []string{
+	"description", "author", "date", "modified", "references", "falsepositives", "license", "related", "fields", "scope",
+	"explanation", "comments", "splunk", "tenant_logs", "prevention", "false_positive", "false_positives",
+}
 
-// parseRule reads a base rule.
+// ruleKeys are all keys of a rule that mean something.
+var ruleKeys = append([]string{
+	"title", "id", "name", "status", "level", "tags", "logsource", "detection", "correlation", "taxonomy",
+}, prose...)
+
+// parseRule reads a base rule. Its key is settled by resolve.
 func parseRule(d *document) Rule {
 	r := Rule{
 		File: d.file, Line: d.node.Line,
-		ID: d.id(), Name: d.name(), Title: d.needText("title"), Status: d.status(),
+		Name: d.name(), Title: d.needText("title"), Status: d.status(),
 		Level: d.level(), Tags: d.texts("tags"),
 	}
+	r.ID = d.ruleID(r.Title)
 	d.logSource()
 	d.ignore(prose...)
 	r.selection = d.detection()
-	r.key, r.value = d.match()
+	d.match(&r)
+	d.finds(&r)
+	d.annotations()
 	d.rest("a rule")
 	if r.selection == nil {
 		return r
@@ -41,11 +52,59 @@ func parseRule(d *document) Rule {
 	if types, bounded := r.selection.types(); bounded {
 		r.Types = types
 		if len(types) == 0 {
-			d.on(d.node, "detection: no event has a type for which it can hold")
+			d.aside(d.node, "detection: no event has a type for which it can hold")
 		}
 	}
-	r.Selector = r.hash()
 	return r
+}
+
+// annotations takes the keys that are nobody's. Sigma allows any beside its
+// own, and none changes what is selected; but a key that is nearly one of those
+// that do is a slip, and those that begin with x- are this program's.
+func (d *document) annotations() {
+	for key, v := range d.vals {
+		if strings.HasPrefix(key, "x-") || nearlyOneOf(key, ruleKeys) || !isProse(v) {
+			continue
+		}
+		delete(d.vals, key)
+	}
+}
+
+// isProse reports whether a value is text, or lists and mappings of it.
+func isProse(n *yaml.Node) bool {
+	switch n.Kind {
+	case yaml.ScalarNode:
+		return n.Tag == "!!str" || n.Tag == "!!null" || n.Tag == "!!timestamp"
+	case yaml.SequenceNode, yaml.MappingNode:
+		return !slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return !isProse(c) })
+	}
+	return false
+}
+
+// nearlyOneOf reports whether a word is one or two slips away from one of the
+// others: letters too many, too few or wrong.
+func nearlyOneOf(word string, others []string) bool {
+	return slices.ContainsFunc(others, func(o string) bool { return distance(strings.ToLower(word), o) <= 2 })
+}
+
+// distance is how many letters have to be put in, taken out or replaced.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
 }
 
 // hash names the selection: whatever changes what is matched, or what a match
@@ -56,6 +115,18 @@ func (r *Rule) hash() string {
 	canonical := strings.Join([]string{version, allOf{r.selection}.canonical(), quoted(r.key.name), quoted(r.value.name)}, "\n")
 	sum := sha256.Sum256([]byte(canonical))
 	return hex.EncodeToString(sum[:8])
+}
+
+// ruleID is the id of a base rule. Sigma does not ask for one; where it is
+// missing it is made of the title, so that findings keep theirs.
+func (d *document) ruleID(title string) string {
+	if d.keys["id"] == nil && !d.set.strict {
+		sum := sha256.Sum256([]byte("title\n" + title))
+		h := hex.EncodeToString(sum[:16])
+		d.note(d.node, "id: missing; one is made of the title, so that another title is another rule")
+		return h[:8] + "-" + h[8:12] + "-8" + h[13:16] + "-8" + h[17:20] + "-" + h[20:]
+	}
+	return d.id()
 }
 
 func (d *document) id() string {
@@ -101,10 +172,12 @@ func (d *document) status() string {
 	return s
 }
 
+// level is how urgent a rule is. One that does not say is taken for medium: at a
+// lower level a rule alone finds nothing, and nobody would know.
 func (d *document) level() schemas.Level {
 	n := d.take("level")
 	if n == nil {
-		return schemas.LevelInformational
+		return schemas.LevelMedium
 	}
 	level := schemas.Level(d.scalar("level", n))
 	if !level.Valid() {
@@ -116,6 +189,9 @@ func (d *document) level() schemas.Level {
 // logSource checks that the rule is about Auth0's logs; category and service
 // say nothing that the selection does not.
 func (d *document) logSource() {
+	if n := d.take("taxonomy"); n != nil && d.scalar("taxonomy", n) != "sigma" {
+		d.aside(n, "taxonomy %s: its names of fields are not known", clip(n.Value))
+	}
 	n := d.need("logsource")
 	if n == nil {
 		return
@@ -124,29 +200,54 @@ func (d *document) logSource() {
 	if s == nil {
 		return
 	}
-	if product := s.needText("product"); product != "auth0" && product != "" {
-		d.on(n, "logsource: want product auth0, found %q", clip(product))
+	if product := s.needText("product"); !strings.EqualFold(product, "auth0") && product != "" {
+		d.aside(n, "logsource: want product auth0, found %q, of which no logs come here", clip(product))
 	}
 	s.ignore("service", "category", "definition")
+	s.annotations()
 	s.rest("logsource")
 }
 
-// match reads x-match: which field is the key of a match, and which its value.
-// Without it the key is the client and there is no value.
-func (d *document) match() (key, value field) {
-	key, _ = parseField("client_id")
+// match reads x-match, which field is the key of a match, and which its value,
+// or x-entity, which is the key alone.
+func (d *document) match(r *Rule) {
+	if n := d.take("x-entity"); n != nil {
+		if d.vals["x-match"] != nil {
+			d.on(n, "x-entity: want that or x-match, not both")
+		}
+		r.key = d.entity(n)
+	}
 	m := d.child("x-match")
 	if m == nil {
-		return key, value
+		return
 	}
 	if n := m.need("key"); n != nil {
-		key = m.field("key", n)
+		r.key = m.field("key", n)
 	}
 	if n := m.take("value"); n != nil {
-		value = m.field("value", n)
+		r.value = m.field("value", n)
 	}
 	m.rest("x-match")
-	return key, value
+}
+
+// entity reads [tenant, client_id], or client_id: a key is always one of its
+// tenant.
+func (d *document) entity(n *yaml.Node) field {
+	items := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		items = n.Content
+	}
+	if len(items) == 2 && items[0].Value == "tenant" {
+		items = items[1:]
+	}
+	if len(items) != 1 {
+		d.on(n, "x-entity: want one field, or [tenant, field]")
+		return field{}
+	}
+	if items[0].Value == "tenant" {
+		return wholeTenant
+	}
+	return d.field("x-entity", items[0])
 }
 
 func (d *document) field(key string, n *yaml.Node) field {
@@ -155,6 +256,24 @@ func (d *document) field(key string, n *yaml.Node) field {
 		d.on(n, "%s: %v", key, err)
 	}
 	return f
+}
+
+// finds reads what a rule says that finds something alone.
+func (d *document) finds(r *Rule) {
+	r.Dedupe = defaultDedupe
+	if d.vals["x-dedupe"] != nil {
+		r.Dedupe = d.duration("x-dedupe")
+	}
+	if d.vals["x-alert"] != nil {
+		if a := d.child("x-alert"); a != nil {
+			r.summary = a.template("summary", summarySample)
+			a.rest("x-alert")
+		}
+	}
+	if n := d.vals["x-tests"]; n != nil {
+		r.testsNode = n
+		r.Tests = parseTests(d)
+	}
 }
 
 // detection reads the selections and their condition; nil after a problem.
@@ -168,34 +287,63 @@ func (d *document) detection() expr {
 		return nil
 	}
 	condition := det.need("condition")
-	selections := map[string]expr{}
-	for name, node := range det.vals {
+	if t := det.take("timeframe"); t != nil {
+		d.aside(t, "timeframe: belongs to an aggregation of the old Sigma; a correlation has a timespan")
+	}
+	c := newCondition()
+	for _, name := range det.order {
+		node := det.vals[name]
+		if node == nil {
+			continue
+		}
 		if !selectionName.MatchString(name) {
 			d.on(det.keys[name], "selection %q: want letters, digits, _ and -", clip(name))
 		}
-		selections[name] = d.selection(name, node)
+		c.add(name, d.selection(name, node))
 	}
 	if condition == nil {
 		return nil
 	}
 	before := len(*d.problems)
-	e, used, err := parseCondition(d.scalar("condition", condition), selections)
+	e := d.conditions(c, condition)
 	if len(*d.problems) > before {
 		return nil
 	}
-	if err != nil {
-		d.on(condition, "%v", err)
-		return nil
-	}
-	for name := range selections {
-		if !used[name] {
-			d.on(det.keys[name], "selection %s: the condition does not use it", clip(name))
+	for _, name := range c.order {
+		if !c.used[name] {
+			d.note(det.keys[name], "selection %s: the condition does not use it", clip(name))
 		}
 	}
 	if hasHole(e) {
 		return nil
 	}
 	return e
+}
+
+// conditions reads one condition, or a list of which one must hold.
+func (d *document) conditions(c *condition, n *yaml.Node) expr {
+	items := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		items = n.Content
+	}
+	var group anyOf
+	for _, item := range items {
+		text, aggregation, has := strings.Cut(d.scalar("condition", item), "|")
+		if has {
+			d.aside(item, "condition: | %s: aggregations of the old Sigma are not evaluated; a correlation of type event_count or value_count says the same", clip(strings.TrimSpace(aggregation)))
+		}
+		e, err := c.parse(text)
+		if err != nil {
+			d.on(item, "%v", err)
+			return nil
+		}
+		group = append(group, e)
+	}
+	if len(group) == 0 {
+		d.on(n, "condition: empty")
+		return nil
+	}
+	return single(group)
 }
 
 // hasHole reports whether some part of e could not be compiled, which has been
@@ -211,6 +359,10 @@ func (d *document) selection(name string, n *yaml.Node) expr {
 	case yaml.SequenceNode:
 		var group anyOf
 		for _, item := range n.Content {
+			if item.Kind == yaml.ScalarNode {
+				d.on(item, "selection %s: keywords without a field are not supported: they would be looked for in all of each log, where whoever is logged can write them; want a mapping of fields", clip(name))
+				return nil
+			}
 			group = append(group, d.fieldsOf(name, item))
 		}
 		if len(group) == 0 {
@@ -275,32 +427,97 @@ func (d *document) leaf(key, value *yaml.Node) expr {
 }
 
 func (d *document) addComparison(l *leaf, m modifiers, item *yaml.Node) bool {
+	text, plain := scalarOf(item)
 	switch {
-	case item.Kind != yaml.ScalarNode:
+	case !plain:
 		d.on(item, "%s: want a value, found %s", clip(l.field.name), kindName(item))
 		return false
 	case item.Tag == "!!null":
 		l.null = true
-		if m.kind != "" || m.all {
+		if m != (modifiers{}) {
 			d.on(item, "%s: null goes with no modifier", clip(l.field.name))
 		}
-		return m.kind == "" && !m.all
+		return m == (modifiers{})
+	case m.ref:
+		return d.addReference(l, m, item)
 	}
-	t, err := m.newComparison(item.Value, item.Tag == "!!int" || item.Tag == "!!float")
+	texts, missing, err := m.fill(text, d.set.placeholders)
 	if err != nil {
 		d.on(item, "%s: %v", clip(l.field.name), err)
 		return false
+	}
+	for _, name := range missing {
+		d.needs(item, l.field.name, name)
+	}
+	if len(missing) > 0 {
+		l.tests = append(l.tests, never{})
+		return true
+	}
+	for _, text := range texts {
+		if !d.addText(l, m, item, text) {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *document) addText(l *leaf, m modifiers, item *yaml.Node, text string) bool {
+	t, err := m.newComparison(text, item.Tag == "!!int" || item.Tag == "!!float", d.set.counters)
+	if err != nil {
+		d.on(item, "%s: %v", clip(l.field.name), err)
+		return false
+	}
+	if e, is := t.(equal); is && e.text == "" && l.field.path == nil {
+		l.null = true // what is normalized does not tell empty from absent
+	}
+	if l.field.name == "type" && d.set.catalogue != nil {
+		d.checkType(item, t)
 	}
 	l.tests = append(l.tests, t)
 	return true
 }
 
+// checkType notes a type that nobody has heard of: it may be new, or misspelled.
+func (d *document) checkType(n *yaml.Node, t comparison) {
+	if e, is := t.(equal); is && !knows(d.set.catalogue, e.text) {
+		d.note(n, "type %s: is not in the catalogue of event types", clip(e.text))
+	}
+}
+
+func (d *document) addReference(l *leaf, m modifiers, item *yaml.Node) bool {
+	f, err := parseField(item.Value)
+	if err != nil {
+		d.on(item, "%s: %v", clip(l.field.name), err)
+		return false
+	}
+	l.refs = append(l.refs, reference{field: f, how: m.kind, cased: m.cased})
+	return true
+}
+
+// scalarOf is the text of a scalar. {name} without quotes is a mapping in YAML,
+// and a placeholder to whoever wrote it.
+func scalarOf(n *yaml.Node) (string, bool) {
+	if n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Style&yaml.FlowStyle != 0 &&
+		n.Content[0].Kind == yaml.ScalarNode && n.Content[1].Tag == "!!null" && n.Content[1].Value == "" {
+		return "{" + n.Content[0].Value + "}", true
+	}
+	return n.Value, n.Kind == yaml.ScalarNode
+}
+
 func (d *document) exists(l *leaf, m modifiers, value *yaml.Node) expr {
 	var is bool
-	if m.all || value.Kind != yaml.ScalarNode || value.Decode(&is) != nil {
+	if m.all || m.expand || value.Kind != yaml.ScalarNode || value.Decode(&is) != nil {
 		d.on(value, "%s|exists: want true or false", clip(l.field.name))
 		return nil
 	}
 	l.exists = &is
 	return l
+}
+
+// knows reports whether a catalogue has a type. Custom events have types of
+// their own.
+func knows(c *schemas.Catalogue, typ string) bool {
+	typ = strings.ToLower(typ)
+	_, known := c.Lookup(typ)
+	return known || strings.HasPrefix(typ, "custom:")
 }

@@ -19,7 +19,8 @@ type state struct {
 
 	slots [][]string // by slot: the values found; strings alias event.Raw or arena
 	one   [1]string
-	arena []byte // unescaped strings, and numbers as text
+	kept  [1]string // of a field that is compared with another
+	arena []byte    // unescaped strings, and numbers as text
 	buf   bytes.Buffer
 	dec   *jsontext.Decoder
 }
@@ -32,7 +33,7 @@ func newState() *state {
 
 func (st *state) reset(e *schemas.Event, p *plan) {
 	st.event, st.plan, st.walked = e, p, false
-	st.one[0] = ""
+	st.one[0], st.kept[0] = "", ""
 	for i := range st.slots {
 		clear(st.slots[i])
 		st.slots[i] = st.slots[i][:0]

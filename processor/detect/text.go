@@ -84,6 +84,9 @@ func plural(n uint64, noun string) string {
 // Summary says in one sentence what a row of Query means, with the matches of
 // its evidence that were found for the same key.
 func (c *Correlation) Summary(row schemas.CorrelationRow, found []Found) string {
+	if c.summary == nil {
+		return plural(row.Count, "event") + ": " + c.Title
+	}
 	var evidence strings.Builder
 	for i := range c.Evidence {
 		if f, ok := closest(found, i, row.First); ok {
