@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo up build engine check test test-race test-openapi lint fmt tidy golden fuzz histories bench bench-data bench-store bench-live build-bench generate clean tools fetch-engine
+.PHONY: help demo up build engine check test test-race test-openapi test-detections lint fmt tidy golden fuzz histories bench bench-data bench-store bench-live build-bench generate clean tools fetch-engine
 
 GO            ?= go
 CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/m2mwatch
@@ -61,6 +61,10 @@ SHARED ?=
 test-openapi: need-go ## hold the simulated tenant against Auth0's OpenAPI: SHARED=folder that has data/auth0-management.openapi.json
 	@test -f "$(SHARED)/data/auth0-management.openapi.json" || { echo "make: SHARED must name a folder that has data/auth0-management.openapi.json" >&2; exit 1; }
 	@M2MWATCH_SHARED="$(abspath $(SHARED))" $(GO) test ./internal/auth0/auth0sim -run OpenAPI -count=1 -v
+
+test-detections: need-go ## run Auth0's own detection rules: SHARED=folder that has data/auth0-detections
+	@test -d "$(SHARED)/data/auth0-detections" || { echo "make: SHARED must name a folder that has data/auth0-detections" >&2; exit 1; }
+	@M2MWATCH_SHARED="$(abspath $(SHARED))" $(GO) test ./processor -run CatalogueOfAuth0 -count=1 -v
 
 tidy: need-go
 	@$(GO) mod tidy -diff
