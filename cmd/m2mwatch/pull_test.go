@@ -155,6 +155,7 @@ func TestATenantWithoutALogStreamIsFollowed(t *testing.T) {
 func TestPullAndWebhookOfTheSameEventsGiveOneRowEach(t *testing.T) {
 	p := newPulledTenant(t, 300, ", pull: always", true)
 	i := p.up()
+	i.awaitPull(len(p.logged())) // what comes is live
 	p.tenant.AddLogStream(auth0sim.Stream{Endpoint: i.webhook, Authorization: testSecret, Format: auth0sim.FormatJSONArray})
 	run := make(chan struct{})
 	go func() {
