@@ -41,6 +41,7 @@ type store struct {
 	who      []schemas.IdentitySummary
 	names    map[string]string
 	items    []schemas.InventoryItem
+	has      map[string]schemas.IdentityInventory
 	status   schemas.StoreStatus
 	err      error
 	block    bool // wait for the end of the context
@@ -93,6 +94,10 @@ func (s *store) Presence(ctx context.Context, tenant, identity string, from, to 
 
 func (s *store) ClientNames(ctx context.Context, tenant string, clients []string) (map[string]string, error) {
 	return s.names, s.ask(ctx, append([]string{tenant}, clients...))
+}
+
+func (s *store) IdentityInventories(ctx context.Context, tenant string, identities []string) (map[string]schemas.IdentityInventory, map[string]string, error) {
+	return s.has, nil, s.ask(ctx, append([]string{"inventory of", tenant}, identities...))
 }
 
 func (s *store) Inventory(ctx context.Context, f schemas.InventoryFilter) ([]schemas.InventoryItem, error) {

@@ -24,7 +24,10 @@ type identitiesInput struct {
 	OrganizationID string `query:"organization_id" maxLength:"4096" example:"org_7Yx2"`
 	Audience       string `query:"audience" maxLength:"4096" example:"https://api.acme.example/*"`
 	Network        string `query:"network" maxLength:"4096" example:"192.0.2.*"`
-	All            bool   `query:"all" doc:"Also those that never succeeded in all that is stored: anyone can fail with any client id."`
+	All            bool   `query:"all" doc:"Also those that never succeeded in all that is stored and are not in the inventory: anyone can fail with any client id."`
+	Owner          string `query:"owner" maxLength:"4096" doc:"Whose owner in the inventory is one of these, in the language of the parameters above." example:"billing"`
+	Has            string `query:"has" maxLength:"256" doc:"What the inventory has of them: inventory, owner, grants, credentials; all of those named, with ! before one that it must not have." example:"inventory,!owner"`
+	UnusedSince    string `query:"unused_since" maxLength:"64" doc:"Who was not seen from then on, in the forms of from. Without from all that is stored is looked at." example:"90d"`
 	Period
 	Page
 }
@@ -35,6 +38,27 @@ func (in *identitiesInput) conditions() ([]schemas.Condition, error) {
 		Cause: in.Cause, OrganizationID: in.OrganizationID, Audience: in.Audience, Network: in.Network,
 	}
 	return f.conditions()
+}
+
+// inventory reads what narrows by the inventory.
+func (in *identitiesInput) inventory(f *schemas.IdentityFilter, now time.Time) error {
+	owner, some, err := schemas.ReadCondition("owner", in.Owner)
+	if err != nil {
+		return invalid(err.Error())
+	}
+	if some {
+		f.Owner = &owner
+	}
+	if f.Facts, err = schemas.ParseFacts(in.Has); err != nil {
+		return invalid(err.Error())
+	}
+	if f.UnusedSince, err = parseTime("unused_since", in.UnusedSince, now); err != nil {
+		return err
+	}
+	if !f.UnusedSince.IsZero() && !f.From.Before(f.UnusedSince) {
+		return invalid(fmt.Sprintf("unused_since: %s is not after from, %s: nobody was seen in between", f.UnusedSince.Format(timeFormat), f.From.Format(timeFormat)))
+	}
+	return nil
 }
 
 type identitiesOutput struct {
@@ -54,7 +78,7 @@ type identityOutput struct {
 
 func (a *API) registerIdentities(api huma.API) {
 	huma.Register(api, operation("list-identities", "/identities", "List identities",
-		"Who was seen, the last seen first: applications, users, agents.", http.StatusBadRequest), a.identities)
+		"Who was seen, the last seen first: applications, users, agents; then machines that the inventory knows and that were not seen, unless what narrows asks about events.", http.StatusBadRequest), a.identities)
 	huma.Register(api, operation("get-identity", "/identities/{tenant}/{id}", "Show one identity",
 		"What an identity did, from where, what it failed at, and what was found. The range is that of whole UTC days.", http.StatusNotFound), a.identity)
 }
@@ -68,8 +92,11 @@ func (a *API) identities(ctx context.Context, in *identitiesInput) (*identitiesO
 	if f.From, f.To, err = in.resolve(a.cfg.Now()); err != nil {
 		return nil, err
 	}
+	if err := in.inventory(&f, a.cfg.Now()); err != nil {
+		return nil, err
+	}
 	f.After, err = decodeCursor(in.Cursor, func(c schemas.IdentityCursor) bool {
-		return c.ID != "" && schemas.CheckTenant(c.Tenant) == nil && inRange(c.Last)
+		return c.ID != "" && schemas.CheckTenant(c.Tenant) == nil && (c.Last.IsZero() || inRange(c.Last))
 	})
 	if err != nil {
 		return nil, err
@@ -92,8 +119,36 @@ func (a *API) identities(ctx context.Context, in *identitiesInput) (*identitiesO
 	return &identitiesOutput{Next: in.next(page.Next), Body: page}, nil
 }
 
-// nameIdentities names the applications among identities.
+// nameIdentities adds names, and what the inventory has.
 func (a *API) nameIdentities(ctx context.Context, identities []schemas.IdentitySummary) error {
+	if err := a.nameApplications(ctx, identities); err != nil {
+		return err
+	}
+	byTenant := map[string][]string{}
+	for i := range identities {
+		byTenant[identities[i].Tenant] = append(byTenant[identities[i].Tenant], identities[i].ID)
+	}
+	for tenant, ids := range byTenant {
+		inventories, names, err := a.cfg.Store.IdentityInventories(ctx, tenant, ids)
+		if err != nil {
+			return err
+		}
+		for i := range identities {
+			of, known := inventories[identities[i].ID]
+			if identities[i].Tenant != tenant || !known {
+				continue
+			}
+			identities[i].Inventory = &of
+			if name := names[identities[i].ID]; name != "" {
+				identities[i].Name = name
+			}
+		}
+	}
+	return nil
+}
+
+// nameApplications names applications as they were last logged.
+func (a *API) nameApplications(ctx context.Context, identities []schemas.IdentitySummary) error {
 	names := newClientNames()
 	for i := range identities {
 		if clientID, isApp := strings.CutPrefix(identities[i].ID, schemas.AppID("")); isApp {
@@ -127,7 +182,7 @@ func (a *API) identity(ctx context.Context, in *identityInput) (*identityOutput,
 		return a.readIdentity(ctx, in.Tenant, in.ID, from, to)
 	})
 	if err != nil {
-		return nil, named(err, fmt.Sprintf("Nothing of %s is stored for the tenant %s in this time; see list-identities.", in.ID, in.Tenant))
+		return nil, named(err, fmt.Sprintf("Nothing of %s is stored for the tenant %s in this time, and its inventory does not know it; see list-identities.", in.ID, in.Tenant))
 	}
 	return &identityOutput{Body: d}, nil
 }
@@ -135,7 +190,7 @@ func (a *API) identity(ctx context.Context, in *identityInput) (*identityOutput,
 func (a *API) readIdentity(ctx context.Context, tenant, id string, from, to time.Time) (schemas.IdentityDetail, error) {
 	d := schemas.IdentityDetail{}
 	only := schemas.Condition{Field: "identity", Values: []schemas.Pattern{{id}}}
-	found, err := a.cfg.Store.Identities(ctx, schemas.IdentityFilter{Tenant: tenant, Where: []schemas.Condition{only}, From: from, To: to, Limit: 1})
+	found, err := a.cfg.Store.Identities(ctx, schemas.IdentityFilter{Tenant: tenant, Where: []schemas.Condition{only}, From: from, To: to, Deleted: true, Limit: 1})
 	if err != nil {
 		return d, err
 	}

@@ -17,13 +17,23 @@ func summary(id string) schemas.IdentitySummary {
 	return schemas.IdentitySummary{Tenant: "acme", ID: id, Kind: schemas.KindMachine, First: now.Add(-time.Hour), Last: now, Count: 9, Failures: 2}
 }
 
+// inventoryOfA is what the inventory has of app:a.
+func inventoryOfA() map[string]schemas.IdentityInventory {
+	return map[string]schemas.IdentityInventory{"app:a": {
+		Type: "non_interactive", Owner: "billing", Purpose: "nightly invoices", Expires: "2026-06-30", Created: now.AddDate(-1, 0, 0), Programmatic: true,
+		AuthMethod: "private_key_jwt", LastSuccess: "2025-03-14",
+		Grants:      []schemas.IdentityGrant{{ID: "cgr_1", Audience: "https://api", Scopes: []string{"read:invoices"}, TokenLifetime: 3600}},
+		Credentials: []schemas.IdentityCredential{{ID: "cred_1", Name: "key 1", Type: "public_key", KeyID: "k-1", Created: now.AddDate(-1, 0, 0), Expires: "2026-01-01T00:00:00.000Z"}},
+	}}
+}
+
 func TestIdentitiesAnswer(t *testing.T) {
-	s := &store{who: []schemas.IdentitySummary{summary("app:a"), summary("user:u")}, names: map[string]string{"a": "Invoice Sync"}}
+	s := &store{who: []schemas.IdentitySummary{summary("app:a"), summary("user:u")}, names: map[string]string{"a": "Invoice Sync"}, has: inventoryOfA()}
 	srv := api(t, s, query.Config{})
 	golden(t, "identities.json", ok(t, srv, "/v1/identities?tenant=acme&identity_kind=machine&network=192.0.2.*&from=24h&limit=2"))
 	next := decode[schemas.IdentityPage](t, ok(t, srv, "/v1/identities?limit=2")).Next
 	ok(t, srv, "/v1/identities?all=true&cursor="+next)
-	names := []string{"acme", "a"}
+	names, has := []string{"acme", "a"}, []string{"inventory of", "acme", "app:a", "user:u"}
 	want := []any{
 		schemas.IdentityFilter{
 			Tenant: "acme", Known: true, From: now.Add(-24 * time.Hour), Limit: 2,
@@ -32,11 +42,11 @@ func TestIdentitiesAnswer(t *testing.T) {
 				{Field: "network", Values: []schemas.Pattern{{"192.0.2.", ""}}},
 			},
 		},
-		names,
+		names, has,
 		schemas.IdentityFilter{Known: true, Limit: 2},
-		names,
+		names, has,
 		schemas.IdentityFilter{Limit: 100, After: &schemas.IdentityCursor{Last: now, Tenant: "acme", ID: "user:u"}},
-		names,
+		names, has,
 	}
 	if diff := cmp.Diff(want, s.asked, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
@@ -50,6 +60,7 @@ func TestIdentityAnswer(t *testing.T) {
 	s := &store{
 		who:   []schemas.IdentitySummary{summary("app:a")},
 		names: map[string]string{"a": "Invoice Sync"},
+		has:   inventoryOfA(),
 		seen: []schemas.Presence{
 			{Attribute: schemas.AttributeIdentity, Days: 3, Count: 9, First: now, Last: now},
 			{Attribute: schemas.AttributeNetwork, Value: "192.0.2.0/24", Days: 2, Count: 9, First: now, Last: now},

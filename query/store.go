@@ -36,6 +36,9 @@ type Store interface {
 	LogHash(tenant, logID string) uint64
 	// DirtyHours is how many hours of a tenant, or of all, are not recounted yet.
 	DirtyHours(ctx context.Context, tenant string, from, to time.Time) (int, error)
+	// IdentityInventories are what the inventory has of those identities that it
+	// knows, and their names.
+	IdentityInventories(ctx context.Context, tenant string, identities []string) (map[string]schemas.IdentityInventory, map[string]string, error)
 	// Inventory lists what tenants have of one kind.
 	Inventory(ctx context.Context, f schemas.InventoryFilter) ([]schemas.InventoryItem, error)
 	Findings(ctx context.Context, f schemas.FindingFilter) ([]schemas.Finding, error)

@@ -65,6 +65,9 @@ type demo struct {
 	client *apiclient.Client
 	secret string
 
+	listener net.Listener    // of the simulated tenant
+	watcher  auth0sim.Client // whom the server is there
+
 	operator string // the client id of the reader's application
 }
 
@@ -76,7 +79,11 @@ func runDemo(ctx context.Context, inv *invocation, flags *demoFlags) error {
 		flags.server.logLevel = "error" // the terminal is for the story
 	}
 	d := &demo{flags: flags, inv: inv, say: newNarrator(inv.stdout, flags.script), secret: rand.Text()}
-	d.sim = auth0sim.New(auth0sim.Config{Name: demoTenant, Seed: flags.seed, Duplicates: 0.05, Reorder: 0.05})
+	stop, err := d.simulate(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	d.say.line("demo · tenant %s (simulated) · nothing leaves this machine", demoTenant)
 
 	s, err := d.newServer()
@@ -95,6 +102,33 @@ func runDemo(ctx context.Context, inv *invocation, flags *demoFlags) error {
 	return d.run(ctx)
 }
 
+// simulate serves the tenant on loopback. One whose history is kept is the same
+// again.
+func (d *demo) simulate(ctx context.Context) (stop func(), err error) {
+	seed := d.flags.seed
+	if mark, err := readMark(filepath.Join(d.inv.data, "history.json")); err == nil {
+		seed = mark.Seed
+	}
+	d.sim = auth0sim.New(auth0sim.Config{Name: demoTenant, Seed: seed, Duplicates: 0.05, Reorder: 0.05})
+	d.watcher = d.sim.AddOperator("m2mwatch", "read:clients", "read:client_grants", "read:client_credentials", "read:resource_servers", "read:roles", "read:users", "read:log_streams")
+	var lc net.ListenConfig
+	if d.listener, err = lc.Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+		return nil, fmt.Errorf("listen for the simulated tenant: %w", err)
+	}
+	srv := &http.Server{Handler: d.sim.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = srv.Serve(d.listener) }() // it ends when it is closed
+	return func() { _ = srv.Close() }, nil
+}
+
+// tenant is how the server knows the simulated one: by its log stream, and by an
+// application that may only read.
+func (d *demo) tenant() map[string]any {
+	return map[string]any{
+		"name": demoTenant, "secrets": []any{d.secret}, "domain": d.listener.Addr().String(),
+		"management": map[string]any{"client_id": d.watcher.ID, "client_secret": d.watcher.Secret, "audience": d.watcher.Audience},
+	}
+}
+
 func (d *demo) newServer() (*server, error) {
 	origin := d.flags.server.origin(d.inv)
 	// Nothing of the environment: what is simulated must not reach a real
@@ -105,7 +139,7 @@ func (d *demo) newServer() (*server, error) {
 			origin.Flags["clickhouse.library"] = library
 		}
 	}
-	origin.Flags["tenants"] = []any{map[string]any{"name": demoTenant, "secrets": []any{d.secret}}}
+	origin.Flags["tenants"] = []any{d.tenant()}
 	cfg, err := config.Load(origin)
 	if err != nil {
 		return nil, err
@@ -130,7 +164,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return ignoreCanceled(err)
 	}
-	simulated, err := d.goLive(ctx)
+	simulated, err := d.goLive()
 	if err != nil {
 		return err
 	}
@@ -175,9 +209,6 @@ func (d *demo) history(ctx context.Context) (time.Time, error) {
 		d.say.line("history  kept from an earlier start: %s events until %s", thousands(mark.Events), mark.To.Local().Format(time.DateTime))
 		// The last stop may have left records that were taken in and not stored.
 		return time.Time{}, d.settled(ctx)
-	}
-	if mark.Seed != d.flags.seed {
-		d.sim = auth0sim.New(auth0sim.Config{Name: demoTenant, Seed: mark.Seed, Duplicates: 0.05, Reorder: 0.05})
 	}
 	begun := time.Now()
 	if err := d.send(ctx, mark); err != nil {
@@ -297,21 +328,11 @@ func (d *demo) ready(ctx context.Context, sent bool) error {
 	return nil
 }
 
-// goLive serves the simulated tenant on loopback, points its log stream at the
-// webhook and lets its machines and people act. It returns the tenant's base
-// URL.
-func (d *demo) goLive(ctx context.Context) (string, error) {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("listen for the simulated tenant: %w", err)
-	}
-	srv := &http.Server{Handler: d.sim.Handler(), ReadHeaderTimeout: 10 * time.Second}
+// goLive points the simulated tenant's log stream at the webhook and lets its
+// machines and people act. It returns the tenant's base URL.
+func (d *demo) goLive() (string, error) {
 	life := d.server.life
-	life.closes("simulated tenant", srv)
-	go func() { _ = srv.Serve(ln) }() // it ends when it is closed
-
-	if err := d.writeOperator(ln.Addr().String()); err != nil {
+	if err := d.writeOperator(d.listener.Addr().String()); err != nil {
 		return "", err
 	}
 	d.sim.AddLogStream(auth0sim.Stream{
@@ -321,7 +342,7 @@ func (d *demo) goLive(ctx context.Context) (string, error) {
 	})
 	life.run("simulated log stream", func(ctx context.Context) error { d.sim.Run(ctx); return nil })
 	life.run("simulated traffic", func(ctx context.Context) error { d.sim.Live(ctx); return nil })
-	return "http://" + ln.Addr().String(), nil
+	return "http://" + d.listener.Addr().String(), nil
 }
 
 // operatorFile has the environment of who operates the simulated tenant.

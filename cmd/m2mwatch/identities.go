@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,13 +30,23 @@ func newIdentitiesList(inv *invocation) *cobra.Command {
 		Use:   "list",
 		Short: "List identities, the last seen first",
 		Long: `list shows who was seen, the last seen first, with the events and failures of the range. Client
-ids that never succeeded are left out, since anyone can fail with any: --all shows them.
+ids that never succeeded and are not in the inventory are left out, since anyone can fail with any:
+--all shows them. Machines that the inventory knows and that were not seen come last.
+
+--has narrows by what the inventory has of them, all of inventory, owner, grants, credentials that are
+named, with ! before what is to be missing. --unused-since shows who was not seen from then on, in all
+that is stored unless --from says otherwise.
 
 ` + filterHelp,
 		Example: `  m2mwatch identities list --identity-kind machine --from 30d
-  m2mwatch identities list --outcome failure --from 24h`,
+  m2mwatch identities list --outcome failure --from 24h
+  m2mwatch identities list --unused-since 90d --has inventory --identity-kind machine
+  m2mwatch identities list --has 'inventory,!owner'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if q.UnusedSince != "" && !cmd.Flags().Changed("from") {
+				q.From = ""
+			}
 			l := listing[schemas.IdentitySummary]{
 				what: "identities", path: apiclient.IdentitiesPath, params: q.Values(), limit: q.Limit, cursor: q.Cursor,
 				read: func(ctx context.Context, client *apiclient.Client, limit int, cursor string) ([]schemas.IdentitySummary, string, error) {
@@ -45,9 +57,9 @@ ids that never succeeded are left out, since anyone can fail with any: --all sho
 				page: func(rows []schemas.IdentitySummary, next string) any {
 					return schemas.IdentityPage{Identities: rows, Next: next}
 				},
-				header: withoutTenant(where, []string{"IDENTITY", "TENANT", "KIND", "NAME", "EVENTS", "FAILURES", "FIRST", "LAST"}),
+				header: withoutTenant(where, []string{"IDENTITY", "TENANT", "KIND", "NAME", "OWNER", "EVENTS", "FAILURES", "FIRST", "LAST"}),
 				row: func(i *schemas.IdentitySummary) []string {
-					return withoutTenant(where, []string{i.ID, i.Tenant, string(i.Kind), i.Name, count(i.Count), count(i.Failures), clock(i.First), clock(i.Last)})
+					return withoutTenant(where, []string{i.ID, i.Tenant, string(i.Kind), i.Name, ownerMark(i.Inventory), count(i.Count), count(i.Failures), seenAt(i.First), seenAt(i.Last)})
 				},
 			}
 			return l.print(cmd.Context(), inv, out)
@@ -56,12 +68,36 @@ ids that never succeeded are left out, since anyone can fail with any: --all sho
 	where.flags(inv, cmd, "tenant", "identity", "identity_kind", "client_id", "type", "outcome", "cause", "organization_id", "audience", "network")
 	f := cmd.Flags()
 	f.BoolVar(&q.All, "all", false, "also client ids that never succeeded")
+	f.StringVar(&q.Owner, "owner", "", "of these owners, as the inventory has them")
+	f.StringVar(&q.Has, "has", "", "with these in the inventory: inventory, owner, grants, credentials, or ! before one")
+	f.StringVar(&q.UnusedSince, "unused-since", "", "not seen since: RFC 3339, a date, or 90d ago")
 	f.StringVar(&q.From, "from", "30d", "seen since: RFC 3339, a date, or 24h, 7d ago")
 	f.StringVar(&q.To, "to", "", "seen before")
 	f.IntVar(&q.Limit, "limit", 50, "at most this many")
 	f.StringVar(&q.Cursor, "cursor", "", "continue a listing")
 	out.flags(cmd)
 	return cmd
+}
+
+// ownerMark is an owner, and what else a glance at a list should show.
+func ownerMark(i *schemas.IdentityInventory) string {
+	switch {
+	case i == nil:
+		return ""
+	case !i.Deleted.IsZero():
+		return strings.TrimSpace(i.Owner + " (deleted)")
+	case i.Disabled:
+		return strings.TrimSpace(i.Owner + " (disabled)")
+	}
+	return i.Owner
+}
+
+// seenAt is a time, or "-" where there was none.
+func seenAt(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return clock(t)
 }
 
 func count(n uint64) string { return strconv.FormatUint(n, 10) }
@@ -115,8 +151,9 @@ func writeIdentity(out io.Writer, d *schemas.IdentityDetail) error {
 	row("tenant", d.Tenant)
 	row("kind", string(d.Kind))
 	row("events", fmt.Sprintf("%d on %d days, %d failures", d.Count, d.Days, d.Failures))
-	row("first", clock(d.First))
-	row("last", clock(d.Last))
+	row("first", seenAt(d.First))
+	row("last", seenAt(d.Last))
+	writeIdentityInventory(row, d.Inventory)
 	for _, t := range d.Types {
 		row("type", fmt.Sprintf("%s  %d", t.Value, t.Count))
 	}

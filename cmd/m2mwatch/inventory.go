@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -184,6 +185,46 @@ func newInventoryList(inv *invocation) *cobra.Command {
 	f.StringVar(&q.Cursor, "cursor", "", "continue a listing")
 	out.flags(cmd)
 	return cmd
+}
+
+// writeIdentityInventory tells what the inventory has of an identity.
+func writeIdentityInventory(row func(cells ...string), i *schemas.IdentityInventory) {
+	if i == nil {
+		return
+	}
+	for _, cells := range [][2]string{
+		{"type", i.Type},
+		{"owner", i.Owner},
+		{"purpose", i.Purpose},
+		{"expires", i.Expires},
+		{"connection", i.Connection},
+		{"auth", i.AuthMethod},
+		{"created", day(i.Created)},
+		{"secret rotated", day(i.SecretRotated)},
+		{"last success", i.LastSuccess},
+	} {
+		if cells[1] != "" {
+			row(cells[0], cells[1])
+		}
+	}
+	switch {
+	case !i.Deleted.IsZero():
+		row("deleted", clock(i.Deleted))
+	case i.Disabled && i.Connection != "":
+		row("disabled", "it is blocked")
+	case i.Disabled:
+		row("disabled", "it has no grants")
+	}
+	for _, g := range i.Grants {
+		scopes := strings.Join(g.Scopes, " ")
+		if g.AllScopes {
+			scopes = "all scopes"
+		}
+		row("grant", fmt.Sprintf("%s  %s  tokens last %s", g.Audience, scopes, time.Duration(g.TokenLifetime)*time.Second))
+	}
+	for _, c := range i.Credentials {
+		row("credential", fmt.Sprintf("%s  %s  made %s, expires %s", c.KeyID, c.Type, cmp.Or(day(c.Created), "-"), cmp.Or(c.Expires, "never")))
+	}
 }
 
 func deletedMark(i *schemas.InventoryItem) string {

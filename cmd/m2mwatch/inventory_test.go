@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -83,6 +84,19 @@ func TestInventoryIsReadOnDemandAndKeepsNoSecret(t *testing.T) {
 	if lines := strings.Split(strings.TrimSpace(stdout), "\n"); len(lines) != 2 || !strings.Contains(lines[1], id) || !strings.Contains(lines[1], "invoice-sync") {
 		t.Errorf("clients of billing:\n%s", stdout)
 	}
+	if stdout, _ = i.must("identities", "list", "--tenant", "acme", "--owner", "billing"); !strings.Contains(stdout, "app:"+id) || !strings.Contains(stdout, "invoice-sync") {
+		t.Errorf("identities of billing, unused:\n%s", stdout)
+	}
+	if stdout, _ = i.must("identities", "list", "--unused-since", "1d", "--has", "inventory,!owner"); strings.Contains(stdout, id) || !strings.Contains(stdout, "app:"+i.client.ID) {
+		t.Errorf("unused ones without an owner:\n%s", stdout)
+	}
+	stdout, _ = i.must("identities", "show", "app:"+id, "--tenant", "acme")
+	for _, want := range []string{`owner +billing`, `purpose +invoices`, `grant +https://api.example.com/read:billing  read:billing`, `last +-`} {
+		if !regexp.MustCompile("(?m)^" + want).MatchString(stdout) {
+			t.Errorf("%q is not in\n%s", want, stdout)
+		}
+	}
+	i.fails(exitError, "has:", "identities", "list", "--has", "secrets")
 	if stdout, _ = i.must("inventory", "list", "grants", "--identity", "app:"+id, "--csv"); !strings.Contains(stdout, "members.scopes") || !strings.Contains(stdout, "read:billing") {
 		t.Errorf("grants as CSV:\n%s", stdout)
 	}

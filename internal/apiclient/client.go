@@ -270,11 +270,15 @@ func (c *Client) Usage(ctx context.Context, q UsageQuery) (schemas.UsagePage, er
 
 // IdentityQuery narrows a listing of identities; see EventQuery.
 type IdentityQuery struct {
-	Where    map[string]string
-	All      bool // also those that never succeeded
-	From, To string
-	Limit    int
-	Cursor   string
+	Where map[string]string
+	All   bool // also those that never succeeded
+	// Owner has a condition, Has facts in the words of schemas.ParseFacts, and
+	// UnusedSince a time as From has.
+	Owner, Has  string
+	UnusedSince string
+	From, To    string
+	Limit       int
+	Cursor      string
 }
 
 // Values are the parameters of the question.
@@ -283,7 +287,7 @@ func (q IdentityQuery) Values() url.Values {
 	if q.All {
 		all = "true"
 	}
-	return withConditions(q.Where, "all", all, "from", q.From, "to", q.To, "limit", number(q.Limit), "cursor", q.Cursor)
+	return withConditions(q.Where, "all", all, "owner", q.Owner, "has", q.Has, "unused_since", q.UnusedSince, "from", q.From, "to", q.To, "limit", number(q.Limit), "cursor", q.Cursor)
 }
 
 // Identities lists who was seen, the last seen first.

@@ -2,13 +2,16 @@ package clickhouse
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// Identities lists who was seen, the last seen first, without names. It is exact
+// Identities lists who was seen, the last seen first, without names, and then who
+// is in the inventory alone. It is exact
 // at any moment, as Stats is, as long as conditions are on what counts have;
 // with others nothing is found. Where f.Known, who has succeeded outside the range
 // alone, and in hours that are not recounted, is missing until they are.
@@ -21,7 +24,7 @@ func (r *Reader) Identities(ctx context.Context, f schemas.IdentityFilter) ([]sc
 	return collect(ctx, r.conn, "list identities", identitiesQuery(f, c, r.edge("successes")), func(scan scanner) (s schemas.IdentitySummary, err error) {
 		var kind string
 		err = scan(&s.Tenant, &s.ID, &kind, &s.First, &s.Last, &s.Count, &s.Failures)
-		s.Kind, s.First, s.Last = schemas.Kind(kind), s.First.UTC(), s.Last.UTC()
+		s.Kind, s.First, s.Last = schemas.Kind(kind), timeOrNone(s.First), timeOrNone(s.Last)
 		return s, err
 	})
 }
@@ -30,24 +33,76 @@ func (r *Reader) Identities(ctx context.Context, f schemas.IdentityFilter) ([]sc
 func identitiesQuery(f schemas.IdentityFilter, c *counted, edge time.Time) schemas.Query {
 	w := where{}
 	w.conditions = append(w.conditions, "identity != ''")
+	w.known(f)
+	inventoried := where{params: w.paramsOf(), conditions: slices.Clone(w.conditions)}
 	w.filter(f.Where)
 	w.param("limit", listingLimit(f.Limit))
 	parts := c.union(&w, "counts_daily", func(string) []string { return []string{"tenant", "identity", "identity_kind", "outcome"} })
+	if unseen := unseenPart(&inventoried, f); unseen != "" {
+		parts += "\nUNION ALL\n" + unseen
+	}
 	having := where{params: w.params}
 	if f.Known {
-		having.conditions = append(having.conditions, "(countIf(outcome != 'failure') > 0 OR (tenant, identity) IN (\n"+successful(&having, f, edge)+"\n))")
+		having.conditions = append(having.conditions, "(countIf(outcome != 'failure') > 0 OR (tenant, identity) IN (\n"+successful(&having, f, edge)+
+			"\n) OR (tenant, identity) IN (SELECT tenant, identity FROM inventory FINAL WHERE kind IN ('clients', 'users')))")
+	}
+	if !f.UnusedSince.IsZero() {
+		having.and("seen < "+milliseconds("unused_since"), "unused_since", ceilMilli(f.UnusedSince))
 	}
 	if f.After != nil {
-		having.and("(-toUnixTimestamp64Milli(seen), tenant, identity) > (-{after_last:Int64}, {after_tenant:String}, {after_id:String})", "after_last", f.After.Last.UnixMilli())
+		having.and("(-toUnixTimestamp64Milli(seen), tenant, identity) > (-{after_last:Int64}, {after_tenant:String}, {after_id:String})", "after_last", noTime(f.After.Last))
 		having.param("after_tenant", f.After.Tenant)
 		having.param("after_id", f.After.ID)
 	}
 	return schemas.Query{
-		SQL: "SELECT tenant, identity, argMax(identity_kind, t.last), min(t.first), max(t.last) AS seen, sum(n), sumIf(n, outcome = 'failure')\n" +
+		SQL: "SELECT tenant, identity, argMax(identity_kind, t.last), minIf(t.first, n > 0), max(t.last) AS seen, sum(n), sumIf(n, outcome = 'failure')\n" +
 			"FROM (\n" + parts + "\n) AS t\nGROUP BY tenant, identity\n" + having.after("HAVING") +
 			"ORDER BY seen DESC, tenant, identity\nLIMIT {limit:UInt32}" + withinPartitions,
 		Params: having.params,
 	}
+}
+
+// known narrows to what the inventory has of identities.
+func (w *where) known(f schemas.IdentityFilter) {
+	const owners = "SELECT tenant, identity FROM inventory FINAL WHERE kind IN ('clients', 'users') AND " + thereNow
+	if f.Owner != nil {
+		owner := where{params: w.paramsOf()}
+		owner.conditionOn("owner", "owner", *f.Owner)
+		w.conditions = append(w.conditions, "(tenant, identity) IN ("+owners+" AND "+owner.conditions[0]+")")
+	}
+	for _, fact := range f.Facts {
+		having := map[schemas.FactName]string{
+			schemas.FactInventory:   owners,
+			schemas.FactOwner:       owners + " AND owner != ''",
+			schemas.FactGrants:      "SELECT tenant, identity FROM inventory FINAL WHERE kind = 'grants' AND " + thereNow,
+			schemas.FactCredentials: "SELECT tenant, identity FROM inventory FINAL WHERE kind = 'credentials' AND " + thereNow,
+		}[fact.Name]
+		in := " IN ("
+		if fact.Not {
+			in = " NOT IN ("
+		}
+		w.conditions = append(w.conditions, "(tenant, identity)"+in+having+")")
+	}
+}
+
+// unseenPart is the part of a union for machines of the inventory, as if each had
+// no event long ago; "" where f asks about events.
+func unseenPart(w *where, f schemas.IdentityFilter) string {
+	columns := map[string]string{"identity": "identity", "identity_kind": "'machine'", "client_id": "if(kind = 'clients', id, '')"}
+	for i, c := range f.Where {
+		column := columns[c.Field]
+		if column == "" {
+			return ""
+		}
+		w.conditionOn(column, "unseen_"+strconv.Itoa(i), c)
+	}
+	w.conditions = append(w.conditions,
+		"(kind = 'users' OR kind = 'clients' AND has(JSONExtract(members, 'grant_types', 'Array(String)'), 'client_credentials'))")
+	if !f.Deleted {
+		w.conditions = append(w.conditions, thereNow)
+	}
+	w.equal("tenant", f.Tenant)
+	return "    SELECT tenant, identity, 'machine', '', toUInt64(0) AS n, toDateTime64(0, 3, 'UTC') AS first, toDateTime64(0, 3, 'UTC') AS last\n    FROM inventory FINAL\n    " + w.clause()
 }
 
 // successful are the identities that have succeeded at any time, of those that f

@@ -2,6 +2,8 @@ package clickhouse
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -36,3 +38,90 @@ const thereNow = "toUnixTimestamp64Milli(deleted_at) = 0"
 // inventoryFilterColumns are what a listing of the inventory is narrowed by; see
 // filterColumns.
 var inventoryFilterColumns = map[string]string{"name": "name", "owner": "owner"}
+
+// IdentityInventories are what the inventory has of identities of a tenant, of
+// those that it knows, and their names.
+func (r *Reader) IdentityInventories(ctx context.Context, tenant string, identities []string) (map[string]schemas.IdentityInventory, map[string]string, error) {
+	if len(identities) == 0 {
+		return nil, nil, nil
+	}
+	params := map[string]any{"tenant": tenant, "identities": identities}
+	items, err := collect(ctx, r.conn, "read the inventory of identities", schemas.Query{
+		SQL:    selectInventory + "WHERE tenant = {tenant:String} AND (identity IN {identities:Array(String)} OR kind = 'apis')\nORDER BY kind, id",
+		Params: params,
+	}, scanInventory)
+	if err != nil {
+		return nil, nil, err
+	}
+	whole, err := (&InventorySyncs{r.db}).WholeKinds(ctx, tenant)
+	if err != nil {
+		return nil, nil, err
+	}
+	inventories, names := gatherInventories(items, slices.Contains(whole, schemas.InventoryGrants))
+	type success struct{ identity, day string }
+	last, err := collect(ctx, r.conn, "read when identities last succeeded", schemas.Query{
+		SQL: "SELECT identity, toString(max(last)) FROM successes FINAL\nWHERE tenant = {tenant:String} AND identity IN {identities:Array(String)} AND last > '1970-01-01'\nGROUP BY identity" +
+			withinPartitions,
+		Params: params,
+	}, func(scan scanner) (s success, err error) {
+		err = scan(&s.identity, &s.day)
+		return s, err
+	})
+	for _, s := range last {
+		if i, ok := inventories[s.identity]; ok {
+			i.LastSuccess = s.day
+			inventories[s.identity] = i
+		}
+	}
+	return inventories, names, err
+}
+
+// gatherInventories puts together what belongs to an identity. Whether one has no
+// grants is known where a snapshot of grants was whole.
+func gatherInventories(items []schemas.InventoryItem, grantsKnown bool) (map[string]schemas.IdentityInventory, map[string]string) {
+	lifetimes := map[string]int64{}
+	all, names := map[string]schemas.IdentityInventory{}, map[string]string{}
+	for i := range items {
+		item := &items[i]
+		switch item.Kind {
+		case schemas.InventoryAPIs:
+			if !item.Gone() {
+				lifetimes[item.Members.Audience] = item.Members.TokenLifetime
+			}
+		case schemas.InventoryClients, schemas.InventoryUsers:
+			all[item.Identity], names[item.Identity] = identityInventory(item), item.Name
+		}
+	}
+	for i := range items {
+		item := &items[i]
+		of, ok := all[item.Identity]
+		if !ok || item.Gone() {
+			continue
+		}
+		m := &item.Members
+		switch item.Kind {
+		case schemas.InventoryGrants:
+			of.Grants = append(of.Grants, schemas.IdentityGrant{ID: item.ID, Audience: m.Audience, Scopes: m.Scopes, AllScopes: m.AllScopes, TokenLifetime: lifetimes[m.Audience]})
+		case schemas.InventoryCredentials:
+			of.Credentials = append(of.Credentials, schemas.IdentityCredential{ID: item.ID, Name: item.Name, Type: item.Type, KeyID: m.KeyID, Created: item.Created, Expires: item.Expires})
+		}
+		all[item.Identity] = of
+	}
+	for id, of := range all {
+		if strings.HasPrefix(id, schemas.AppID("")) && of.Programmatic { // others sign people in, and need no grant
+			of.Disabled = grantsKnown && len(of.Grants) == 0
+			all[id] = of
+		}
+	}
+	return all, names
+}
+
+func identityInventory(item *schemas.InventoryItem) schemas.IdentityInventory {
+	m := &item.Members
+	return schemas.IdentityInventory{
+		Type: item.Type, Owner: item.Owner, Purpose: item.Purpose, Expires: item.Expires, Created: item.Created, Deleted: item.Deleted,
+		Disabled: m.Blocked, Programmatic: m.Programmatic || slices.Contains(m.GrantTypes, "client_credentials"),
+		AuthMethod: m.AuthMethod, Connection: m.Connection, SecretRotated: m.SecretRotated,
+		Grants: []schemas.IdentityGrant{}, Credentials: []schemas.IdentityCredential{},
+	}
+}

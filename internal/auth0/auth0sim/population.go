@@ -26,6 +26,9 @@ func (t *Tenant) populate() *store {
 	s.addClient(t.cfg.Name, s.id("", 32), "All Applications", s.id("", 64), document{"global": true, "callbacks": []any{}})
 	for i, m := range t.machines {
 		s.addMachine(t.cfg.Name, m, t.secrets[i])
+		if marks := m.marks(); marks != nil {
+			s.clients.get(m.id)["client_metadata"] = marks
+		}
 	}
 	for _, site := range t.websites {
 		s.addClient(t.cfg.Name, site.id, site.name, s.id("", 64), document{
@@ -38,6 +41,20 @@ func (t *Tenant) populate() *store {
 		s.addPerson(&t.people[i])
 	}
 	return s
+}
+
+// marks are what the tenant's people wrote down of a machine: of one in nine
+// nothing.
+func (m *machine) marks() document {
+	if m.index%9 == 8 {
+		return nil
+	}
+	subject, role, ok := strings.Cut(m.name, "-")
+	if !ok {
+		role = "service"
+	}
+	team := []string{"platform", "billing", "data", "logistics", "support"}[int(subject[0])%5]
+	return document{"owner": team + "-team", "purpose": strings.ReplaceAll(role, "-", " ") + " of " + subject}
 }
 
 // AddOperator makes an application with a grant of the Management API, of these
