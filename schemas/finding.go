@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -147,6 +148,17 @@ func FindingID(ruleID, tenant, key string, period time.Time) string {
 type Alert struct {
 	ID      string  `json:"id"` // <finding id>/<state>/<n>: the idempotency key of every channel
 	Finding Finding `json:"finding"`
+
+	URL  string `json:"-"` // where the finding can be looked at; set when it is sent, empty where that is not known
+	Test bool   `json:"-"` // somebody tries a channel: there is no such finding
+}
+
+// levels are all levels, the least urgent first.
+var levels = []Level{LevelInformational, LevelLow, LevelMedium, LevelHigh, LevelCritical}
+
+// AtLeast reports whether l is as urgent as other, or more.
+func (l Level) AtLeast(other Level) bool {
+	return slices.Index(levels, l) >= slices.Index(levels, other)
 }
 
 // Delivery records what became of one attempt to deliver an alert.
@@ -157,5 +169,11 @@ type Delivery struct {
 	Time    time.Time
 	Attempt uint64
 	OK      bool
-	Error   string
+	// Error is why not. It begins with DeliveryRefused where the alert was given
+	// up.
+	Error string
 }
+
+// DeliveryRefused begins the error of an attempt that was the last, since the
+// channel does not want the alert.
+const DeliveryRefused = "refused: "

@@ -173,6 +173,8 @@ type Backlog struct {
 	Pending   uint64 // records accepted and not yet stored; zero is exact
 	Estimated bool   // Pending is an estimate
 	Dead      uint64 // records in DEAD
-	Alerts    uint64 // alerts not yet delivered
-	Version   string // of the server
+	Alerts    uint64 // alerts not yet delivered, to each channel that they are for
+	// Waiting are those of Alerts that are on their way to one channel, by channel.
+	Waiting map[string]uint64
+	Version string // of the server
 }

@@ -10,6 +10,7 @@ const (
 	StreamLogs   = "LOGS"   // groups of logs, until they are stored
 	StreamDead   = "DEAD"   // logs that cannot be read, until somebody looks
 	StreamAlerts = "ALERTS" // findings on their way to people
+	StreamOutbox = "OUTBOX" // alerts on their way to one channel each
 
 	ConsumerProcessor = "processor" // the one reader of LOGS, shared by all processors
 	ConsumerNotify    = "notify"    // the one reader of ALERTS
@@ -37,6 +38,12 @@ func SubjectDead(tenant string, raw []byte, replay string) string {
 	}
 	return "dead." + tenant + "." + hex.EncodeToString(h.Sum(nil)[:16])
 }
+
+// SubjectOutbox is where the alerts for one channel are published.
+func SubjectOutbox(channel string) string { return "outbox." + channel }
+
+// ConsumerOutbox is the one reader of a channel's alerts.
+func ConsumerOutbox(channel string) string { return "notify-" + channel }
 
 // SubjectAlerts is where a tenant's alerts are published.
 func SubjectAlerts(tenant string) string { return "alerts." + tenant }

@@ -220,7 +220,7 @@ func (i *instance) postAll(records []string) {
 // between two durable steps of a finding's way, and wants the finding once and
 // its alert with one id.
 func TestKillBetweenFindingAndAlertLosesNeither(t *testing.T) {
-	for _, point := range []string{"correlator.alert_published:1", "correlator.history_written:1", "correlator.findings_written:1", "correlator.touches_marked:1", "notify.alert_sent:1", "notify.delivery_recorded:1", "notify.alert_acked:1"} {
+	for _, point := range []string{"correlator.alert_published:1", "correlator.history_written:1", "correlator.findings_written:1", "correlator.touches_marked:1", "notify.alert_queued:1", "notify.alert_routed:1", "notify.alert_sent:1", "notify.delivery_recorded:1", "notify.alert_acked:1"} {
 		t.Run(strings.TrimSuffix(point, ":1"), func(t *testing.T) {
 			h := newHook(t)
 			data := filepath.Join(t.TempDir(), "data")

@@ -18,7 +18,7 @@ var killPoints = []string{
 	"correlator.alert_published", "correlator.history_written", "correlator.findings_written", "correlator.touches_marked",
 	"reprocessor.running_saved", "reprocessor.begun", "reprocessor.matches_replaced", "reprocessor.records_replaced", "reprocessor.marks_inserted", "reprocessor.touches_inserted", "reprocessor.position_saved",
 	"dead.replay_published", "dead.replay_removed",
-	"notify.alert_sent", "notify.delivery_recorded", "notify.alert_acked",
+	"notify.alert_queued", "notify.alert_routed", "notify.alert_sent", "notify.delivery_recorded", "notify.alert_acked",
 }
 
 // killPoint makes the hook that crash tests use: M2MWATCH_KILL_AT=point:n ends

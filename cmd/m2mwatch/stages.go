@@ -9,13 +9,12 @@ import (
 	"github.com/m2mwatch/m2mwatch/internal/nats"
 	"github.com/m2mwatch/m2mwatch/processor"
 	"github.com/m2mwatch/m2mwatch/processor/detect"
-	"github.com/m2mwatch/m2mwatch/processor/notify"
 )
 
 // startProcess starts everything that reads LOGS, the store's touches and
 // ALERTS. Notify starts first and stops last, so that what the correlator
 // still publishes finds its reader.
-func (s *server) startProcess(context.Context) error {
+func (s *server) startProcess(ctx context.Context) error {
 	if s.broker == nil { // a query stage that was told of none
 		return nil
 	}
@@ -30,7 +29,7 @@ func (s *server) startProcess(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load rules: %w", err)
 	}
-	if err := s.startNotify(); err != nil {
+	if err := s.startNotify(ctx, rules); err != nil {
 		return err
 	}
 	if err := s.startCorrelator(rules); err != nil {
@@ -139,30 +138,5 @@ func (s *server) startReprocessor(rules *detect.Set) error {
 		return err
 	}
 	s.life.run("reprocessor", r.Run)
-	return nil
-}
-
-func (s *server) startNotify() error {
-	source, err := nats.NewAlertsSource(s.broker)
-	if err != nil {
-		return err
-	}
-	s.life.closes("source of alerts", source)
-	cfg := notify.Config{
-		Source: source, Deliveries: clickhouse.NewFindingStore(s.writeDB),
-		Logger: s.log, Registerer: s.registry, At: s.at("notify."),
-	}
-	if hook := s.cfg.Notify.Webhook; hook.URL != "" {
-		channel, err := notify.NewWebhook(notify.WebhookConfig{URL: hook.URL.Reveal(), Secrets: []string{hook.Secret.Reveal()}})
-		if err != nil {
-			return err
-		}
-		cfg.Channels = append(cfg.Channels, channel)
-	}
-	notifier, err := notify.New(cfg)
-	if err != nil {
-		return err
-	}
-	s.life.run("notify", notifier.Run)
 	return nil
 }

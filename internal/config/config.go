@@ -3,12 +3,10 @@
 package config
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"strings"
 	"time"
 
@@ -31,6 +29,10 @@ type Config struct {
 	// WebhookListen serves the webhook and nothing else, so that only it has to
 	// face the internet.
 	WebhookListen string `koanf:"webhook_listen"`
+
+	// ExternalURL is where people reach the API: what alerts link to begins with it.
+	// Default none: they have no link.
+	ExternalURL string `koanf:"external_url"`
 
 	// TrustedProxies are the proxies before Listen and WebhookListen. Where one of
 	// them holds the connection, the client's address is the rightmost of
@@ -188,7 +190,7 @@ type NATS struct {
 	MaxPayload  Bytes `koanf:"max_payload"`  // of the embedded server
 	LogsBytes   Bytes `koanf:"logs_bytes"`   // LOGS may grow to this; full means 503
 	DeadBytes   Bytes `koanf:"dead_bytes"`   // DEAD and its object store, each
-	AlertsBytes Bytes `koanf:"alerts_bytes"` // ALERTS
+	AlertsBytes Bytes `koanf:"alerts_bytes"` // ALERTS and OUTBOX, each
 }
 
 // ClickHouse is the store. Without a URL the process brings its own as a child
@@ -212,18 +214,6 @@ type Store struct {
 	// RetentionByTable overrides Retention for the tables that it names, such as
 	// findings or events, whose indexes follow.
 	RetentionByTable map[string]Days `koanf:"retention_by_table"`
-}
-
-// Notify says where alerts go.
-type Notify struct {
-	Webhook Webhook `koanf:"webhook"`
-}
-
-// Webhook takes alerts, signed as Standard Webhooks say.
-type Webhook struct {
-	URL        Secret `koanf:"url"`    // it may hold a password or a token
-	Secret     Secret `koanf:"secret"` // whsec_<base64>
-	SecretFile string `koanf:"secret_file"`
 }
 
 // Traces go to an OpenTelemetry collector: what requests, groups and flushes
@@ -309,7 +299,8 @@ func (c *Config) Validate() error {
 	v.check(strings.HasPrefix(c.ClickHouse.Database, "m2mwatch"), "clickhouse.database %q: want a name that begins with m2mwatch", c.ClickHouse.Database)
 	v.check(c.ClickHouse.Cluster == "" || c.ClickHouse.URL != "", "clickhouse.cluster: the embedded server has none")
 	v.check(c.ClickHouse.Memory >= 256<<20, "clickhouse.memory: want 256MiB or more")
-	v.webhook(c.Notify.Webhook)
+	v.externalURL(c.ExternalURL)
+	v.notify(c.Notify)
 	v.traces(c.Traces)
 	return errors.Join(v.errs...)
 }
@@ -382,16 +373,4 @@ func (p *problems) tokens(tokens []Token) {
 		p.check(t.Name != "", "api.tokens[%d]: want a name", i)
 		p.check(len(t.Token) >= 16, "api.tokens[%d]: want a token or token_file of 16 characters or more", i)
 	}
-}
-
-func (p *problems) webhook(w Webhook) {
-	if w.URL == "" {
-		p.check(w.Secret == "", "notify.webhook: a secret without a url")
-		return
-	}
-	u, err := url.Parse(w.URL.Reveal())
-	p.check(err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "", "notify.webhook.url: want an http or https URL")
-	text, ok := strings.CutPrefix(w.Secret.Reveal(), "whsec_")
-	key, err := base64.StdEncoding.DecodeString(text)
-	p.check(ok && err == nil && len(key) >= 24 && len(key) <= 64, "notify.webhook.secret: want whsec_ and the base64 of 24 to 64 bytes, as Standard Webhooks say")
 }

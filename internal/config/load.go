@@ -239,6 +239,14 @@ func (c *Config) readFiles() error {
 	if w := &c.Notify.Webhook; w.SecretFile != "" {
 		w.Secret = read("notify.webhook", w.SecretFile)
 	}
+	for i := range c.Notify.Channels {
+		channel := &c.Notify.Channels[i]
+		for path, secret := range channel.secretFiles() {
+			if *path != "" {
+				*secret = read("notify: channel "+channel.Name, *path)
+			}
+		}
+	}
 	for i := range c.Traces.Headers {
 		if h := &c.Traces.Headers[i]; h.ValueFile != "" {
 			h.Value = read("traces header "+h.Name, h.ValueFile)

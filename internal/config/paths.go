@@ -43,6 +43,12 @@ func (c *Config) paths() []path {
 	for i := range c.API.Tokens {
 		all = append(all, path{"api.tokens", &c.API.Tokens[i].TokenFile})
 	}
+	for i := range c.Notify.Channels {
+		channel := &c.Notify.Channels[i]
+		for _, at := range []*string{&channel.URLFile, &channel.RoutingKeyFile, &channel.SecretFile, &channel.TokenFile, &channel.OutputFile} {
+			all = append(all, path{"notify.channels", at})
+		}
+	}
 	for i := range c.Traces.Headers {
 		all = append(all, path{"traces.headers", &c.Traces.Headers[i].ValueFile})
 	}
@@ -71,6 +77,9 @@ func (c *Config) Files(file string) []string {
 	}
 	for _, t := range c.API.Tokens {
 		files = append(files, t.TokenFile)
+	}
+	for _, channel := range c.Notify.Channels {
+		files = append(files, channel.SecretFiles()...)
 	}
 	for _, h := range c.Traces.Headers {
 		files = append(files, h.ValueFile)

@@ -81,7 +81,7 @@ func (d *Doctor) wantedRoom() uint64 {
 	c := d.cfg.Settings
 	var want uint64
 	if c.NATS.URL == "" {
-		streams := uint64(c.NATS.LogsBytes + 2*c.NATS.DeadBytes + c.NATS.AlertsBytes)
+		streams := uint64(c.NATS.LogsBytes + 2*c.NATS.DeadBytes + 2*c.NATS.AlertsBytes)
 		want += streams - min(streams, folderSize(filepath.Join(c.Data, "nats")))
 	}
 	if c.ClickHouse.URL == "" {

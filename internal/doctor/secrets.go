@@ -93,6 +93,11 @@ func (d *Doctor) secretFiles(r *Result) {
 	for _, t := range c.API.Tokens {
 		secretFile(r, t.TokenFile)
 	}
+	for _, channel := range c.Notify.Channels {
+		for _, path := range channel.SecretFiles() {
+			secretFile(r, path)
+		}
+	}
 	for _, path := range []string{c.Notify.Webhook.SecretFile, c.NATS.PasswordFile, c.ClickHouse.PasswordFile} {
 		secretFile(r, path)
 	}
@@ -122,6 +127,9 @@ func (d *Doctor) inFile() bool {
 	}
 	for _, t := range c.API.Tokens {
 		secrets = append(secrets, t.Token)
+	}
+	for _, channel := range c.Notify.Channels {
+		secrets = append(secrets, channel.Secrets()...)
 	}
 	for _, h := range c.Traces.Headers {
 		secrets = append(secrets, h.Value)

@@ -39,6 +39,12 @@ func (c *Conn) Backlog(ctx context.Context) (schemas.Backlog, error) {
 		return schemas.Backlog{}, err
 	}
 	b := schemas.Backlog{Dead: dead.Msgs, Alerts: alerts.Msgs, Version: c.Version()}
+	if b.Waiting, err = c.waiting(ctx); err != nil {
+		return schemas.Backlog{}, err
+	}
+	for _, n := range b.Waiting {
+		b.Alerts += n
+	}
 	if logs.Msgs > 0 {
 		b.Pending, b.Estimated = c.pending(ctx, logs), true
 	}

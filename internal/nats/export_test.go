@@ -19,7 +19,7 @@ func (c *Conn) Raw() *nats.Conn { return c.nc }
 func (s *Server) Inner() *server.Server { return s.inner }
 
 // Streams are the names of the streams that Declare declares.
-var Streams = []string{"LOGS", "DEAD", "ALERTS", streamLeases, streamCursors, streamDeadLarge}
+var Streams = []string{"LOGS", "DEAD", "ALERTS", "OUTBOX", streamLeases, streamCursors, streamDeadLarge}
 
 // StreamState is what the server says about a stream.
 func (c *Conn) StreamState(ctx context.Context, name string) (jetstream.StreamState, error) {
@@ -38,3 +38,6 @@ func (s *DeadStore) SetWindow(window, look int) { s.window, s.look = window, loo
 
 // SetAfterPut sets what happens between the two steps of a large dead log.
 func (p *Publisher) SetAfterPut(f func()) { p.afterPut = f }
+
+// MaxWaiting is how many alerts wait for one channel at most.
+const MaxWaiting = maxWaiting

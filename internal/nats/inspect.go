@@ -40,7 +40,7 @@ func (c *Conn) Inspect(ctx context.Context, limits Limits) ([]StreamState, error
 	}
 	limits = limits.withDefaults()
 	var states []StreamState
-	for _, want := range []jetstream.StreamConfig{logsConfig(limits), deadConfig(limits), alertsConfig(limits), leasesConfig(limits), cursorsConfig(limits), deadLargeConfig(limits)} {
+	for _, want := range []jetstream.StreamConfig{logsConfig(limits), deadConfig(limits), alertsConfig(limits), outboxConfig(limits), leasesConfig(limits), cursorsConfig(limits), deadLargeConfig(limits)} {
 		states = append(states, c.inspectStream(ctx, want))
 	}
 	return states, nil

@@ -44,19 +44,34 @@ func (s *Source) leftovers(ctx context.Context, maxBytes int) ([]schemas.Message
 		s.leftover = 0
 		return nil, nil
 	}
+	if s.filter != "" { // the stream's first message may be another consumer's, who waits for it
+		raw, err := stream.GetMsg(ctx, first, jetstream.WithGetMsgSubject(s.filter))
+		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && raw.Sequence > floor {
+			s.leftover = 0
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look for leftovers of %s: %w", s.stream, err)
+		}
+		first = raw.Sequence
+	}
 	if s.leftover != first {
 		s.leftover = first
 		return nil, nil
 	}
 	s.leftover = 0
-	return readLeftovers(ctx, stream, first, floor, maxBytes)
+	return s.readLeftovers(ctx, stream, first, floor, maxBytes)
 }
 
-func readLeftovers(ctx context.Context, stream jetstream.Stream, first, floor uint64, maxBytes int) ([]schemas.Message, error) {
+func (s *Source) readLeftovers(ctx context.Context, stream jetstream.Stream, first, floor uint64, maxBytes int) ([]schemas.Message, error) {
 	var msgs []schemas.Message
 	size := 0
+	subject := s.filter
+	if subject == "" {
+		subject = ">"
+	}
 	for seq := first; len(msgs) < leftoverMost && (size < maxBytes || len(msgs) == 0); {
-		raw, err := stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(">")) // the first from seq on
+		raw, err := stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject)) // the first from seq on
 		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && raw.Sequence > floor {
 			break
 		}

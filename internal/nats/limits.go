@@ -21,7 +21,7 @@ type Limits struct {
 	// DeadLargeBytes bounds the object store of dead logs that are larger than
 	// a message. Default: as DeadBytes.
 	DeadLargeBytes int64
-	// AlertsBytes bounds ALERTS. Default 64 MiB.
+	// AlertsBytes bounds ALERTS, and OUTBOX as well. Default 64 MiB.
 	AlertsBytes int64
 	// MaxAckPending is how many messages of one queue are with its readers at
 	// a time, over all of them. Too few hold a flush back that waits for its

@@ -43,6 +43,7 @@ type Source struct {
 	pulls uint64
 
 	stream, consumer string
+	filter           string    // of the consumer; empty is all subjects
 	looked           time.Time // for leftovers, last
 	leftover         uint64    // the first that the last look found
 }

@@ -20,6 +20,9 @@ const (
 	// alertsDuplicates drops the alert of a correlator that was restarted.
 	alertsDuplicates = 10 * time.Minute
 
+	// maxWaiting is how many alerts wait for one channel at most.
+	maxWaiting = 5000
+
 	leasesBytes = 1 << 20
 	// cursorsBytes has room for some thousands of tenants.
 	cursorsBytes = 16 << 20
@@ -44,7 +47,7 @@ func (c *Conn) Declare(ctx context.Context, limits Limits) error {
 	limits = limits.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, declareTimeout)
 	defer cancel()
-	for _, cfg := range []jetstream.StreamConfig{logsConfig(limits), deadConfig(limits), alertsConfig(limits)} {
+	for _, cfg := range []jetstream.StreamConfig{logsConfig(limits), deadConfig(limits), alertsConfig(limits), outboxConfig(limits)} {
 		if err := c.declareStream(ctx, cfg, c.createStream); err != nil {
 			return fmt.Errorf("declare stream %s: %w", cfg.Name, err)
 		}
@@ -108,6 +111,16 @@ func alertsConfig(l Limits) jetstream.StreamConfig {
 		Duplicates:        alertsDuplicates,
 		Replicas:          l.Replicas,
 	}
+}
+
+// outboxConfig bounds each channel by itself, so that one that is dead does not
+// take the room of the others.
+func outboxConfig(l Limits) jetstream.StreamConfig {
+	cfg := alertsConfig(l)
+	cfg.Name, cfg.Description = schemas.StreamOutbox, "alerts on their way to one channel each"
+	cfg.Subjects = []string{schemas.SubjectOutbox("*")}
+	cfg.MaxMsgsPerSubject, cfg.DiscardNewPerSubject = maxWaiting, true
+	return cfg
 }
 
 func (c *Conn) createStream(ctx context.Context, cfg jetstream.StreamConfig) error {

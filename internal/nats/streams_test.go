@@ -91,7 +91,7 @@ func TestChangedLimitsAreTakenOver(t *testing.T) {
 	for name, cfg := range configs(t, h.Conn) {
 		got[name] = cfg.MaxBytes
 	}
-	want := map[string]int64{"LOGS": 7 << 20, "DEAD": 8 << 20, "ALERTS": 10 << 20, "OBJ_DEAD_LARGE": 9 << 20, "KV_LEASES": 1 << 20, "KV_CURSORS": 16 << 20}
+	want := map[string]int64{"LOGS": 7 << 20, "DEAD": 8 << 20, "ALERTS": 10 << 20, "OUTBOX": 10 << 20, "OBJ_DEAD_LARGE": 9 << 20, "KV_LEASES": 1 << 20, "KV_CURSORS": 16 << 20}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

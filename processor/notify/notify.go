@@ -3,10 +3,10 @@ package notify
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,11 +15,18 @@ import (
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// Source is the work queue of alerts: each message holds one schemas.Alert as
-// JSON. internal/nats has the one for JetStream. A message that is neither
-// acked nor nak'd comes again.
+// Source is a work queue of alerts: each message holds one schemas.Alert as
+// JSON. internal/nats has those for JetStream. A message that is neither acked
+// nor nak'd comes again.
 type Source interface {
 	Fetch(ctx context.Context, maxMessages, maxBytes int, wait time.Duration) ([]schemas.Message, error)
+}
+
+// Outbox takes alerts into the queues of channels. Enqueue returns nil when the
+// alert is on disk; a repeat soon after is stored once. It may be called
+// concurrently.
+type Outbox interface {
+	Enqueue(ctx context.Context, channel string, a schemas.Alert) error
 }
 
 // Deliveries records what became of each attempt. InsertDelivery returns nil
@@ -30,48 +37,56 @@ type Deliveries interface {
 
 // Channel is one way to reach people. Deliver returns nil when the receiver
 // has confirmed. After any other error the same alert is delivered again, with
-// the same id, unless the error wraps ErrGone: the receiver wants no more.
-// It may be called concurrently, and must end when ctx does. Its errors hold
-// no secret.
+// the same id, unless the error wraps ErrRefused. How soon, and for how long,
+// Unwelcome and Busy say. It must end when ctx does. Its errors hold no secret.
 type Channel interface {
 	Name() string
 	Deliver(ctx context.Context, a schemas.Alert) error
 }
 
-// ErrGone is wrapped by a channel's error when trying again is no use.
-var ErrGone = errors.New("the receiver is gone")
+// Lane is a channel with the queue of what is to be delivered to it. Its queue
+// hands out one alert at a time, over all processes, and the others not before
+// that one is acked: so a channel hears of a finding's changes in their order.
+type Lane struct {
+	Channel Channel
+	Queue   Source
+}
 
 // Config is what a Notifier needs.
 type Config struct {
 	Source     Source
 	Deliveries Deliveries
-	// Channels each get every alert. With none, alerts are recorded as having
-	// had no channel, and are done.
-	Channels []Channel
+	// Outbox has the queues of Lanes. It may be nil where there are none.
+	Outbox Outbox
+	// Lanes are the channels. With none, alerts are recorded as having had no
+	// channel, and are done.
+	Lanes []Lane
+	// Routes say which alerts go to which channels; without any, all go to all.
+	Routes []Route
+	// Link tells where a finding can be looked at. nil is nowhere.
+	Link func(schemas.Finding) string
 
 	Logger     *slog.Logger          // nil is silent
 	Registerer prometheus.Registerer // nil registers nothing
 	Now        func() time.Time      // nil is time.Now
-	// At is called behind each step, for tests that crash there: alert_sent,
-	// delivery_recorded, alert_acked. nil does nothing.
+	// At is called behind each step, for tests that crash there: alert_queued,
+	// alert_routed, alert_sent, delivery_recorded, alert_acked. nil does nothing.
 	At func(point string)
 }
 
-// Notifier takes alerts from its source and delivers each to every channel, at
-// least once.
+// Notifier takes alerts from its source, and delivers each to the channels that
+// its routes name, at least once. Each channel has a queue and a pace of its
+// own.
 type Notifier struct {
-	cfg        Config
-	deliveries *prometheus.CounterVec
-
-	mu   sync.Mutex
-	done map[string]fate // guarded by mu; by alert and channel, of alerts that are not acked
+	cfg     Config
+	metrics metrics
+	router  *router
+	lanes   []*lane
 }
 
-// fate is what became of an alert at a channel that will not get it again.
-type fate struct {
-	err      error // nil, or why it was given up
-	attempt  uint64
-	recorded bool
+type metrics struct {
+	deliveries *prometheus.CounterVec
+	failing    *prometheus.GaugeVec
 }
 
 // New makes a Notifier. Its errors name what is missing or given twice.
@@ -88,18 +103,38 @@ func New(cfg Config) (*Notifier, error) {
 	if cfg.At == nil {
 		cfg.At = func(string) {}
 	}
-	n := &Notifier{cfg: cfg, done: map[string]fate{}}
-	n.deliveries = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "m2mwatch_notify_deliveries_total",
-		Help: "Attempts to deliver an alert, by channel and outcome (ok, failed, gone, none, unreadable).",
-	}, []string{"channel", "outcome"})
-	if cfg.Registerer == nil {
-		return n, nil
+	n := &Notifier{cfg: cfg}
+	if err := n.measure(); err != nil {
+		return nil, err
 	}
-	if err := cfg.Registerer.Register(n.deliveries); err != nil {
-		return nil, fmt.Errorf("notify: metrics: %w", err)
+	n.router = &router{Notifier: n, routed: map[string]map[string]bool{}}
+	for _, l := range cfg.Lanes {
+		n.lanes = append(n.lanes, &lane{Notifier: n, Lane: l})
+		n.metrics.failing.WithLabelValues(l.Channel.Name()).Set(0)
 	}
 	return n, nil
+}
+
+func (n *Notifier) measure() error {
+	n.metrics = metrics{
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "m2mwatch_notify_deliveries_total",
+			Help: "Attempts to deliver an alert, by channel and outcome (ok, failed, refused, none, unreadable).",
+		}, []string{"channel", "outcome"}),
+		failing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "m2mwatch_notify_channel_failing",
+			Help: "1 while this process's last attempt to deliver to the channel was in vain, by channel.",
+		}, []string{"channel"}),
+	}
+	if n.cfg.Registerer == nil {
+		return nil
+	}
+	for _, c := range []prometheus.Collector{n.metrics.deliveries, n.metrics.failing} {
+		if err := n.cfg.Registerer.Register(c); err != nil {
+			return fmt.Errorf("notify: metrics: %w", err)
+		}
+	}
+	return nil
 }
 
 func (c *Config) validate() error {
@@ -110,21 +145,33 @@ func (c *Config) validate() error {
 	if c.Deliveries == nil {
 		errs = append(errs, errors.New("notify: the record of deliveries: want one"))
 	}
+	if c.Outbox == nil && len(c.Lanes) > 0 {
+		errs = append(errs, errors.New("notify: the outbox: want one"))
+	}
 	names := map[string]bool{}
-	for _, channel := range c.Channels {
-		if names[channel.Name()] {
-			errs = append(errs, fmt.Errorf("notify: channel %q: its name is taken", channel.Name()))
+	for _, l := range c.Lanes {
+		if l.Queue == nil {
+			errs = append(errs, fmt.Errorf("notify: channel %q: want a queue", l.Channel.Name()))
 		}
-		names[channel.Name()] = true
+		if names[l.Channel.Name()] {
+			errs = append(errs, fmt.Errorf("notify: channel %q: its name is taken", l.Channel.Name()))
+		}
+		names[l.Channel.Name()] = true
+	}
+	for i, r := range c.Routes {
+		for _, channel := range r.Channels {
+			if !names[channel] {
+				errs = append(errs, fmt.Errorf("notify: route %d: there is no channel %q", i+1, channel))
+			}
+		}
 	}
 	return errors.Join(errs...)
 }
 
 const (
-	maxInFlight    = 8 // alerts at once: one slow receiver must not hold all others
 	maxFetchBytes  = 1 << 20
 	fetchWait      = 5 * time.Second
-	progressEvery  = 10 * time.Second // well below the consumer's AckWait
+	progressEvery  = time.Second // well below the consumer's AckWait, which is 5 s on the embedded server
 	firstBackoff   = time.Second
 	longestBackoff = 5 * time.Minute
 	finishWithin   = 5 * time.Second // for record and ack after the end of ctx
@@ -132,33 +179,29 @@ const (
 
 // Run delivers until ctx ends, and returns when nothing is in flight.
 func (n *Notifier) Run(ctx context.Context) error {
-	var inFlight sync.WaitGroup
-	defer inFlight.Wait()
-	free := make(chan struct{}, maxInFlight)
+	var running sync.WaitGroup
+	running.Go(func() { n.read(ctx, n.cfg.Source, n.router.handle) })
+	for _, l := range n.lanes {
+		running.Go(func() { n.read(ctx, l.Queue, l.handle) })
+	}
+	running.Wait()
+	return nil
+}
+
+// read hands over what comes from a source, one message at a time.
+func (n *Notifier) read(ctx context.Context, source Source, handle func(context.Context, schemas.Message)) {
 	failures := uint64(0)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case free <- struct{}{}:
-		}
-		msgs, err := n.cfg.Source.Fetch(ctx, 1, maxFetchBytes, fetchWait)
+	for ctx.Err() == nil {
+		msgs, err := source.Fetch(ctx, 1, maxFetchBytes, fetchWait)
 		if err != nil && ctx.Err() == nil {
 			failures++
 			n.fetchFailed(ctx, failures, err)
 		} else {
 			failures = 0
 		}
-		if len(msgs) == 0 {
-			<-free
-			continue
+		for _, m := range msgs {
+			handle(ctx, m)
 		}
-		inFlight.Go(func() {
-			defer func() { <-free }()
-			for _, m := range msgs {
-				n.handle(ctx, m)
-			}
-		})
 	}
 }
 
@@ -187,36 +230,8 @@ func backoff(attempt uint64) time.Duration {
 	return min(firstBackoff<<(attempt-1), longestBackoff)
 }
 
-// handle takes one alert through all channels. The steps, and what a crash
-// behind each means:
-//
-//  1. send: the receiver has it, nobody knows. It is sent again with the same
-//     id, which is the receiver's idempotency key.
-//  2. record: the same, and the record has two rows.
-//  3. ack: done.
-func (n *Notifier) handle(ctx context.Context, m schemas.Message) {
-	stop := n.keep(m)
-	defer stop()
-	var a schemas.Alert
-	if err := json.Unmarshal(m.Data(), &a); err != nil || a.ID == "" {
-		n.unreadable(ctx, m, err)
-		return
-	}
-	retry := n.deliver(ctx, a, m.Attempt())
-	switch {
-	case ctx.Err() != nil && retry:
-		_ = m.Nak(0) // another process may take it at once
-	case retry:
-		if err := m.Nak(backoff(m.Attempt())); err != nil {
-			n.cfg.Logger.WarnContext(ctx, "put off an alert", "alert_id", a.ID, "error", err)
-		}
-	default:
-		n.ack(ctx, m, a.ID)
-	}
-}
-
 // keep says InProgress until it is stopped.
-func (n *Notifier) keep(m schemas.Message) (stop func()) {
+func keep(m schemas.Message) (stop func()) {
 	quit := make(chan struct{})
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -238,123 +253,40 @@ func (n *Notifier) keep(m schemas.Message) (stop func()) {
 // this program, so this is a bug or another version's.
 func (n *Notifier) unreadable(ctx context.Context, m schemas.Message, err error) {
 	n.cfg.Logger.ErrorContext(ctx, "read an alert: it is dropped", "error", err, "bytes", len(m.Data()))
-	n.deliveries.WithLabelValues("", "unreadable").Inc()
+	n.metrics.deliveries.WithLabelValues("", "unreadable").Inc()
 	n.ack(ctx, m, "")
 }
 
-func (n *Notifier) ack(ctx context.Context, m schemas.Message, alertID string) {
+// ack reports whether the message is gone from its queue.
+func (n *Notifier) ack(ctx context.Context, m schemas.Message, alertID string) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
 	defer cancel()
 	if err := m.Ack(ctx); err != nil {
-		n.cfg.Logger.WarnContext(ctx, "ack an alert: it will be sent again", "alert_id", alertID, "error", err)
-		return
+		n.cfg.Logger.WarnContext(ctx, "ack an alert: it comes again", "alert_id", alertID, "error", err)
+		return false
 	}
-	n.forget(alertID)
-	n.cfg.At("alert_acked")
+	return true
 }
 
-// deliver sends an alert to the channels that do not have it and reports
-// whether it must come again.
-func (n *Notifier) deliver(ctx context.Context, a schemas.Alert, attempt uint64) (retry bool) {
-	if len(n.cfg.Channels) == 0 {
-		n.deliveries.WithLabelValues("", "none").Inc()
-		return !n.record(ctx, a, "", attempt, errors.New("no channel is configured"))
+func (n *Notifier) putOff(ctx context.Context, m schemas.Message, alertID string, d time.Duration) {
+	if ctx.Err() != nil {
+		d = 0 // another process may take it at once
 	}
-	for _, c := range n.cfg.Channels {
-		if !n.deliverTo(ctx, c, a, attempt) {
-			retry = true
-		}
+	if err := m.Nak(d); err != nil {
+		n.cfg.Logger.WarnContext(ctx, "put off an alert", "alert_id", alertID, "error", err)
 	}
-	return retry
 }
 
-// deliverTo reports whether the channel is done with the alert. What was sent
-// and could not be recorded comes again to be recorded, not to be sent: while
-// the store is away nobody is paged anew at each attempt.
-func (n *Notifier) deliverTo(ctx context.Context, c Channel, a schemas.Alert, attempt uint64) bool {
-	f, done := n.fate(a.ID, c.Name())
-	if !done {
-		err := n.send(ctx, c, a, attempt)
-		if err != nil && ctx.Err() != nil {
-			return false // the end of this process is no failure of the channel
-		}
-		if err != nil && !errors.Is(err, ErrGone) {
-			n.record(ctx, a, c.Name(), attempt, err)
-			return false
-		}
-		f = fate{err: err, attempt: attempt}
-	}
-	if !f.recorded {
-		f.recorded = n.record(ctx, a, c.Name(), f.attempt, f.err)
-	}
-	n.remember(a.ID, c.Name(), f)
-	return f.recorded
-}
-
-// send makes one attempt, and counts and logs how it ended.
-func (n *Notifier) send(ctx context.Context, c Channel, a schemas.Alert, attempt uint64) error {
-	err := c.Deliver(ctx, a)
-	n.cfg.At("alert_sent")
-	outcome := "ok"
-	switch {
-	case err == nil:
-	case ctx.Err() != nil:
-		return err
-	case errors.Is(err, ErrGone):
-		outcome = "gone"
-		n.cfg.Logger.ErrorContext(ctx, "deliver an alert: given up", "alert_id", a.ID, "channel", c.Name(), "error", err)
-	default:
-		outcome = "failed"
-		n.cfg.Logger.WarnContext(ctx, "deliver an alert: it will be tried again", "alert_id", a.ID, "channel", c.Name(), "attempt", attempt, "error", err)
-	}
-	n.deliveries.WithLabelValues(c.Name(), outcome).Inc()
-	return err
-}
-
-// record stores how an attempt ended and reports whether that went well. What
-// could not be recorded is tried again: a delivery that nobody can see is not
-// done.
-func (n *Notifier) record(ctx context.Context, a schemas.Alert, channel string, attempt uint64, err error) bool {
-	d := schemas.Delivery{AlertID: a.ID, Tenant: a.Finding.Tenant, Channel: channel, Time: n.cfg.Now().UTC(), Attempt: attempt, OK: err == nil}
-	if err != nil {
-		d.Error = err.Error()
-	}
+// record stores how an attempt ended and reports whether that went well.
+func (n *Notifier) record(ctx context.Context, d schemas.Delivery) bool {
+	d.Time = n.cfg.Now().UTC()
+	d.Error = strings.ToValidUTF8(d.Error, "?")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
 	defer cancel()
 	if err := n.cfg.Deliveries.InsertDelivery(ctx, d); err != nil {
-		n.cfg.Logger.WarnContext(ctx, "record a delivery", "alert_id", a.ID, "channel", channel, "error", err)
+		n.cfg.Logger.WarnContext(ctx, "record a delivery", "alert_id", d.AlertID, "channel", d.Channel, "error", err)
 		return false
 	}
 	n.cfg.At("delivery_recorded")
 	return true
 }
-
-// maxRemembered bounds what is remembered of alerts that are not acked. What is
-// forgotten is sent again with its id.
-const maxRemembered = 10_000
-
-func (n *Notifier) fate(alertID, channel string) (fate, bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	f, ok := n.done[memory(alertID, channel)]
-	return f, ok
-}
-
-func (n *Notifier) remember(alertID, channel string, f fate) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.done) >= maxRemembered {
-		clear(n.done)
-	}
-	n.done[memory(alertID, channel)] = f
-}
-
-func (n *Notifier) forget(alertID string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, c := range n.cfg.Channels {
-		delete(n.done, memory(alertID, c.Name()))
-	}
-}
-
-func memory(alertID, channel string) string { return fmt.Sprintf("%s %s", alertID, channel) }

@@ -111,6 +111,26 @@ func publish(t *testing.T, broker *natstest.Harness, alerts ...schemas.Alert) {
 	}
 }
 
+// lanes opens the queues of channels.
+func lanes(t *testing.T, broker *natstest.Harness, channels ...notify.Channel) []notify.Lane {
+	t.Helper()
+	var all []notify.Lane
+	for _, c := range channels {
+		queue, err := broker.Outbox(t).Open(t.Context(), c.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, notify.Lane{Channel: c, Queue: queue})
+	}
+	return all
+}
+
+// to is a configuration that delivers to channels.
+func to(t *testing.T, broker *natstest.Harness, rows *ledger, channels ...notify.Channel) notify.Config {
+	t.Helper()
+	return notify.Config{Source: broker.Alerts(t), Outbox: broker.Outbox(t), Deliveries: rows, Lanes: lanes(t, broker, channels...)}
+}
+
 func start(t *testing.T, cfg notify.Config) (stop func()) {
 	t.Helper()
 	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -143,14 +163,14 @@ func TestFailedDeliveryIsTriedAgainUntilItSucceeds(t *testing.T) {
 	t.Parallel()
 	broker, rows, r := natstest.New(t), &ledger{}, newReceiver(t, 500, 302, 204)
 	publish(t, broker, alert(1))
-	start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{webhook(t, r.URL)}})
+	start(t, to(t, broker, rows, webhook(t, r.URL)))
 	empty(t, broker)
 	if diff := cmp.Diff([]string{"finding1/open/1", "finding1/open/1", "finding1/open/1"}, r.got()); diff != "" {
 		t.Errorf("ids (-want +got):\n%s", diff)
 	}
 	want := []schemas.Delivery{
 		{AlertID: "finding1/open/1", Tenant: "acme", Channel: "webhook", Attempt: 1, Error: "post to " + r.URL + ": status 500"},
-		{AlertID: "finding1/open/1", Tenant: "acme", Channel: "webhook", Attempt: 2, Error: "post to " + r.URL + ": status 302"},
+		{AlertID: "finding1/open/1", Tenant: "acme", Channel: "webhook", Attempt: 2, Error: "post to " + r.URL + ": status 302: the receiver does not take it"},
 		{AlertID: "finding1/open/1", Tenant: "acme", Channel: "webhook", Attempt: 3, OK: true},
 	}
 	if diff := cmp.Diff(want, rows.all(), cmpopts.IgnoreFields(schemas.Delivery{}, "Time")); diff != "" {
@@ -162,7 +182,7 @@ func TestGoneReceiverIsRecordedAndGivenUp(t *testing.T) {
 	t.Parallel()
 	broker, rows, r := natstest.New(t), &ledger{}, newReceiver(t, http.StatusGone)
 	publish(t, broker, alert(1))
-	start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{webhook(t, r.URL)}})
+	start(t, to(t, broker, rows, webhook(t, r.URL)))
 	empty(t, broker)
 	if got := rows.all(); len(got) != 1 || got[0].OK || !strings.Contains(got[0].Error, "410") {
 		t.Errorf("records %+v, want one failure with 410", got)
@@ -191,7 +211,7 @@ func TestAlertThatCouldNotBeRecordedIsNotSentAgain(t *testing.T) {
 			t.Parallel()
 			broker, rows, r := natstest.New(t), &ledger{fail: 2}, newReceiver(t, status)
 			publish(t, broker, alert(1))
-			start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{webhook(t, r.URL)}})
+			start(t, to(t, broker, rows, webhook(t, r.URL)))
 			empty(t, broker)
 			if got := r.got(); len(got) != 1 {
 				t.Errorf("requests %v, want one", got)
@@ -208,7 +228,7 @@ func TestOneFailingChannelDoesNotRepeatTheOther(t *testing.T) {
 	broker, rows, good, bad := natstest.New(t), &ledger{}, newReceiver(t, 200), newReceiver(t, 503, 200)
 	first, second := webhook(t, good.URL), named(t, "second", bad.URL)
 	publish(t, broker, alert(1))
-	start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{first, second}})
+	start(t, to(t, broker, rows, first, second))
 	empty(t, broker)
 	if len(good.got()) != 1 || len(bad.got()) != 2 {
 		t.Errorf("the good channel got %v and the failing one %v, want one and two requests", good.got(), bad.got())
@@ -236,15 +256,14 @@ func TestCrashBehindTheSendingRepeatsTheSameID(t *testing.T) {
 			broker, rows, r := natstest.New(t, natstest.WithLimits(limits)), &ledger{}, newReceiver(t, 200)
 			publish(t, broker, alert(1))
 			crashed := make(chan struct{})
-			n, err := notify.New(notify.Config{
-				Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{webhook(t, r.URL)},
-				At: func(p string) {
-					if p == point {
-						close(crashed)
-						select {} // this process does nothing any more
-					}
-				},
-			})
+			cfg := to(t, broker, rows, webhook(t, r.URL))
+			cfg.At = func(p string) {
+				if p == point {
+					close(crashed)
+					select {} // this process does nothing any more
+				}
+			}
+			n, err := notify.New(cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -252,7 +271,7 @@ func TestCrashBehindTheSendingRepeatsTheSameID(t *testing.T) {
 			go func() { _ = n.Run(ctx) }()
 			<-crashed
 			cancel()
-			start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{webhook(t, r.URL)}})
+			start(t, to(t, broker, rows, webhook(t, r.URL)))
 			empty(t, broker)
 			if diff := cmp.Diff([]string{"finding1/open/1", "finding1/open/1"}, r.got()); diff != "" {
 				t.Errorf("ids (-want +got):\n%s", diff)
@@ -279,21 +298,45 @@ func (s *slow) Deliver(ctx context.Context, a schemas.Alert) error {
 	}
 }
 
-func TestSlowDeliveryDoesNotHoldTheNext(t *testing.T) {
+func TestChannelThatHangsHoldsNoOther(t *testing.T) {
 	t.Parallel()
-	broker, rows := natstest.New(t), &ledger{}
-	channel := &slow{entered: make(chan string), free: make(chan struct{})}
+	broker, rows, r := natstest.New(t), &ledger{}, newReceiver(t, 200)
+	hangs := &slow{entered: make(chan string), free: make(chan struct{})}
 	publish(t, broker, alert(1), alert(2), alert(3))
-	start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{channel}})
-	var entered []string
-	for range 3 {
-		entered = append(entered, <-channel.entered)
+	start(t, to(t, broker, rows, hangs, webhook(t, r.URL)))
+	<-hangs.entered
+	natstest.Eventually(t, "the other has all", func() bool { return len(r.got()) == 3 })
+	if diff := cmp.Diff(map[string]uint64{"slow": 3}, waiting(t, broker)); diff != "" {
+		t.Errorf("waiting (-want +got):\n%s", diff)
 	}
-	close(channel.free)
+	close(hangs.free)
+	for range 2 {
+		<-hangs.entered
+	}
 	empty(t, broker)
-	slices.Sort(entered)
-	if diff := cmp.Diff([]string{"finding1/open/1", "finding2/open/1", "finding3/open/1"}, entered); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+}
+
+// waiting is how many alerts wait for which channel.
+func waiting(t *testing.T, broker *natstest.Harness) map[string]uint64 {
+	t.Helper()
+	b, err := broker.Conn.Backlog(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Waiting
+}
+
+// A channel hears of a finding's changes in their order, whatever fails.
+func TestAlertsOfOneChannelKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	broker, rows, r := natstest.New(t), &ledger{}, newReceiver(t, 503, 200)
+	withdrawn := alert(1)
+	withdrawn.ID, withdrawn.Finding.State = "finding1/withdrawn/2", schemas.StateWithdrawn
+	publish(t, broker, alert(1), withdrawn)
+	start(t, to(t, broker, rows, webhook(t, r.URL)))
+	empty(t, broker)
+	if diff := cmp.Diff([]string{"finding1/open/1", "finding1/open/1", "finding1/withdrawn/2"}, r.got()); diff != "" {
+		t.Errorf("ids (-want +got):\n%s", diff)
 	}
 }
 
@@ -302,18 +345,14 @@ func TestStoppingLeavesTheAlertToTheNextWithoutAFailure(t *testing.T) {
 	broker, rows := natstest.New(t), &ledger{}
 	channel := &slow{entered: make(chan string), free: make(chan struct{})}
 	publish(t, broker, alert(1))
-	source := broker.Alerts(t)
-	stop := start(t, notify.Config{Source: source, Deliveries: rows, Channels: []notify.Channel{channel}})
+	stop := start(t, to(t, broker, rows, channel))
 	<-channel.entered
 	stop()
-	if err := source.Close(); err != nil { // gives back what came and was not fetched
-		t.Fatal(err)
-	}
 	if got := rows.all(); len(got) != 0 {
 		t.Errorf("records %+v, want none: nothing failed", got)
 	}
 	r := newReceiver(t, 200)
-	start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows, Channels: []notify.Channel{webhook(t, r.URL)}})
+	start(t, to(t, broker, rows, named(t, "slow", r.URL)))
 	empty(t, broker)
 	if diff := cmp.Diff([]string{"finding1/open/1"}, r.got()); diff != "" {
 		t.Errorf("ids (-want +got):\n%s", diff)
@@ -322,8 +361,8 @@ func TestStoppingLeavesTheAlertToTheNextWithoutAFailure(t *testing.T) {
 
 func TestConfigSaysEverythingThatIsWrong(t *testing.T) {
 	w := named(t, "same", "http://127.0.0.1")
-	_, err := notify.New(notify.Config{Channels: []notify.Channel{w, w}})
-	for _, want := range []string{"source", "record", `"same"`} {
+	_, err := notify.New(notify.Config{Lanes: []notify.Lane{{Channel: w}, {Channel: w}}, Routes: []notify.Route{{Channels: []string{"other"}}}})
+	for _, want := range []string{"source", "record", "outbox", "want a queue", `"same"`, `"other"`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want it to name %s", err, want)
 		}

@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -9,9 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -29,40 +26,27 @@ type WebhookConfig struct {
 	// Secrets sign each request, whsec_<base64> of 24 to 64 bytes. Several are
 	// valid at once while a secret is changed: there is a signature of each.
 	Secrets []string
-	// Timeout bounds one attempt. Default: 10 s.
-	Timeout time.Duration
-	// Transport does the requests. Default: one of its own with the settings
-	// of http.DefaultTransport.
-	Transport http.RoundTripper
-	// Now is the clock of webhook-timestamp. Default: time.Now.
-	Now func() time.Time
+	// HTTP is how it is sent; Now is also the clock of webhook-timestamp.
+	HTTP
 }
 
 // Webhook posts findings as JSON, signed as Standard Webhooks says.
 type Webhook struct {
-	name   string
-	url    string
-	shown  string // without what may be secret
-	keys   [][]byte
-	client *http.Client
-	now    func() time.Time
+	name string
+	post *poster
+	keys [][]byte
 }
 
 // NewWebhook checks the configuration and reports every problem of it at once.
 func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
-	w := &Webhook{name: cfg.Name, url: cfg.URL, now: cfg.Now}
+	w := &Webhook{name: cfg.Name}
 	if w.name == "" {
 		w.name = "webhook"
 	}
-	if w.now == nil {
-		w.now = time.Now
-	}
 	var problems []error
-	u, err := url.Parse(cfg.URL)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		problems = append(problems, fmt.Errorf("webhook %s: url: want http:// or https:// and a host", w.name))
-	} else {
-		w.shown = u.Scheme + "://" + u.Host
+	var err error
+	if w.post, err = newPoster(cfg.URL, cfg.HTTP, cfg.Secrets...); err != nil {
+		problems = append(problems, fmt.Errorf("webhook %s: %w", w.name, err))
 	}
 	if len(cfg.Secrets) == 0 {
 		problems = append(problems, fmt.Errorf("webhook %s: secrets: want at least one", w.name))
@@ -74,28 +58,7 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 		}
 		w.keys = append(w.keys, key)
 	}
-	w.client = newClient(cfg)
 	return w, errors.Join(problems...)
-}
-
-func newClient(cfg WebhookConfig) *http.Client {
-	c := &http.Client{
-		Timeout:   cfg.Timeout,
-		Transport: cfg.Transport,
-		// A redirect would carry the finding to where nobody configured.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	if c.Timeout <= 0 {
-		c.Timeout = 10 * time.Second
-	}
-	if c.Transport == nil {
-		t, ok := http.DefaultTransport.(*http.Transport)
-		if !ok {
-			t = &http.Transport{}
-		}
-		c.Transport = t.Clone()
-	}
-	return c
 }
 
 // webhookKey reads whsec_<base64>. Its error does not show it.
@@ -116,53 +79,26 @@ func (w *Webhook) Name() string { return w.name }
 
 // webhookBody is what a receiver reads.
 type webhookBody struct {
-	Type      string          `json:"type"`
+	Type      string          `json:"type"` // finding.open, finding.withdrawn, or finding.test where somebody tries the channel
 	Timestamp time.Time       `json:"timestamp"`
 	Data      schemas.Finding `json:"data"`
+	URL       string          `json:"url,omitempty"` // where to look at it
 }
 
-// Deliver posts one alert. Any 2xx means delivered, 410 that the receiver
-// wants no more; everything else, redirects too, is a failure.
+// Deliver posts one alert.
 func (w *Webhook) Deliver(ctx context.Context, a schemas.Alert) error {
-	now := w.now().UTC()
-	body, err := json.Marshal(webhookBody{Type: "finding." + string(a.Finding.State), Timestamp: now, Data: a.Finding})
+	now := w.post.now().UTC()
+	kind := "finding." + string(a.Finding.State)
+	if a.Test {
+		kind = "finding.test"
+	}
+	body, err := json.Marshal(webhookBody{Type: kind, Timestamp: now, Data: a.Finding, URL: a.URL})
 	if err != nil {
 		return fmt.Errorf("write the body: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("post to %s: the url is not valid", w.shown)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "m2mwatch")
-	w.sign(req.Header, a.ID, now, body)
-	resp, err := w.client.Do(req)
-	if err != nil {
-		return fmt.Errorf("post to %s: %w", w.shown, withoutURL(err))
-	}
-	defer resp.Body.Close()
-	// Read so that the connection can be used again; no receiver needs more.
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
-	return w.verdict(resp.StatusCode)
-}
-
-func (w *Webhook) verdict(status int) error {
-	switch {
-	case status >= 200 && status < 300:
-		return nil
-	case status == http.StatusGone:
-		return fmt.Errorf("post to %s: status 410: %w", w.shown, ErrGone)
-	}
-	return fmt.Errorf("post to %s: status %d", w.shown, status)
-}
-
-// withoutURL takes the cause out of the client's error, which quotes the whole
-// URL with its query.
-func withoutURL(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
-	}
-	return err
+	header := http.Header{}
+	w.sign(header, a.ID, now, body)
+	return w.post.post(ctx, header, body)
 }
 
 // sign sets the headers of Standard Webhooks: HMAC-SHA256 over id, timestamp

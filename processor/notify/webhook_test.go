@@ -83,7 +83,7 @@ func TestWebhookBodyCarriesTheFinding(t *testing.T) {
 	at := time.Date(2026, 4, 14, 12, 0, 0, 0, time.UTC)
 	for state, wantType := range map[schemas.State]string{schemas.StateOpen: "finding.open", schemas.StateWithdrawn: "finding.withdrawn"} {
 		r := newReceiver(t, 200)
-		w, err := notify.NewWebhook(notify.WebhookConfig{URL: r.URL, Secrets: []string{secret}, Now: func() time.Time { return at }})
+		w, err := notify.NewWebhook(notify.WebhookConfig{URL: r.URL, Secrets: []string{secret}, HTTP: notify.HTTP{Now: func() time.Time { return at }}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,11 +158,11 @@ func TestWebhookGivesUpOnAReceiverThatNeverAnswers(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(quit) })
-	w, err := notify.NewWebhook(notify.WebhookConfig{URL: server.URL, Secrets: []string{secret}, Timeout: 50 * time.Millisecond})
+	w, err := notify.NewWebhook(notify.WebhookConfig{URL: server.URL, Secrets: []string{secret}, HTTP: notify.HTTP{Timeout: 50 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Deliver(context.Background(), alert(1)); err == nil || errors.Is(err, notify.ErrGone) {
+	if err := w.Deliver(context.Background(), alert(1)); err == nil || errors.Is(err, notify.ErrRefused) {
 		t.Errorf("error %v, want one that asks for another attempt", err)
 	}
 }

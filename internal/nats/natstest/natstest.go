@@ -122,6 +122,12 @@ func (h *Harness) Alerts(tb testing.TB) *nats.Source {
 	return s
 }
 
+// Outbox is the queues of channels.
+func (h *Harness) Outbox(tb testing.TB) *nats.Outbox {
+	tb.Helper()
+	return nats.NewOutbox(h.Conn, h.Publisher(tb), h.Limits)
+}
+
 // Eventually polls until ok reports true, and fails the test where it does not.
 func Eventually(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()

@@ -1,0 +1,111 @@
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// AlertmanagerConfig says where an Alertmanager is.
+type AlertmanagerConfig struct {
+	// Name is the channel's name in records, logs and metrics.
+	Name string
+	// URL is that of its web pages, such as http://alertmanager:9093, with its
+	// --web.route-prefix. A user and password in it are sent as basic
+	// authentication.
+	URL string
+	// Token is sent as a bearer token. Default none.
+	Token string
+	HTTP
+}
+
+// Alertmanager hands findings over to Prometheus' Alertmanager, and with them the
+// routing, grouping and silencing that it has.
+type Alertmanager struct {
+	name, token string
+	post        *poster
+}
+
+// NewAlertmanager checks the configuration.
+func NewAlertmanager(cfg AlertmanagerConfig) (*Alertmanager, error) {
+	if cfg.Name == "" {
+		return nil, errors.New("alertmanager: want a name")
+	}
+	target := cfg.URL
+	if u, err := url.Parse(cfg.URL); err == nil && u.Host != "" {
+		u.Path = strings.TrimSuffix(u.Path, "/") + "/api/v2/alerts"
+		target = u.String()
+	}
+	post, err := newPoster(target, cfg.HTTP, cfg.Token)
+	if err != nil {
+		return nil, fmt.Errorf("alertmanager %s: %w", cfg.Name, err)
+	}
+	return &Alertmanager{cfg.Name, cfg.Token, post}, nil
+}
+
+// Name is the channel's name.
+func (m *Alertmanager) Name() string { return m.name }
+
+// alertmanagerOpen is how long Alertmanager takes an alert for firing. Its own
+// default is five minutes from the last time that it was told, and it is told
+// once.
+const alertmanagerOpen = 24 * time.Hour
+
+// postableAlert is one of https://github.com/prometheus/alertmanager, api/v2.
+type postableAlert struct {
+	Labels       map[string]string `json:"labels"`
+	Annotations  map[string]string `json:"annotations"`
+	StartsAt     time.Time         `json:"startsAt"`
+	EndsAt       time.Time         `json:"endsAt"`
+	GeneratorURL string            `json:"generatorURL,omitempty"`
+}
+
+// Deliver posts one alert. Alertmanager knows a repeat by the labels.
+func (m *Alertmanager) Deliver(ctx context.Context, a schemas.Alert) error {
+	body, err := json.Marshal([]postableAlert{m.alert(a)})
+	if err != nil {
+		return fmt.Errorf("write the body: %w", err)
+	}
+	header := http.Header{}
+	if m.token != "" {
+		header.Set("Authorization", "Bearer "+m.token)
+	}
+	return m.post.post(ctx, header, body)
+}
+
+// alert makes labels of what stays the same in a finding's life, and annotations
+// of the rest: the labels are what it is resolved by.
+func (m *Alertmanager) alert(a schemas.Alert) postableAlert {
+	f, now := a.Finding, m.post.now().UTC()
+	p := postableAlert{
+		Labels:      map[string]string{"alertname": f.RuleID, "service": "m2mwatch", "tenant": f.Tenant, "identity": f.Identity, "severity": string(f.Level), "finding": f.ID},
+		Annotations: map[string]string{"summary": headline(a), "title": f.Title, "alert_id": a.ID},
+		StartsAt:    f.First.UTC(), EndsAt: now.Add(alertmanagerOpen), GeneratorURL: a.URL,
+	}
+	if f.First.IsZero() || f.First.After(now) {
+		p.StartsAt = now
+	}
+	if f.State == schemas.StateWithdrawn {
+		p.EndsAt = now
+	}
+	if a.Test {
+		p.Labels["test"] = "true"
+		p.EndsAt = now.Add(time.Minute)
+	}
+	for _, x := range facts(a) {
+		p.Annotations[strings.ReplaceAll(strings.ToLower(x.name), " ", "_")] = x.value
+	}
+	for name, value := range p.Labels { // an empty label is none
+		if value == "" {
+			delete(p.Labels, name)
+		}
+	}
+	return p
+}

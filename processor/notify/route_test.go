@@ -1,0 +1,130 @@
+package notify_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/m2mwatch/m2mwatch/internal/nats/natstest"
+	"github.com/m2mwatch/m2mwatch/processor/notify"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+func TestRouteMatchesWhatItNames(t *testing.T) {
+	f := schemas.Finding{Tenant: "acme", RuleID: "MI-02", Level: schemas.LevelHigh}
+	for name, c := range map[string]struct {
+		route notify.Route
+		want  bool
+	}{
+		"nothing":        {notify.Route{}, true},
+		"tenant":         {notify.Route{Tenants: []string{"other", "acme"}}, true},
+		"other tenant":   {notify.Route{Tenants: []string{"other"}}, false},
+		"level":          {notify.Route{Levels: []schemas.Level{"low", "high"}}, true},
+		"other level":    {notify.Route{Levels: []schemas.Level{"critical"}}, false},
+		"min level":      {notify.Route{MinLevel: "high"}, true},
+		"lower minimum":  {notify.Route{MinLevel: "low"}, true},
+		"higher minimum": {notify.Route{MinLevel: "critical"}, false},
+		"rule":           {notify.Route{Rules: []string{"MI-02"}}, true},
+		"beginning":      {notify.Route{Rules: []string{"MI-*"}}, true},
+		"other rule":     {notify.Route{Rules: []string{"MI-0"}}, false},
+		"one of two":     {notify.Route{Tenants: []string{"acme"}, Rules: []string{"P-*"}}, false},
+	} {
+		if got := c.route.Matches(f); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func TestAlertsGoWhereRoutesLead(t *testing.T) {
+	t.Parallel()
+	broker, rows := natstest.New(t), &ledger{}
+	pager, chat := newReceiver(t, 200), newReceiver(t, 200)
+	cfg := to(t, broker, rows, named(t, "pager", pager.URL), named(t, "chat", chat.URL))
+	cfg.Routes = []notify.Route{
+		{MinLevel: schemas.LevelHigh, Channels: []string{"pager", "chat"}},
+		{Tenants: []string{"acme"}, Levels: []schemas.Level{schemas.LevelMedium, schemas.LevelHigh}, Channels: []string{"chat"}},
+	}
+	high, medium, low := alert(1), alert(2), alert(3)
+	medium.Finding.Level, low.Finding.Level = schemas.LevelMedium, schemas.LevelLow
+	publish(t, broker, high, medium, low)
+	start(t, cfg)
+	empty(t, broker)
+	if diff := cmp.Diff([]string{"finding1/open/1"}, pager.got()); diff != "" {
+		t.Errorf("pager (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"finding1/open/1", "finding2/open/1"}, chat.got()); diff != "" {
+		t.Errorf("chat (-want +got):\n%s", diff)
+	}
+	want := schemas.Delivery{AlertID: "finding3/open/1", Tenant: "acme", Attempt: 1, Error: "no route leads to a channel"}
+	found := false
+	for _, d := range rows.all() {
+		found = found || cmp.Equal(want, d, cmpopts.IgnoreFields(schemas.Delivery{}, "Time"))
+	}
+	if !found {
+		t.Errorf("records %+v, want one of the alert that goes nowhere", rows.all())
+	}
+}
+
+// A queue knows a repeat only for a while. So an alert of which one channel has no
+// room must not go to the others again and again.
+func TestFullQueueOfOneChannelRepeatsNothingAtAnother(t *testing.T) {
+	t.Parallel()
+	broker, rows, good, dead := natstest.New(t), &ledger{}, newReceiver(t, 200), newReceiver(t, 200)
+	publish(t, broker, alert(1))
+	cfg := to(t, broker, rows, named(t, "good", good.URL), named(t, "dead", dead.URL))
+	outbox := &fullOnce{Outbox: cfg.Outbox}
+	outbox.left.Store(2)
+	cfg.Outbox = outbox
+	start(t, cfg)
+	empty(t, broker)
+	if len(good.got()) != 1 || len(dead.got()) != 1 {
+		t.Errorf("good got %v, dead got %v, want one each", good.got(), dead.got())
+	}
+	if got := outbox.good.Load(); got != 1 {
+		t.Errorf("queued for the good one %d times, want once", got)
+	}
+}
+
+// A receiver that says when to come again is not asked before.
+func TestRetryAfterIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	broker, rows := natstest.New(t), &ledger{}
+	var first, second atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if first.CompareAndSwap(0, time.Now().UnixNano()) {
+			w.Header().Set("Retry-After", "3")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		second.Store(time.Now().UnixNano())
+	}))
+	t.Cleanup(server.Close)
+	publish(t, broker, alert(1))
+	start(t, to(t, broker, rows, webhook(t, server.URL)))
+	empty(t, broker)
+	if got := time.Duration(second.Load() - first.Load()); got < 3*time.Second {
+		t.Errorf("asked again after %s, want 3 s", got)
+	}
+}
+
+// fullOnce has no room for the channel dead, some times.
+type fullOnce struct {
+	notify.Outbox
+	left, good atomic.Int64
+}
+
+func (o *fullOnce) Enqueue(ctx context.Context, channel string, a schemas.Alert) error {
+	if channel == "dead" && o.left.Add(-1) >= 0 {
+		return schemas.ErrFull
+	}
+	if channel == "good" {
+		o.good.Add(1)
+	}
+	return o.Outbox.Enqueue(ctx, channel, a)
+}

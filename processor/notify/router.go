@@ -1,0 +1,84 @@
+package notify
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// router takes alerts from the one queue of all into those of the channels. It
+// handles one message at a time.
+type router struct {
+	*Notifier
+	// routed are the channels that have an alert which is not acked, since
+	// another's queue is full: how far apart the queue knows a repeat is bounded.
+	routed map[string]map[string]bool
+}
+
+// maxRouted bounds what is remembered. What is forgotten may come twice, with
+// its id.
+const maxRouted = 10_000
+
+// handle takes one alert into the queues of its channels. The steps, and what a
+// crash behind each means:
+//
+//  1. queue, for each channel: it is queued again, which the queue drops within
+//     ten minutes; later it is delivered twice with one id.
+//  2. ack: done.
+func (r *router) handle(ctx context.Context, m schemas.Message) {
+	stop := keep(m)
+	defer stop()
+	var a schemas.Alert
+	if err := json.Unmarshal(m.Data(), &a); err != nil || a.ID == "" {
+		r.unreadable(ctx, m, err)
+		return
+	}
+	if !r.route(ctx, a, m.Attempt()) {
+		r.putOff(ctx, m, a.ID, backoff(m.Attempt()))
+		return
+	}
+	if r.ack(ctx, m, a.ID) {
+		delete(r.routed, a.ID)
+		r.cfg.At("alert_routed")
+	}
+}
+
+// route reports whether all channels have the alert.
+func (r *router) route(ctx context.Context, a schemas.Alert, attempt uint64) bool {
+	channels := r.cfg.channelsFor(a.Finding)
+	if len(channels) == 0 {
+		why := "no channel is configured"
+		if len(r.cfg.Lanes) > 0 {
+			why = "no route leads to a channel"
+		}
+		r.metrics.deliveries.WithLabelValues("", "none").Inc()
+		return r.record(ctx, schemas.Delivery{AlertID: a.ID, Tenant: a.Finding.Tenant, Attempt: attempt, Error: why})
+	}
+	all := true
+	for _, channel := range channels {
+		if r.routed[a.ID][channel] {
+			continue
+		}
+		if err := r.cfg.Outbox.Enqueue(ctx, channel, a); err != nil {
+			if ctx.Err() == nil {
+				r.cfg.Logger.ErrorContext(ctx, "queue an alert: it will be tried again", "alert_id", a.ID, "channel", channel, "error", err)
+			}
+			all = false
+			continue
+		}
+		r.cfg.At("alert_queued")
+		r.remember(a.ID, channel)
+	}
+	return all
+}
+
+func (r *router) remember(alertID, channel string) {
+	if len(r.routed) >= maxRouted {
+		clear(r.routed)
+	}
+	if r.routed[alertID] == nil {
+		r.routed[alertID] = map[string]bool{}
+	}
+	r.routed[alertID][channel] = true
+}

@@ -1,0 +1,78 @@
+package notify
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// headline is an alert in one line.
+func headline(a schemas.Alert) string {
+	f := a.Finding
+	what := f.Title
+	if f.Evidence.Summary != "" {
+		what = f.Evidence.Summary
+	}
+	return fmt.Sprintf("%s%s %s: %s", mark(a), strings.ToUpper(string(f.Level)), f.RuleID, what)
+}
+
+// mark says what is not plain news.
+func mark(a schemas.Alert) string {
+	switch {
+	case a.Test:
+		return "TEST, not a finding: "
+	case a.Finding.State == schemas.StateWithdrawn:
+		return "Withdrawn: "
+	}
+	return ""
+}
+
+// fact is one thing that a reader wants to know of an alert.
+type fact struct{ name, value string }
+
+// facts are those that are known, in the order in which a reader would ask.
+func facts(a schemas.Alert) []fact {
+	f := a.Finding
+	all := []fact{
+		{"Identity", f.Identity},
+		{"Client", f.Evidence.ClientName},
+		{"Tenant", f.Tenant},
+		{"Level", string(f.Level)},
+		{"State", string(f.State)},
+		{"Since", at(f.First)},
+		{"Last", at(f.Last)},
+		{"Events", fmt.Sprint(f.Count)},
+		{"Networks", strings.Join(f.Evidence.Networks, " ")},
+		{"Look closer", f.Evidence.NextCommand},
+	}
+	var known []fact
+	for _, x := range all {
+		if x.value != "" {
+			known = append(known, x)
+		}
+	}
+	return known
+}
+
+func at(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+// clip cuts a text to at most n bytes, between two characters.
+func clip(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	const more = "…"
+	cut := n - len(more)
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + more
+}
