@@ -155,7 +155,10 @@ func (p *plan) addPath(path []string) {
 // cannot be read of the raw log is absent. A match without a key is dropped,
 // and so is one whose key is longer than maxKey, which no client id is.
 func (s *Set) Match(dst []schemas.Match, e *schemas.Event) []schemas.Match {
-	p := s.plans[strings.ToLower(e.Type)]
+	p := s.plans[e.Type]
+	if p == nil {
+		p = s.plans[strings.ToLower(e.Type)] // Auth0 writes none in upper case
+	}
 	if p == nil {
 		p = s.other
 	}
