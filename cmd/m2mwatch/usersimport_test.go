@@ -316,7 +316,7 @@ func TestOneImportAtATimeHasTheFolder(t *testing.T) {
 
 // TestAThousandUsersAreImportedAtTheTenantsRate imports them under the bucket of
 // the smallest plan, in a bubble's time: in as many seconds as the bucket gives, and
-// with one refusal a second at most.
+// with next to no refusal.
 func TestAThousandUsersAreImportedAtTheTenantsRate(t *testing.T) {
 	const n, rate = 1000, 2
 	file := filepath.Join(t.TempDir(), "users.csv")
@@ -349,7 +349,7 @@ func TestAThousandUsersAreImportedAtTheTenantsRate(t *testing.T) {
 			}
 		}
 		t.Logf("%d users in %s of the tenant's time, %d answers 429", len(results), took, waits)
-		if len(results) != n || took > (n/rate+10)*time.Second || waits > n/rate+10 || !strings.Contains(said.String(), " left") {
+		if len(results) != n || took > (n/rate+10)*time.Second || waits > 5 || !strings.Contains(said.String(), " left") {
 			t.Errorf("%d users in %s; said\n%s", len(results), took, said.String())
 		}
 	})
