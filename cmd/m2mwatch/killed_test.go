@@ -29,7 +29,7 @@ func (o *operator) killed(at killAt, args ...string) {
 	var left atomic.Int64
 	left.Store(int64(at.skip) + 1)
 	started := make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	serve := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != at.method || !strings.HasPrefix(r.URL.EscapedPath(), at.path) || left.Add(-1) != 0 {
 			o.tenant.Handler().ServeHTTP(w, r)
 			return
@@ -42,9 +42,10 @@ func (o *operator) killed(at killAt, args ...string) {
 		_ = cmd.Process.Kill()
 		<-r.Context().Done() // its connection ends with it
 		panic(http.ErrAbortHandler)
-	}))
-	defer server.Close()
-	cmd.Env = append(append(cleanEnviron(), o.environ...), "AUTH0_DOMAIN="+strings.TrimPrefix(server.URL, "http://"))
+	})
+	o.instead.Store(&serve)
+	defer o.instead.Store(nil)
+	cmd.Env = append(cleanEnviron(), o.environ...)
 	if err := cmd.Start(); err != nil {
 		o.t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/m2mwatch/m2mwatch/internal/auth0/auth0sim"
@@ -24,7 +25,8 @@ type operator struct {
 		Secret string `json:"client_secret"`
 	}
 	environ []string
-	seen    bytes.Buffer // all that was printed
+	instead *atomic.Pointer[http.HandlerFunc] // serves what the tenant would
+	seen    bytes.Buffer                      // all that was printed
 }
 
 // newOperator makes one that is the application of that name.
@@ -43,11 +45,19 @@ func newOperatorOf(t *testing.T, c auth0sim.Config, name string) *operator {
 	if !ok {
 		t.Fatalf("the tenant has no client %s", name)
 	}
-	server := httptest.NewServer(tenant.Handler())
+	o := &operator{t: t, tenant: tenant, client: client, instead: new(atomic.Pointer[http.HandlerFunc])}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if instead := o.instead.Load(); instead != nil {
+			(*instead)(w, r)
+			return
+		}
+		tenant.Handler().ServeHTTP(w, r)
+	}))
 	t.Cleanup(server.Close)
-	return &operator{t: t, tenant: tenant, base: server.URL, client: client, environ: []string{
+	o.base, o.environ = server.URL, []string{
 		"AUTH0_DOMAIN=" + strings.TrimPrefix(server.URL, "http://"), "AUTH0_CLIENT_ID=" + client.ID, "AUTH0_CLIENT_SECRET=" + client.Secret,
-	}}
+	}
+	return o
 }
 
 func (o *operator) run(stdin string, args ...string) (stdout, stderr string, code int) {

@@ -52,6 +52,7 @@ short, or could not make some users, is run again: nothing is made twice.`,
 			if err != nil {
 				return err
 			}
+			run.tenant = p.domain
 			return run.do(cmd.Context(), inv, api, records)
 		},
 	}
@@ -101,6 +102,7 @@ func wrongFile(path string, err error) error {
 // usersImport is one import.
 type usersImport struct {
 	connection, passwords string
+	tenant                string // its domain
 	update, dryRun        bool
 	out                   output
 }
@@ -133,7 +135,7 @@ func (u *usersImport) do(ctx context.Context, inv *invocation, api provision.API
 		return err
 	}
 	if !u.dryRun {
-		if i.Passwords, err = provision.OpenPasswordFolder(u.passwords); err != nil {
+		if i.Passwords, err = provision.OpenPasswordFolder(u.passwords, u.tenant); err != nil {
 			return err
 		}
 		defer func() { _ = i.Passwords.Close() }() // it only unlocks

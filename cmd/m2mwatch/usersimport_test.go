@@ -49,7 +49,7 @@ func outcomes(results []provision.ImportResult) string {
 // many users, and none of a user who is not whole.
 func (o *operator) onlyPasswords(dir string, n int) {
 	o.t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	files, err := filepath.Glob(filepath.Join(dir, "[^.]*"))
 	if err != nil || len(files) != n {
 		o.t.Errorf("%d files of passwords, want %d: %q, %v", len(files), n, files, err)
 	}
@@ -300,10 +300,10 @@ func TestAUserWhoWasDeletedDoesNotGetItsOldPassword(t *testing.T) {
 	}
 }
 
-func TestOneImportAtATimeHasTheFolder(t *testing.T) {
+func TestAFolderIsOfOneImportAndOneTenant(t *testing.T) {
 	o := newProvisioner(t, allScopes()...)
 	dir := t.TempDir()
-	folder, err := provision.OpenPasswordFolder(dir)
+	folder, err := provision.OpenPasswordFolder(dir, strings.TrimPrefix(o.base, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,6 +312,12 @@ func TestOneImportAtATimeHasTheFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.imported(o.file(`{"email": "a@example.com"}`), "--passwords-dir", dir)
+	to := newOperatorOf(t, auth0sim.Config{Seed: 2}, "terraform-ci")
+	to.become(allScopes()...)
+	to.fails(exitError, "has passwords of users of "+strings.TrimPrefix(o.base, "http://"), "users", "import", o.file(`{"email": "a@example.com"}`), "--passwords-dir", dir)
+	if to.found("a@example.com") != 0 {
+		t.Error("a user was made with the password of another tenant's")
+	}
 }
 
 // TestAThousandUsersAreImportedAtTheTenantsRate imports them under the bucket of

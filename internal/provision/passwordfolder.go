@@ -20,9 +20,14 @@ type PasswordFolder struct {
 	lock *os.File
 }
 
+// folderTenant is the file that says whose passwords are in a folder.
+const folderTenant = ".tenant"
+
 // OpenPasswordFolder makes the folder where there is none. One process at a time
 // has it: two would take each other's files for those of a run that was cut short.
-func OpenPasswordFolder(dir string) (*PasswordFolder, error) {
+// So would imports into two tenants, since ids do not tell those apart: a folder is
+// of one tenant, its domain.
+func OpenPasswordFolder(dir, tenant string) (*PasswordFolder, error) {
 	if err := MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("make the folder for passwords: %w", err)
 	}
@@ -34,7 +39,29 @@ func OpenPasswordFolder(dir string) (*PasswordFolder, error) {
 		_ = lock.Close()
 		return nil, fmt.Errorf("lock %s (another import may have it): %w", dir, err)
 	}
-	return &PasswordFolder{dir, lock}, nil
+	p := &PasswordFolder{dir, lock}
+	if err := p.belongTo(tenant); err != nil {
+		_ = p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *PasswordFolder) belongTo(tenant string) error {
+	path := filepath.Join(p.dir, folderTenant)
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look whose passwords are in %s: %w", p.dir, err)
+	}
+	switch is := strings.TrimSpace(string(text)); is {
+	case tenant:
+		return nil
+	case "": // or a run was killed before it was written
+		_ = os.Remove(path)
+		return WriteSecret(path, []byte(tenant+"\n"))
+	default:
+		return fmt.Errorf("%s has passwords of users of %s: name another folder for those of %s", p.dir, is, tenant)
+	}
 }
 
 // Close lets another process have the folder.

@@ -53,7 +53,7 @@ func LeftPassword(path string) (string, error) {
 	}
 	password := strings.TrimSuffix(string(text), "\n")
 	if len(password) != passwordLength || !strongPassword(password) {
-		return "", fmt.Errorf("%s holds no password that m2mwatch has made", path)
+		return "", fmt.Errorf("%s holds no password that m2mwatch has made: if nobody has it, remove the file", path)
 	}
 	return password, nil
 }
