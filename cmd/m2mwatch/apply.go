@@ -142,10 +142,8 @@ func (a *applying) check(cmd *cobra.Command) error {
 		}
 		return err
 	}
-	for _, c := range a.plan.Changes {
-		if c.Action == provision.ActionDelete && a.deletes && c.ID == a.clientID {
-			return notItself(&a.provisioning, c.ID)
-		}
+	if a.plan.Disarms(a.clientID) {
+		return notItself(&a.provisioning, a.clientID)
 	}
 	if a.deletes && a.plan.Count(provision.ActionDelete) > 0 {
 		if err := a.openVault(); err != nil {

@@ -69,6 +69,15 @@ func (a *Applier) Check(p *Plan) error {
 	return errors.Join(errs...)
 }
 
+// Disarms reports whether the plan takes an application away, or grants of it: what
+// of itself m2mwatch could not undo.
+func (p *Plan) Disarms(clientID string) bool {
+	return slices.ContainsFunc(p.Changes, func(c *Change) bool {
+		taken := c.Action == ActionDelete || c.app != nil && slices.ContainsFunc(c.app.grants, func(g *grantChange) bool { return g.action == ActionDelete })
+		return c.Kind == KindApplication && c.ID == clientID && taken
+	})
+}
+
 // Todo is how many changes of a plan it makes: without Delete, no deletions.
 func (a *Applier) Todo(p *Plan) int {
 	if a.Delete {
@@ -247,12 +256,24 @@ func (a *Applier) user(ctx context.Context, c *Change) error {
 	if err := assignRoles(ctx, a.API, id, roles(c.user.addRoles)); err != nil {
 		return err
 	}
-	for _, role := range roles(c.user.dropRole) {
-		if err := (&Roles{a.API}).Unassign(ctx, role, id); err != nil {
+	if err := a.unassign(ctx, id, roles(c.user.dropRole)); err != nil {
+		return err
+	}
+	return a.permit(ctx, []string{"users", id, "permissions"}, c.user.add, c.user.remove)
+}
+
+// unassign takes roles from a user, which another apply may have done meanwhile.
+func (a *Applier) unassign(ctx context.Context, id string, roles []Role) error {
+	path := []string{"users", id, "roles"}
+	for some := range slices.Chunk(roles, rolesPerCall) {
+		err := settle(func() error {
+			return a.API.Delete(ctx, path, map[string]any{"roles": idsOf(some)})
+		}, func() ([]string, error) { return rolesWhere(ctx, a.API, path, some, true) })
+		if err != nil {
 			return err
 		}
 	}
-	return a.permit(ctx, []string{"users", id, "permissions"}, c.user.add, c.user.remove)
+	return nil
 }
 
 // makeUser makes a user under the id of its key. Whoever has that id already was
@@ -334,7 +355,8 @@ func userBody(c *Change, w *WantedUser, secret *pending) map[string]any {
 }
 
 // changeUser changes what is in a user's document. Auth0 changes a user name and an
-// email address one after the other alone.
+// email address one after the other alone. Nobody is there to read a mail that asks
+// to verify an address.
 func (a *Applier) changeUser(ctx context.Context, c *Change) error {
 	users := &Users{a.API}
 	body := maps.Clone(c.body)
@@ -344,8 +366,20 @@ func (a *Applier) changeUser(ctx context.Context, c *Change) error {
 			return err
 		}
 	}
-	_, err := users.Update(ctx, c.ID, body)
-	return err
+	sent := maps.Clone(body)
+	if body["email"] != nil {
+		sent["verify_email"] = false
+	}
+	return settle(func() error {
+		_, err := a.API.Patch(ctx, []string{"users", c.ID}, sent)
+		return err
+	}, func() ([]string, error) {
+		is, err := users.Get(ctx, c.ID)
+		if err != nil {
+			return nil, err
+		}
+		return differences(is.Raw, body)
+	})
 }
 
 // deleteUser deletes a user that still has the key with which it was planned.

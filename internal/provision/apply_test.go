@@ -393,17 +393,11 @@ func TestTwoAppliesAtOnceMakeNoTwins(t *testing.T) {
 			errs := make([]error, 2)
 			for i := range 2 {
 				r := rand.New(rand.NewPCG(seed, uint64(i)))
-				var mu sync.Mutex
 				w, api := s.wire()
-				w.order = func() {
-					mu.Lock()
-					d := time.Duration(r.IntN(5)) * time.Duration(r.IntN(1000)) * time.Millisecond
-					mu.Unlock()
-					<-time.After(d)
-				}
 				if i == 1 && seed%3 == 0 {
 					w.killAt, w.before = 8+r.IntN(40), r.IntN(2) == 0
 				}
+				w.drawn(r)
 				all.Go(func() {
 					errs[i] = applied(t, s, api, dirs[i], crowd(4, 3))
 					if w.killAt > 0 && w.calls >= w.killAt { // and is run again, while the other may still run
@@ -441,6 +435,48 @@ func TestTwoAppliesAtOnceMakeNoTwins(t *testing.T) {
 	t.Logf("in %d of %d rounds both made something", both, rounds)
 	if both < rounds/4 {
 		t.Errorf("in %d of %d rounds alone they met", both, rounds)
+	}
+}
+
+// drawn has calls take drawn times, so that they fall between those of others.
+func (w *wire) drawn(r *rand.Rand) {
+	var mu sync.Mutex
+	w.order = func() {
+		mu.Lock()
+		d := time.Duration(r.IntN(5)) * time.Duration(r.IntN(1000)) * time.Millisecond
+		mu.Unlock()
+		<-time.After(d)
+	}
+}
+
+// Two applies at once that change, give and take away what there is end as one does.
+func TestTwoAppliesAtOnceChangeAsOneDoes(t *testing.T) {
+	s, file := wantedTenant(t)
+	_, api := s.wire()
+	if err := applied(t, s, api, t.TempDir(), file); err != nil {
+		t.Fatal(err)
+	}
+	want := s.wantedState()
+	for seed := range uint64(30) {
+		synctest.Test(t, func(t *testing.T) {
+			s, file := wantedTenant(t)
+			dirs := []string{t.TempDir(), t.TempDir()}
+			var all sync.WaitGroup
+			for i := range 2 {
+				w, api := s.wire()
+				w.drawn(rand.New(rand.NewPCG(seed, uint64(i))))
+				all.Go(func() {
+					if err := applied(t, s, api, dirs[i], file); err != nil {
+						t.Errorf("seed %d: apply %d: %v", seed, i, err)
+					}
+				})
+			}
+			all.Wait()
+			if diff := cmp.Diff(want, s.wantedState()); diff != "" {
+				t.Errorf("seed %d: %s", seed, diff)
+			}
+			s.works(secretFiles(t, dirs...))
+		})
 	}
 }
 

@@ -62,13 +62,13 @@ func (a *Applier) makeApps(ctx context.Context, cancel context.CancelFunc) {
 		a.ended(ctx, cancel, m)
 	}
 	if ctx.Err() == nil {
-		a.sweep(ctx, apps)
+		a.sweep(ctx)
 	}
 }
 
 // twins looks at the end whether any that were made are there twice: that is, whether
 // a list did not show what had been made before it, which nothing promises. Ours go
-// away then, before they have a grant, and are made anew.
+// away then, before they have a grant, and are made anew; so is what is gone.
 func (a *Applier) twins(ctx context.Context, cancel context.CancelFunc, list []*making) (again []*making) {
 	list = slices.DeleteFunc(list, func(m *making) bool { return !m.ours })
 	if len(list) == 0 || ctx.Err() != nil {
@@ -82,7 +82,9 @@ func (a *Applier) twins(ctx context.Context, cancel context.CancelFunc, list []*
 		}
 	}
 	for _, m := range list {
-		if m.err = err; err == nil && len(serving[m.change.Key]) > 1 {
+		these := serving[m.change.Key]
+		there := slices.ContainsFunc(these, func(app *appState) bool { return app.ID == m.change.ID })
+		if m.err = err; err == nil && (len(these) > 1 || !there) { // gone: somebody took it for dead
 			m.err = a.unmake(ctx, m)
 			again = append(again, m)
 		}
@@ -306,18 +308,29 @@ func (a *Applier) serve(ctx context.Context, m *making, app *appState, all []*ap
 
 // sweep deletes what has a claim beside one that serves, of those that the plan told
 // of: made by an apply, and of no use to anybody.
-func (a *Applier) sweep(ctx context.Context, apps []*appState) {
+func (a *Applier) sweep(ctx context.Context) {
 	for _, l := range a.plan.Leftovers {
-		i := slices.IndexFunc(apps, func(app *appState) bool { return app.ID == l.ID && app.open() })
-		if i < 0 {
-			continue
-		}
-		if err := remove(ctx, a.API, "application "+l.ID, []string{"clients", l.ID}); err != nil {
+		err := a.sweepOne(ctx, l.ID)
+		if err != nil {
 			a.mu.Lock()
 			a.errs = append(a.errs, fmt.Errorf("application %s: what an apply has left of it: %w", l.Key, err))
 			a.mu.Unlock()
 		}
 	}
+}
+
+// sweepOne looks once more whether it still has a claim.
+func (a *Applier) sweepOne(ctx context.Context, id string) error {
+	is, err := (&Apps{a.API}).Get(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case is.Mark(markClaim) == "":
+		return nil // a twin, of which the next plan tells
+	}
+	return remove(ctx, a.API, "application "+id, []string{"clients", id})
 }
 
 // app changes or deletes an application, and gives one that is there now its

@@ -273,6 +273,9 @@ func (r *stateReader) programmaticUsers(ctx context.Context) ([]*userState, erro
 
 const userPage = 100
 
+// userFields are the members that are read of a user.
+const userFields = "user_id,email,username,name,blocked,app_metadata,user_metadata,created_at,identities"
+
 func (r *stateReader) searchPage(ctx context.Context, since string, page int) ([]*userState, error) {
 	q := "app_metadata.programmatic:true"
 	if since != "" {
@@ -280,6 +283,7 @@ func (r *stateReader) searchPage(ctx context.Context, since string, page int) ([
 	}
 	raw, err := r.api.Get(ctx, []string{"users"}, url.Values{
 		"q": {q}, "search_engine": {"v3"}, "sort": {"created_at:1"}, "page": {strconv.Itoa(page)}, "per_page": {strconv.Itoa(userPage)},
+		"fields": {userFields}, "include_fields": {"true"},
 	})
 	if err != nil {
 		return nil, err
