@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/m2mwatch/m2mwatch/internal/apiclient"
 	"github.com/m2mwatch/m2mwatch/internal/auth0/auth0sim"
 	"github.com/m2mwatch/m2mwatch/internal/provision"
 )
@@ -266,6 +268,42 @@ func TestNothingIsMadeThatTheWebhookWouldRefuse(t *testing.T) {
 	o.fails(exitError, "no event of tenant acme has come by it in 50ms: the webhook cannot be asked from here", create(answering(t, 403, `{"code":"address_not_allowed"}`))...)
 	if n := len(o.streams()); n != 1 {
 		t.Errorf("%d streams were made", n)
+	}
+}
+
+// An event counts that came by a log stream of the tenant after the stream was made.
+func TestWhatCameBeforeALogStreamIsNotTakenForItsEvent(t *testing.T) {
+	t.Parallel()
+	c := &streamCreation{sink: &streamSink{tenant: "acme"}}
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if q := r.URL.Query(); q.Get("tenant") != "acme" || q.Get("source") != "stream" {
+			t.Errorf("asked for %s", r.URL.RawQuery)
+		}
+		asked++
+		w.Header().Set("Content-Type", "text/event-stream")
+		if asked == 1 { // it has been read to its end when it is asked again
+			fmt.Fprint(w, "id: 1\ndata: {\"log_id\":\"1\",\"type\":\"before\"}\n\n")
+			return
+		}
+		c.created.Store(true)
+		fmt.Fprint(w, "id: 2\ndata: {\"log_id\":\"2\",\"type\":\"after\"}\n\n")
+	}))
+	t.Cleanup(s.Close)
+	var err error
+	if c.instance, err = apiclient.New(apiclient.Config{URL: s.URL}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.instance.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	select {
+	case e := <-c.watch(ctx):
+		if e.Type != "after" {
+			t.Errorf("took %s for it", e.Type)
+		}
+	case <-ctx.Done():
+		t.Fatal("no event was seen")
 	}
 }
 
