@@ -83,6 +83,9 @@ type PullConfig struct {
 	// brought in as the repair of a gap, beside what is live again. Default 15
 	// minutes.
 	Gap time.Duration
+	// Retention is how long the store keeps events: history that is older is left
+	// out. Default: for ever.
+	Retention time.Duration
 	// LongestWait bounds the wait after errors, which doubles. Default 5 minutes.
 	LongestWait time.Duration
 	Now         func() time.Time // default time.Now
@@ -233,11 +236,11 @@ func (p *Puller) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for the newest log: %w", err)
 	}
-	state := schemas.PullState{Domain: p.cfg.Domain, At: now, Live: newest}
+	state := schemas.PullState{Domain: p.cfg.Domain, At: now, Live: newest, Newest: newest}
 	if newest == "" {
 		state.Imported = now
 	} else {
-		state.Spans = []schemas.PullSpan{{Source: schemas.SourceImport, Until: newest}}
+		state.Spans = []schemas.PullSpan{{Source: schemas.SourceImport, Until: newest, At: now}}
 	}
 	if err := p.save(ctx, &state); err != nil {
 		return err
@@ -257,14 +260,15 @@ func (p *Puller) reopen(ctx context.Context) error {
 	state := p.state
 	since := state.At
 	state.At = now
-	if newest > state.Live {
-		state.Spans = append(slices.Clip(state.Spans), schemas.PullSpan{Source: schemas.SourceRepair, From: state.Live, Until: newest})
-		state.Live = newest
+	behind := newest > state.Newest
+	if behind {
+		state.Spans = append(slices.Clip(state.Spans), schemas.PullSpan{Source: schemas.SourceRepair, From: state.Live, Until: newest, At: since})
+		state.Live, state.Newest = newest, newest
 	}
 	if err := p.save(ctx, &state); err != nil {
 		return err
 	}
-	if !since.IsZero() {
+	if behind {
 		p.cfg.Logger.Warn("live logs were not read for a while: what came meanwhile is brought in as a repair", "since", since)
 	}
 	return nil
@@ -283,6 +287,7 @@ func (p *Puller) pullLive(ctx context.Context) (more bool, err error) {
 		state.At = now
 	}
 	if len(logs) > 0 {
+		state.Newest = max(state.Newest, logIDOf(logs[len(logs)-1]))
 		if err := p.publish(ctx, schemas.SourcePull, logs); err != nil {
 			return false, err
 		}
@@ -315,18 +320,19 @@ func (p *Puller) pullSpan(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the logs: %w", err)
 	}
+	now := p.cfg.Now().UTC()
 	state.Missing = p.missing(span, logs)
 	wanted := upTo(logs, span.Until)
-	if len(wanted) > 0 {
+	done := len(wanted) < len(logs) || len(logs) == 0 || logIDOf(logs[len(logs)-1]) >= span.Until
+	if wanted = p.kept(wanted); len(wanted) > 0 {
 		if err := p.publish(ctx, span.Source, wanted); err != nil {
 			return err
 		}
 	}
-	done := len(wanted) < len(logs) || len(logs) == 0 || next >= span.Until
-	span.From = next
+	span.From, span.At = next, now
 	if done {
 		if span.Source == schemas.SourceImport {
-			state.Imported = p.cfg.Now().UTC()
+			state.Imported = now
 		}
 		state.Spans = state.Spans[:last]
 	}
@@ -350,6 +356,24 @@ func upTo(logs []json.RawMessage, until string) []json.RawMessage {
 	return logs
 }
 
+// kept leaves out what the store would refuse as too old: it would all go to DEAD.
+func (p *Puller) kept(logs []json.RawMessage) (kept []json.RawMessage) {
+	if p.cfg.Retention <= 0 {
+		return logs
+	}
+	edge := p.cfg.Now().Add(edgeMargin - p.cfg.Retention)
+	for _, raw := range logs {
+		if at, ok := schemas.LogIDTime(logIDOf(raw)); !ok || at.After(edge) {
+			kept = append(kept, raw)
+		}
+	}
+	return kept
+}
+
+// edgeMargin is how much younger than the store's retention a log must be: its date
+// is some seconds before the time in its log_id, and it has to get to the store.
+const edgeMargin = 10 * time.Minute
+
 // logIDOf reads the log_id of a log, "" where it has none.
 func logIDOf(raw []byte) string {
 	var log struct {
@@ -371,11 +395,11 @@ const (
 	missingKept = 10
 )
 
-// missing tells what Auth0 may not have had any more where a span goes on after a
-// cursor that is older than its shortest retention.
+// missing tells what Auth0 may not have had any more where a span goes on after
+// longer than its shortest retention. Within that all is there that came meanwhile.
 func (p *Puller) missing(span *schemas.PullSpan, logs []json.RawMessage) []schemas.PullMissing {
 	from, ok := schemas.LogIDTime(span.From)
-	if !ok || len(logs) == 0 || p.cfg.Now().Sub(from) < shortestRetention {
+	if !ok || len(logs) == 0 || p.cfg.Now().Sub(span.At) < shortestRetention {
 		return p.state.Missing
 	}
 	to, ok := schemas.LogIDTime(logIDOf(logs[0]))

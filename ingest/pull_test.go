@@ -486,6 +486,42 @@ func TestWhatRetentionHasTakenIsTold(t *testing.T) {
 	})
 }
 
+func TestHistoryOfAQuietTenantIsNotMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPulling(t)
+		for range 250 {
+			p.logs.add(1)
+			pass(time.Hour)
+		}
+		p.start()
+		pass(time.Minute)
+		p.stop()
+		diff(t, "published", map[string]int{"import": 250}, p.sources())
+		if s := p.cursors.saved(t); len(s.Missing) != 0 {
+			t.Errorf("missing %v", s.Missing)
+		}
+	})
+}
+
+// What the store would refuse as too old must not fill DEAD.
+func TestHistoryIsAsLongAsTheStoreKeepsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPulling(t)
+		p.change = func(c *PullConfig) { c.Retention = 100 * time.Hour }
+		for range 300 {
+			p.logs.add(1)
+			pass(time.Hour)
+		}
+		p.start()
+		pass(time.Minute)
+		p.stop()
+		diff(t, "published", map[string]int{"import": 99}, p.sources())
+		if s := p.cursors.saved(t); s.Imported.IsZero() || len(s.Spans) > 0 {
+			t.Errorf("state %+v", s)
+		}
+	})
+}
+
 func TestABusyTenantIsPulledToTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPulling(t)

@@ -18,6 +18,9 @@ type PullState struct {
 	// Live is the log_id behind which live logs come; "" where there was none. Of a
 	// tenant whose live logs come by a log stream it stays where it was.
 	Live string `json:"live,omitempty"`
+	// Newest is the log_id of the newest log that was there when Live was read last:
+	// Live itself may become something else that Auth0 makes.
+	Newest string `json:"newest,omitempty"`
 	// Followed tells that live logs come from there, and not by a log stream.
 	Followed bool `json:"followed,omitempty"`
 	// At is when Live had been read to its end last.
@@ -43,6 +46,8 @@ type PullSpan struct {
 	Source Source `json:"source"` // SourceImport or SourceRepair
 	From   string `json:"from,omitempty"`
 	Until  string `json:"until"`
+	// At is when it was read last, or what it follows was.
+	At time.Time `json:"at"`
 }
 
 // View is the span as people see it: in times.

@@ -189,12 +189,14 @@ func (a *assessment) read(ctx context.Context, inv *invocation, s *scratch) (*ba
 		return nil, err
 	}
 	b := backfill{tenant: scratchTenant, from: a.from, logs: a.client, pace: pace.or("page", pageEvery), send: s.send, bar: newProgress(inv.stderr, "logs")}
+	ctx, cancel := s.alive(ctx)
+	defer cancel()
 	err = b.run(ctx)
 	b.bar.done()
 	if err != nil {
-		return nil, fmt.Errorf("read the logs: %w", err)
+		return nil, s.failure(fmt.Errorf("read the logs: %w", err))
 	}
-	return &b.done, s.stored(ctx)
+	return &b.done, s.failure(s.stored(ctx))
 }
 
 // usesOf reads what client ids did from the store.

@@ -119,9 +119,18 @@ type backfilled struct {
 const pageEvery = 600 * time.Millisecond
 
 func (b *backfill) command(cmd *cobra.Command, inv *invocation, a *access, dryRun, asJSON bool) error {
-	client, err := a.tenantClient(inv, b.tenant)
+	cfg, err := config.Load(config.Origin{File: inv.config, Environ: inv.environ})
 	if err != nil {
 		return err
+	}
+	client, err := a.tenantClient(inv, cfg, b.tenant)
+	if err != nil {
+		return err
+	}
+	if keep := retention(cfg).Of("events"); keep > 0 { // what is older would all go to DEAD
+		if edge := time.Now().UTC().Add(lateness - keep); b.from.Before(edge) {
+			b.from = edge
+		}
 	}
 	if err := checkScopes(cmd, client); err != nil {
 		return err
@@ -196,7 +205,7 @@ func (b *backfill) run(ctx context.Context) error {
 	}
 	end, _ := schemas.LogIDTime(until)
 	made := at != ""
-	for at < until {
+	for read := at; read < until; {
 		logs, next, err := b.logs.Logs(ctx, at)
 		if err != nil {
 			return err
@@ -209,11 +218,12 @@ func (b *backfill) run(ctx context.Context) error {
 		if len(logs) == 0 {
 			return nil
 		}
+		read = idOf(logs[len(logs)-1])
 		if err := b.page(ctx, logs); err != nil {
 			return err
 		}
 		at = next
-		if reached, ok := schemas.LogIDTime(at); ok {
+		if reached, ok := schemas.LogIDTime(read); ok {
 			b.bar.show(int64(reached.Sub(begun)), int64(end.Sub(begun)), fmt.Sprintf("%s events, until %s", thousands(b.done.Logs), clock(reached)))
 		}
 		if err := wait(ctx, b.pace); err != nil {
@@ -296,6 +306,15 @@ func dateOf(raw json.RawMessage) time.Time {
 	return at
 }
 
+// idOf reads the log_id of a log.
+func idOf(raw json.RawMessage) string {
+	var log struct {
+		LogID string `json:"log_id"`
+	}
+	_ = json.Unmarshal(raw, &log)
+	return log.LogID
+}
+
 // arrayOf is logs as a JSON array, each as it was answered.
 func arrayOf(logs []json.RawMessage) []byte {
 	parts := make([][]byte, 0, len(logs))
@@ -319,11 +338,7 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // tenantClient is a client of the tenant's Management API: whom flags and
 // environment say, or else whom the configuration has for the tenant.
-func (a *access) tenantClient(inv *invocation, tenant string) (*auth0.Client, error) {
-	cfg, err := config.Load(config.Origin{File: inv.config, Environ: inv.environ})
-	if err != nil {
-		return nil, err
-	}
+func (a *access) tenantClient(inv *invocation, cfg *config.Config, tenant string) (*auth0.Client, error) {
 	for _, t := range cfg.Tenants {
 		if t.Name != tenant {
 			continue

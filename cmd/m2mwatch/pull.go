@@ -94,7 +94,7 @@ func (p *pulls) start(t config.Tenant) error {
 	puller, err := ingest.NewPuller(ingest.PullConfig{
 		Tenant: t.Name, Domain: t.Domain, Live: t.Pulled(), Ingest: p.ingest, Logs: pulledLogs{client}, Cursors: p.cursors,
 		Lease: s.lease("pull." + t.Name), Metrics: p.metrics, Logger: s.log, At: s.at("ingest."),
-		Interval: s.pace["pull"], Pace: s.pace["page"], Gap: s.pace["gap"], LongestWait: s.pace["pull"],
+		Retention: retention(s.cfg).Of("events"), Interval: s.pace["pull"], Pace: s.pace["page"], Gap: s.pace["gap"], LongestWait: s.pace["pull"],
 	})
 	if err != nil {
 		return err

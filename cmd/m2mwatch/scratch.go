@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -112,14 +111,32 @@ func (s *scratch) send(ctx context.Context, logs []json.RawMessage) (schemas.Acc
 	return sendChunk(ctx, s.client, scratchTenant, arrayOf(logs))
 }
 
+// alive is ctx until the store ends by itself.
+func (s *scratch) alive(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-s.server.life.failed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// failure is an error, or why the store has ended by itself.
+func (s *scratch) failure(err error) error {
+	select {
+	case <-s.server.life.failed:
+		return fmt.Errorf("the scratch store has ended: %w", s.server.life.err)
+	default:
+		return err
+	}
+}
+
 // stored waits until all that was sent can be asked for.
 func (s *scratch) stored(ctx context.Context) error {
 	return poll(ctx, func() (bool, error) {
-		select {
-		case <-s.server.life.failed:
-			return false, errors.Join(errors.New("the scratch store has ended"), s.server.life.err)
-		default:
-		}
 		status, err := s.client.Status(ctx)
 		return err == nil && status.Pending != nil && *status.Pending == 0, err
 	})
