@@ -100,6 +100,10 @@ func (s *store) IdentityInventories(ctx context.Context, tenant string, identiti
 	return s.has, nil, s.ask(ctx, append([]string{"inventory of", tenant}, identities...))
 }
 
+func (s *store) InventoryChanges(ctx context.Context, f schemas.InventoryChangeFilter) ([]schemas.InventoryChange, error) {
+	return nil, s.ask(ctx, f)
+}
+
 func (s *store) Inventory(ctx context.Context, f schemas.InventoryFilter) ([]schemas.InventoryItem, error) {
 	return s.items, s.ask(ctx, f)
 }

@@ -67,6 +67,8 @@ func rowsOf(v any) list {
 		return listOf(v.EventTypes)
 	case schemas.InventoryPage:
 		return listOf(v.Items)
+	case schemas.InventoryChangePage:
+		return listOf(v.Changes)
 	case schemas.InventorySyncPage:
 		return listOf(v.Syncs)
 	case schemas.ReprocessPage:

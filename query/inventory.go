@@ -41,6 +41,20 @@ type inventoryOutput struct {
 	Body schemas.InventoryPage
 }
 
+type inventoryChangesInput struct {
+	Tenant   string `query:"tenant" pattern:"^[a-z0-9-]{1,63}$" patternDescription:"1 to 63 of a-z, 0-9 and -" example:"acme"`
+	Kind     string `query:"kind" enum:"clients,grants,apis,roles,users,credentials,streams"`
+	Identity string `query:"identity" maxLength:"512" doc:"Of this identity alone, its grants and credentials among it." example:"app:invoice-sync"`
+	Act      string `query:"act" enum:"added,changed,deleted"`
+	Period
+	Page
+}
+
+type inventoryChangesOutput struct {
+	Next
+	Body schemas.InventoryChangePage
+}
+
 type startSyncInput struct {
 	Body schemas.InventorySyncRequest
 }
@@ -65,6 +79,8 @@ type syncsOutput struct {
 func (a *API) registerInventory(api huma.API) {
 	huma.Register(api, operation("list-inventory", "/inventory/{kind}", "List what tenants have",
 		"What the last snapshot of each tenant saw, by id: applications, their grants and credentials, APIs, roles, programmatic users, log streams. No secrets.", http.StatusBadRequest), a.inventory)
+	huma.Register(api, operation("list-inventory-changes", "/inventory/changes", "List what became of what tenants have",
+		"Grants that were widened, secrets that were rotated, applications that were made or deleted: what snapshots found to be another than before, the newest first. The first snapshot of a kind is where its changes begin.", http.StatusBadRequest), a.inventoryChanges)
 	start := operation("start-inventory-sync", "/inventory/syncs", "Read a tenant's inventory now",
 		"Asks the processor to compare what a tenant has with what is stored. Asked for while one waits to be begun, it is that one.")
 	start.Method, start.DefaultStatus = http.MethodPost, http.StatusAccepted
@@ -100,6 +116,32 @@ func (a *API) inventory(ctx context.Context, in *inventoryInput) (*inventoryOutp
 		page.Next = encodeCursor(schemas.InventoryCursor{Tenant: last.Tenant, ID: last.ID})
 	}
 	return &inventoryOutput{Next: in.next(page.Next), Body: page}, nil
+}
+
+func (a *API) inventoryChanges(ctx context.Context, in *inventoryChangesInput) (*inventoryChangesOutput, error) {
+	f := schemas.InventoryChangeFilter{Tenant: in.Tenant, Kind: schemas.InventoryKind(in.Kind), Identity: in.Identity, Act: schemas.InventoryAct(in.Act), Limit: in.Limit}
+	var err error
+	if f.From, f.To, err = in.resolve(a.cfg.Now()); err != nil {
+		return nil, err
+	}
+	f.After, err = decodeCursor(in.Cursor, func(c schemas.InventoryChangeCursor) bool {
+		return c.ID != "" && schemas.CheckTenant(c.Tenant) == nil && inRange(c.Time)
+	})
+	if err != nil {
+		return nil, err
+	}
+	changes, err := ask(ctx, a, "store", func(ctx context.Context) ([]schemas.InventoryChange, error) {
+		return a.cfg.Store.InventoryChanges(ctx, f)
+	})
+	if err != nil {
+		return nil, err
+	}
+	page := schemas.InventoryChangePage{Changes: changes}
+	if len(changes) == f.Limit { // the next page may turn out empty
+		last := &changes[len(changes)-1]
+		page.Next = encodeCursor(schemas.InventoryChangeCursor{Time: last.Time, Tenant: last.Tenant, Kind: last.Kind, ID: last.ID, N: last.N})
+	}
+	return &inventoryChangesOutput{Next: in.next(page.Next), Body: page}, nil
 }
 
 func (a *API) startSync(ctx context.Context, in *startSyncInput) (*syncOutput, error) {

@@ -180,7 +180,7 @@ func TestTokenGuardsTheAPIWhereItIsAsked(t *testing.T) {
 		h.ServeHTTP(w, r)
 		return w.Code
 	}
-	for _, path := range []string{"/v1/events", "/v1/events/acme/1", "/v1/stats", "/v1/findings", "/v1/findings/1", "/v1/reprocess", "/v1/reprocess/1", "/v1/inventory/clients", "/v1/inventory/syncs", "/v1/inventory/syncs/1", "/v1/status", "/v1/openapi.json", "/v1/openapi.yaml", "/v1/nothing"} {
+	for _, path := range []string{"/v1/events", "/v1/events/acme/1", "/v1/stats", "/v1/findings", "/v1/findings/1", "/v1/reprocess", "/v1/reprocess/1", "/v1/inventory/clients", "/v1/inventory/changes", "/v1/inventory/syncs", "/v1/inventory/syncs/1", "/v1/status", "/v1/openapi.json", "/v1/openapi.yaml", "/v1/nothing"} {
 		if got := ask(tcp, path, ""); got != 401 {
 			t.Errorf("%s without a token: %d", path, got)
 		}

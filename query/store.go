@@ -39,6 +39,8 @@ type Store interface {
 	// IdentityInventories are what the inventory has of those identities that it
 	// knows, and their names.
 	IdentityInventories(ctx context.Context, tenant string, identities []string) (map[string]schemas.IdentityInventory, map[string]string, error)
+	// InventoryChanges lists what became of what tenants have, the newest first.
+	InventoryChanges(ctx context.Context, f schemas.InventoryChangeFilter) ([]schemas.InventoryChange, error)
 	// Inventory lists what tenants have of one kind.
 	Inventory(ctx context.Context, f schemas.InventoryFilter) ([]schemas.InventoryItem, error)
 	Findings(ctx context.Context, f schemas.FindingFilter) ([]schemas.Finding, error)

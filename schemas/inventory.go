@@ -144,7 +144,7 @@ type InventoryChange struct {
 	Tenant   string         `json:"tenant"`
 	Kind     InventoryKind  `json:"kind"`
 	ID       string         `json:"id"`
-	N        uint32         `json:"n" doc:"The how manieth of the item, from 1 on."`
+	N        uint32         `json:"n" doc:"Counts the changes of the item from 1 on."`
 	Identity string         `json:"identity"`
 	Name     string         `json:"name"`
 	Act      InventoryAct   `json:"act" enum:"added,changed,deleted"`
@@ -229,4 +229,31 @@ type InventorySyncPage struct {
 type InventoryHint struct {
 	Count       uint64
 	First, Last time.Time // when they were stored, by the store's clock
+}
+
+// InventoryChangeFilter narrows a listing of changes, the newest first. Zero values
+// do not narrow.
+type InventoryChangeFilter struct {
+	Tenant   string
+	Kind     InventoryKind
+	Identity string
+	Act      InventoryAct
+	From, To time.Time // of the change
+	Limit    int       // 1 to 1000
+	After    *InventoryChangeCursor
+}
+
+// InventoryChangeCursor is the place of a change in a listing.
+type InventoryChangeCursor struct {
+	Time   time.Time     `json:"t"`
+	Tenant string        `json:"n"`
+	Kind   InventoryKind `json:"k"`
+	ID     string        `json:"i"`
+	N      uint32        `json:"c"`
+}
+
+// InventoryChangePage is one page of changes, the newest first.
+type InventoryChangePage struct {
+	Changes []InventoryChange `json:"changes"`
+	Next    string            `json:"next,omitempty" doc:"The cursor of the next page; absent at the end."`
 }

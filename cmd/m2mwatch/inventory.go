@@ -25,7 +25,7 @@ func newInventory(inv *invocation) *cobra.Command {
 and soon after its logs tell of a change. Secrets are never read.`,
 		Args: noArgs,
 	}
-	cmd.AddCommand(newInventoryList(inv), newInventorySync(inv))
+	cmd.AddCommand(newInventoryList(inv), newInventoryChanges(inv), newInventorySync(inv))
 	return cmd
 }
 

@@ -109,6 +109,9 @@ func TestInventoryIsReadOnDemandAndKeepsNoSecret(t *testing.T) {
 		t.Fatalf("delete: %d", status)
 	}
 	i.must("inventory", "sync", "--tenant", "acme")
+	if stdout, _ = i.must("inventory", "changes", "--identity", "app:"+id); strings.Count(stdout, "deleted") != 2 || !strings.Contains(stdout, "grants") {
+		t.Errorf("what became of it:\n%s", stdout)
+	}
 	if stdout, _ = i.must("inventory", "list", "clients", "--owner", "billing", "--deleted"); !strings.Contains(stdout, "(deleted ") {
 		t.Errorf("what was deleted:\n%s", stdout)
 	}
@@ -165,4 +168,21 @@ func TestInventoryIsReadByItself(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestAChangeTellsWhatCameAndWhatWent(t *testing.T) {
+	for _, c := range []struct {
+		member schemas.MemberChange
+		want   string
+	}{
+		{schemas.MemberChange{Name: "scopes", Before: []any{"a", "b"}, After: []any{"b", "c"}}, "scopes +c -a"},
+		{schemas.MemberChange{Name: "scopes", After: []any{"a"}}, "scopes +a"},
+		{schemas.MemberChange{Name: "status", Before: "active", After: "paused"}, "status active → paused"},
+		{schemas.MemberChange{Name: "blocked", After: true}, "blocked none → true"},
+		{schemas.MemberChange{Name: "token_lifetime", Before: 3600.0, After: 86400.0}, "token_lifetime 3600 → 86400"},
+	} {
+		if got := memberChanges([]schemas.MemberChange{c.member}); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
 }

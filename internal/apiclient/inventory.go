@@ -43,6 +43,30 @@ func (c *Client) Inventory(ctx context.Context, q InventoryQuery) (schemas.Inven
 	return page, err
 }
 
+// InventoryChangesPath is that of the listing, for CSV.
+const InventoryChangesPath = InventoryPath + "changes"
+
+// InventoryChangeQuery narrows a listing of changes; what is empty does not. From
+// and To are in the forms of EventQuery.
+type InventoryChangeQuery struct {
+	Tenant, Kind, Identity, Act string
+	From, To                    string
+	Limit                       int
+	Cursor                      string
+}
+
+// Values are the parameters of the question.
+func (q InventoryChangeQuery) Values() url.Values {
+	return setParams("tenant", q.Tenant, "kind", q.Kind, "identity", q.Identity, "act", q.Act, "from", q.From, "to", q.To, "limit", number(q.Limit), "cursor", q.Cursor)
+}
+
+// InventoryChanges lists what became of what tenants have, the newest first.
+func (c *Client) InventoryChanges(ctx context.Context, q InventoryChangeQuery) (schemas.InventoryChangePage, error) {
+	var page schemas.InventoryChangePage
+	err := c.get(ctx, InventoryChangesPath, q.Values(), &page)
+	return page, err
+}
+
 // StartInventorySync asks for a sync of a tenant's inventory. While one waits to be
 // begun, it is that one.
 func (c *Client) StartInventorySync(ctx context.Context, tenant string) (schemas.InventorySync, error) {

@@ -2,8 +2,11 @@ package clickhouse
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -124,4 +127,49 @@ func identityInventory(item *schemas.InventoryItem) schemas.IdentityInventory {
 		AuthMethod: m.AuthMethod, Connection: m.Connection, SecretRotated: m.SecretRotated,
 		Grants: []schemas.IdentityGrant{}, Credentials: []schemas.IdentityCredential{},
 	}
+}
+
+// InventoryChanges lists what became of items, the newest first. One that its item
+// has not reached, since a sync died in between, is left out until it has.
+func (r *Reader) InventoryChanges(ctx context.Context, f schemas.InventoryChangeFilter) ([]schemas.InventoryChange, error) {
+	return collect(ctx, r.conn, "list changes of the inventory", inventoryChangesQuery(f, r.edge("inventory_changes")), func(scan scanner) (c schemas.InventoryChange, err error) {
+		var kind, act, members string
+		if err = scan(&c.Tenant, &kind, &c.ID, &c.N, &c.Identity, &c.Name, &act, &members, &c.Time, &c.Found, &c.Ver); err != nil {
+			return c, err
+		}
+		c.Kind, c.Act, c.Time, c.Found = schemas.InventoryKind(kind), schemas.InventoryAct(act), c.Time.UTC(), c.Found.UTC()
+		if err = json.Unmarshal([]byte(members), &c.Members); err != nil {
+			err = fmt.Errorf("read a change of %s %s: %w", kind, clip(c.ID, maxErrorQuoted), err)
+		}
+		return c, err
+	})
+}
+
+func inventoryChangesQuery(f schemas.InventoryChangeFilter, edge time.Time) schemas.Query {
+	w := where{}
+	w.equal("tenant", f.Tenant)
+	w.equal("kind", string(f.Kind))
+	w.equal("identity", f.Identity)
+	w.equal("act", string(f.Act))
+	w.since("found_at", edge)
+	if !f.From.IsZero() {
+		w.and("time >= "+milliseconds("from"), "from", ceilMilli(f.From))
+	}
+	if !f.To.IsZero() {
+		w.and("time < "+milliseconds("to"), "to", ceilMilli(f.To))
+	}
+	// A change is written under the number that its item will have: one at most is ahead of it.
+	w.conditions = append(w.conditions, "(tenant, kind, id) IN (SELECT tenant, kind, id FROM inventory)",
+		"(tenant, kind, id, n) NOT IN (SELECT tenant, kind, id, toUInt32(n + 1) FROM inventory FINAL)")
+	if a := f.After; a != nil {
+		w.and("(-toUnixTimestamp64Milli(time), tenant, kind, id, n) > (-{after_time:Int64}, {after_tenant:String}, {after_kind:String}, {after_id:String}, {after_n:UInt32})",
+			"after_time", a.Time.UnixMilli())
+		w.param("after_tenant", a.Tenant)
+		w.param("after_kind", string(a.Kind))
+		w.param("after_id", a.ID)
+		w.param("after_n", a.N)
+	}
+	w.param("limit", listingLimit(f.Limit))
+	return w.query("SELECT tenant, kind, id, n, identity, name, act, members, time, found_at, ver\nFROM inventory_changes FINAL\n",
+		"ORDER BY time DESC, tenant, kind, id, n\nLIMIT {limit:UInt32}")
 }

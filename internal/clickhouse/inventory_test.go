@@ -190,4 +190,49 @@ func TestInventoryOverShards(t *testing.T) {
 	if acts, err := s.InventoryActs(t.Context(), "acme", time.Time{}); len(acts) != 1 || err != nil {
 		t.Errorf("%d acts, %v", len(acts), err)
 	}
+	reader := clickhouse.NewReader(db)
+	who, err := reader.Identities(t.Context(), schemas.IdentityFilter{Tenant: "acme", Known: true, Facts: []schemas.Fact{{Name: schemas.FactOwner}, {Name: schemas.FactGrants, Not: true}}})
+	if len(who) != 40 || err != nil {
+		t.Errorf("%d identities, %v", len(who), err)
+	}
+	if of, _, err := reader.IdentityInventories(t.Context(), "acme", []string{"app:c00", "app:c39"}); len(of) != 2 || of["app:c39"].Owner != "another" || err != nil {
+		t.Errorf("%+v, %v", of, err)
+	}
+	if changes, err := reader.InventoryChanges(t.Context(), schemas.InventoryChangeFilter{}); len(changes) != 0 || err != nil {
+		t.Errorf("%+v, %v", changes, err)
+	}
+}
+
+// A change whose item was not written, since its sync died, is none yet.
+func TestChangesAreListedWhenTheirItemsHaveThem(t *testing.T) {
+	db := clickhousetest.New(t)
+	s, reader := clickhouse.NewInventoryStore(db), clickhouse.NewReader(db)
+	begin(t, s, 1)
+	item := inventoryItem(schemas.InventoryGrants, "g", 1<<32|1) // n is 2
+	change := func(id string, n uint32, at time.Time) schemas.InventoryChange {
+		return schemas.InventoryChange{
+			Tenant: "acme", Kind: schemas.InventoryGrants, ID: id, N: n, Identity: "app:" + id, Name: "x", Act: schemas.InventoryChanged, Time: at, Found: noon(), Ver: 1<<32 | 1,
+			Members: []schemas.MemberChange{{Name: "scopes", Before: []any{"a"}, After: []any{"a", "b"}}},
+		}
+	}
+	first, second := change("g", 1, noon().Add(-time.Hour)), change("g", 2, noon().Add(-time.Minute))
+	err := s.SaveInventory(t.Context(), 1, []schemas.InventoryChange{first, second, change("g", 3, noon()), change("new", 1, noon())}, []schemas.InventoryItem{item})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		f    schemas.InventoryChangeFilter
+		want []schemas.InventoryChange
+	}{
+		{schemas.InventoryChangeFilter{}, []schemas.InventoryChange{second, first}},
+		{schemas.InventoryChangeFilter{Tenant: "acme", Kind: schemas.InventoryGrants, Identity: "app:g", Act: schemas.InventoryChanged, From: noon().Add(-2 * time.Minute)}, []schemas.InventoryChange{second}},
+		{schemas.InventoryChangeFilter{To: noon().Add(-30 * time.Minute)}, []schemas.InventoryChange{first}},
+		{schemas.InventoryChangeFilter{Act: schemas.InventoryDeleted}, nil},
+		{schemas.InventoryChangeFilter{After: &schemas.InventoryChangeCursor{Time: second.Time, Tenant: "acme", Kind: second.Kind, ID: "g", N: 2}}, []schemas.InventoryChange{first}},
+	} {
+		got, err := reader.InventoryChanges(t.Context(), c.f)
+		if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
+			t.Errorf("%+v: %v (-want +got):\n%s", c.f, err, diff)
+		}
+	}
 }
