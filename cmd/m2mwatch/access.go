@@ -42,7 +42,7 @@ func (a *access) client(inv *invocation) (*auth0.Client, auth0.Credentials, erro
 	if err != nil {
 		return nil, credentials, err
 	}
-	c := auth0.Config{Domain: a.domain, Credentials: credentials, CacheDir: a.cacheDir(), OnWait: func(d time.Duration) {
+	c := auth0.Config{Domain: a.domain, Credentials: credentials, CacheDir: a.cacheDir(), Transport: inv.transport, OnWait: func(d time.Duration) {
 		fmt.Fprintf(inv.stderr, "too many requests: waiting %s\n", d.Round(time.Second))
 	}}
 	if a.noWait {

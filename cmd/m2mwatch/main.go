@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -39,6 +40,8 @@ type invocation struct {
 	config         string // --config
 	data           string // --data; "" where it was not given
 	compact        bool   // --json-compact
+	// transport sends what goes to Auth0; nil is the network. Tests record by it.
+	transport http.RoundTripper
 
 	atEnd []func() error // what a command leaves to do, whether it did well or not
 }
@@ -47,26 +50,31 @@ type invocation struct {
 var errUsage = errors.New("usage")
 
 func run(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	inv := &invocation{name: args[0], environ: environ, stdin: stdin, stdout: shown(stdout), stderr: stderr}
+	return inv.run(args[1:], stdout)
+}
+
+// run runs a command and returns its exit code. The words of cobra's own go to out.
+func (inv *invocation) run(args []string, out io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
-	inv := &invocation{name: args[0], environ: environ, stdin: stdin, stdout: shown(stdout), stderr: stderr}
 	root := newRoot(inv)
-	root.SetArgs(args[1:])
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetArgs(args)
+	root.SetIn(inv.stdin)
+	root.SetOut(out)
+	root.SetErr(inv.stderr)
 	err := root.ExecuteContext(ctx)
 	for _, f := range inv.atEnd {
 		if err := f(); err != nil {
-			fmt.Fprintln(stderr, "m2mwatch:", legible(err.Error()))
+			fmt.Fprintln(inv.stderr, "m2mwatch:", legible(err.Error()))
 		}
 	}
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(stderr, "m2mwatch:", legible(err.Error()))
+	fmt.Fprintln(inv.stderr, "m2mwatch:", legible(err.Error()))
 	switch {
 	case errors.Is(err, errUsage):
 		return exitUsage

@@ -136,11 +136,11 @@ application: Auth0 cannot take it back.`,
 			if err != nil {
 				return err
 			}
-			issuer, err := auth0.Issuer(cmd.Context(), nil, domain)
+			issuer, err := auth0.Issuer(cmd.Context(), inv.transport, domain)
 			if err != nil {
 				return err
 			}
-			keys, err := auth0.Keys(cmd.Context(), nil, domain)
+			keys, err := auth0.Keys(cmd.Context(), inv.transport, domain)
 			if err != nil {
 				return err
 			}
