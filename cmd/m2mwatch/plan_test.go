@@ -56,7 +56,6 @@ users:
     purpose: none → "a & b"
 + user nightly
     connection: "Username-Password-Authentication"
-    m2mwatch_key: "nightly"
     email: "nightly@example.com"
 `
 	if got, said := o.must("plan", "-f", file); got != want || said != "1 to create, 1 to change, 0 to delete\n" {

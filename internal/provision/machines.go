@@ -124,7 +124,10 @@ func ReadMachines(text []byte) (*Machines, error) {
 		return nil, fmt.Errorf("it is longer than %d MiB", maxMachines>>20)
 	}
 	m := &Machines{}
-	err := readYAML(text, m)
+	parsed, err := readYAML(text, m)
+	if !parsed {
+		return nil, err
+	}
 	return m, errors.Join(err, m.Validate())
 }
 

@@ -136,7 +136,6 @@ func TestAPlanTellsWhatDiffersFieldByField(t *testing.T) {
 		`  permissions [null,null,[],["read@https://orders/"]]`,
 		"create user hourly",
 		`  connection [null,"Username-Password-Authentication",null,null]`,
-		`  m2mwatch_key [null,"hourly",null,null]`,
 		`  email [null,"hourly@example.com",null,null]`,
 		`  username [null,"hourly",null,null]`,
 		`  blocked [false,true,null,null]`,

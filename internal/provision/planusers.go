@@ -135,9 +135,10 @@ func diffUser(d *differ, w *WantedUser, is *userState) {
 		d.mark(MarkKey, &w.Key, is.Mark(MarkKey))
 		if !is.Programmatic() {
 			d.marks[MarkProgrammatic] = true
-			if is.ID != "" {
-				d.Fields = append(d.Fields, Field{Name: MarkProgrammatic, To: true})
-			}
+			d.Fields = append(d.Fields, Field{Name: MarkProgrammatic, To: true})
+		}
+		if is.ID == "" {
+			d.Fields = nil // of one that is made, that goes without saying
 		}
 	}
 	d.login("email", w.Email, is.Email)
@@ -205,13 +206,15 @@ func (p *Planner) planUser(ctx context.Context, w *WantedUser, is *userState) er
 		if w.Email == nil && w.Username == nil {
 			return nil // which is a problem that was told
 		}
-		c.Fields = append(c.Fields, Field{Name: "connection", To: w.connection()})
 	}
 	c.ID, c.Name = is.ID, deref(w.Name)
 	if c.ID != "" {
 		c.Name = is.Login()
 	}
 	diffUser(d, w, is)
+	if c.Action == ActionCreate {
+		c.Fields = append([]Field{{Name: "connection", To: w.connection()}}, c.Fields...)
+	}
 	if w.Roles != nil {
 		c.user.addRoles = slices.Sorted(slices.Values(without(w.Roles, is.Roles)))
 		c.user.dropRole = without(is.Roles, w.Roles)

@@ -18,20 +18,22 @@ import (
 // not have, one that comes twice and a value of another kind are problems, each
 // with its line, and all of them are in the error. A field named Line gets the line
 // of its object. What is left out stays nil; an empty list is not.
-func readYAML(text []byte, into any) error {
+//
+// parsed is false where it is no YAML: nothing is read then.
+func readYAML(text []byte, into any) (parsed bool, err error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var document yaml.Node
 	if err := d.Decode(&document); errors.Is(err, io.EOF) {
-		return errors.New("there is nothing in it")
+		return false, errors.New("there is nothing in it")
 	} else if err != nil {
-		return err
+		return false, err
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return errors.New("want one YAML document, not several")
+		return false, errors.New("want one YAML document, not several")
 	}
 	r := &yamlReader{}
 	r.read(document.Content[0], reflect.ValueOf(into).Elem(), "")
-	return errors.Join(r.problems...)
+	return true, errors.Join(r.problems...)
 }
 
 // maxYAMLNodes bounds what aliases can make of a short file.
