@@ -26,6 +26,8 @@ type Config struct {
 	Provision ProvisionLog
 	// Syncs takes the syncs of the inventory that are asked for. It must be set.
 	Syncs Syncs
+	// Channels are the types of the channels that alerts go to, by name.
+	Channels map[string]string
 	// Backlog tells what is accepted and not yet stored. Nil means that this
 	// process has no broker: the status then says null.
 	Backlog Backlog

@@ -27,10 +27,11 @@ func (a *API) registerStatus(api huma.API) {
 // could be stored between the two looks and be missed by both.
 func (a *API) status(ctx context.Context, _ *struct{}) (*statusOutput, error) {
 	view := schemas.StatusView{Versions: schemas.Versions{M2MWatch: a.cfg.Version}}
-	if err := a.addBacklog(ctx, &view); err != nil {
+	waiting, err := a.addBacklog(ctx, &view)
+	if err != nil {
 		return nil, err
 	}
-	if err := a.addStore(ctx, &view); err != nil {
+	if err := a.addStore(ctx, &view, waiting); err != nil {
 		return nil, err
 	}
 	if a.cfg.Delay != nil {
@@ -42,18 +43,19 @@ func (a *API) status(ctx context.Context, _ *struct{}) (*statusOutput, error) {
 	return &statusOutput{Body: view}, nil
 }
 
-func (a *API) addBacklog(ctx context.Context, view *schemas.StatusView) error {
+// addBacklog also returns how many alerts wait for each channel.
+func (a *API) addBacklog(ctx context.Context, view *schemas.StatusView) (waiting map[string]uint64, err error) {
 	if a.cfg.Backlog == nil {
-		return nil
+		return nil, nil
 	}
 	b, err := ask(ctx, a, "broker", a.cfg.Backlog.Backlog)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	view.Pending, view.PendingEstimated = &b.Pending, b.Estimated
 	view.Dead, view.Alerts = &b.Dead, &b.Alerts
 	view.Versions.NATS = b.Version
-	return a.addPulls(ctx, view)
+	return b.Waiting, a.addPulls(ctx, view)
 }
 
 func (a *API) addPulls(ctx context.Context, view *schemas.StatusView) error {
@@ -78,7 +80,7 @@ func (a *API) addPulls(ctx context.Context, view *schemas.StatusView) error {
 	return nil
 }
 
-func (a *API) addStore(ctx context.Context, view *schemas.StatusView) error {
+func (a *API) addStore(ctx context.Context, view *schemas.StatusView, waiting map[string]uint64) error {
 	s, err := ask(ctx, a, "store", a.cfg.Store.Status)
 	if err != nil {
 		return err
@@ -92,6 +94,7 @@ func (a *API) addStore(ctx context.Context, view *schemas.StatusView) error {
 	}
 	view.LastEvent, view.LastStored = known(s.LastEvent), known(s.LastStored)
 	view.Versions.ClickHouse = s.Version
+	view.Channels = channels(a.cfg.Channels, waiting, a.cfg.Backlog != nil, s.Channels)
 	return nil
 }
 

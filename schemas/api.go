@@ -196,24 +196,25 @@ func (s *StatsEntry) UnmarshalJSON(data []byte) error {
 // StatusView is how far the pipeline is. Pending and the two after it are null
 // where the process that answers has no broker.
 type StatusView struct {
-	Pending          *uint64    `json:"pending" doc:"Records accepted and not yet stored. Zero is exact."`
-	PendingEstimated bool       `json:"pending_estimated" doc:"pending is an estimate."`
-	Dead             *uint64    `json:"dead" doc:"Records that could not be read, waiting for somebody to look."`
-	Alerts           *uint64    `json:"alerts" doc:"Alerts not yet delivered."`
-	Uncorrelated     uint64     `json:"uncorrelated" doc:"Touches that the correlator has not read. Where pending and uncorrelated are zero in one answer, every accepted record is stored and correlated."`
-	DirtyHours       uint64     `json:"dirty_hours" doc:"Hours, by tenant, that are not recounted yet: counts of them are read from events, as exact and slower. The hour that is being written is one of them."`
-	CorrelateLag     float64    `json:"correlate_lag_seconds" doc:"For how long the oldest touch has waited for the correlator; 0 where none waits."`
-	RecountLag       float64    `json:"recount_lag_seconds" doc:"For how long the oldest touch has waited for the recount; 0 where none waits. It waits for an hour to go quiet."`
-	Events           uint64     `json:"events" doc:"Stored events, an estimate."`
-	Bytes            uint64     `json:"bytes" doc:"Size of the store on disk."`
-	BytesPerDay      uint64     `json:"bytes_per_day" doc:"What a day of events takes on disk, by the last seven whole days that have any; 0 where there is none."`
-	DiskFree         *uint64    `json:"disk_free" doc:"Bytes, of the disk that the store is on; null where that is not known, as on a cluster."`
-	DaysToFull       *float64   `json:"days_to_full" doc:"When the disk will be full as things go; null where retention drops old days before, or where it cannot be told."`
-	LastEvent        *time.Time `json:"last_event" doc:"Time of the newest event."`
-	LastStored       *time.Time `json:"last_stored" doc:"When something was stored last."`
-	DelaySeconds     *float64   `json:"delay_seconds" doc:"From the arrival of a record to its being stored, lately."`
-	Pulls            []PullView `json:"pulls,omitempty" doc:"How far tenants are followed through their Management APIs; those that are."`
-	Versions         Versions   `json:"versions"`
+	Pending          *uint64       `json:"pending" doc:"Records accepted and not yet stored. Zero is exact."`
+	PendingEstimated bool          `json:"pending_estimated" doc:"pending is an estimate."`
+	Dead             *uint64       `json:"dead" doc:"Records that could not be read, waiting for somebody to look."`
+	Alerts           *uint64       `json:"alerts" doc:"Alerts not yet delivered."`
+	Uncorrelated     uint64        `json:"uncorrelated" doc:"Touches that the correlator has not read. Where pending and uncorrelated are zero in one answer, every accepted record is stored and correlated."`
+	DirtyHours       uint64        `json:"dirty_hours" doc:"Hours, by tenant, that are not recounted yet: counts of them are read from events, as exact and slower. The hour that is being written is one of them."`
+	CorrelateLag     float64       `json:"correlate_lag_seconds" doc:"For how long the oldest touch has waited for the correlator; 0 where none waits."`
+	RecountLag       float64       `json:"recount_lag_seconds" doc:"For how long the oldest touch has waited for the recount; 0 where none waits. It waits for an hour to go quiet."`
+	Events           uint64        `json:"events" doc:"Stored events, an estimate."`
+	Bytes            uint64        `json:"bytes" doc:"Size of the store on disk."`
+	BytesPerDay      uint64        `json:"bytes_per_day" doc:"What a day of events takes on disk, by the last seven whole days that have any; 0 where there is none."`
+	DiskFree         *uint64       `json:"disk_free" doc:"Bytes, of the disk that the store is on; null where that is not known, as on a cluster."`
+	DaysToFull       *float64      `json:"days_to_full" doc:"When the disk will be full as things go; null where retention drops old days before, or where it cannot be told."`
+	LastEvent        *time.Time    `json:"last_event" doc:"Time of the newest event."`
+	LastStored       *time.Time    `json:"last_stored" doc:"When something was stored last."`
+	DelaySeconds     *float64      `json:"delay_seconds" doc:"From the arrival of a record to its being stored, lately."`
+	Pulls            []PullView    `json:"pulls,omitempty" doc:"How far tenants are followed through their Management APIs; those that are."`
+	Channels         []ChannelView `json:"channels,omitempty" doc:"Where alerts go, and how that does."`
+	Versions         Versions      `json:"versions"`
 }
 
 // PullView is how far a tenant is followed through its Management API.

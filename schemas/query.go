@@ -165,7 +165,9 @@ type StoreStatus struct {
 	// Growing is for how long the store grows yet: until its first day expires;
 	// negative where no day ever does.
 	Growing time.Duration
-	Version string // of the server
+	// Channels are those that alerts were to be delivered to in the last 30 days.
+	Channels []ChannelDeliveries
+	Version  string // of the server
 }
 
 // Backlog is what the broker holds.

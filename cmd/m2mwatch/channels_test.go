@@ -1,14 +1,21 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // pager stands for PagerDuty and keeps what it was told, by dedup key.
@@ -74,6 +81,14 @@ func TestDeadChannelHoldsNoOtherAndLosesNothing(t *testing.T) {
 		}
 		return nil
 	})
+	for command, want := range map[string]string{
+		"notify list": "oncall   pagerduty  failing  1 ", "status": "FAILING since ", "doctor": "channel oncall does not take alerts, and 1 wait: post to http://" + address,
+	} {
+		out, _ := exec.Command(programPath(t), append(strings.Fields(command), "--data", data)...).CombinedOutput()
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%s tells\n%s\nwant %q", command, out, want)
+		}
+	}
 	i.kill()
 
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
@@ -88,5 +103,87 @@ func TestDeadChannelHoldsNoOtherAndLosesNothing(t *testing.T) {
 		}
 		return nil
 	})
+	i.eventually("a channel that is well", func() error {
+		var status struct {
+			Alerts   int
+			Channels []schemas.ChannelView
+		}
+		i.mustGet("/v1/status", &status)
+		for _, c := range status.Channels {
+			if c.Health != schemas.ChannelOK || *c.Waiting != 0 || c.Delivered != 1 {
+				return fmt.Errorf("%+v", c)
+			}
+		}
+		if status.Alerts != 0 || len(status.Channels) != 2 {
+			return fmt.Errorf("%+v", status)
+		}
+		return nil
+	})
 	i.interrupt()
+}
+
+// TestNotifyTestPrintsWhatTheChannelAnswers runs the command against each kind.
+func TestNotifyTestPrintsWhatTheChannelAnswers(t *testing.T) {
+	var mu sync.Mutex
+	got := map[string][]string{} // bodies, by path
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		got[r.URL.Path] = append(got[r.URL.Path], string(body))
+		mu.Unlock()
+		if r.URL.Path == "/refuses/hunter2-key" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		fmt.Fprintf(w, "here is %s", r.URL.Path)
+	}))
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "m2mwatch.yaml")
+	text := strings.ReplaceAll(`
+tenants: [{name: acme, secret_files: [nobody-may-read-this]}]
+notify:
+  channels:
+    - {name: chat, type: slack, url: "URL/services/T0/B0/hunter2"}
+    - {name: gone, type: slack, url: "URL/refuses/hunter2-key"}
+    - {name: oncall, type: pagerduty, url: "URL/v2/enqueue", routing_key: 0123456789abcdef0123456789abcdef}
+    - {name: am, type: alertmanager, url: "URL"}
+    - {name: hook, type: webhook, url: "URL/hook", secret: whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz}
+    - {name: siem, type: ocsf, output_file: findings.jsonl}
+`, "URL", server.URL)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		path, body string
+		requests   int
+	}{
+		"chat": {"/services/T0/B0/hunter2", "TEST", 1}, "oncall": {"/v2/enqueue", `"event_action":"resolve"`, 2},
+		"am": {"/api/v2/alerts", `"test":"true"`, 2}, "hook": {"/hook", `"type":"finding.test"`, 1},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run([]string{"m2mwatch", "notify", "test", name, "--config", file}, nil, nil, &stdout, &stderr)
+		if code != exitOK || !strings.HasPrefix(stdout.String(), "200 OK here is /") || strings.Contains(stdout.String()+stderr.String(), "hunter2") {
+			t.Errorf("%s: exit code %d: %s%s", name, code, &stdout, &stderr)
+		}
+		if bodies := got[c.path]; len(bodies) != c.requests || !strings.Contains(bodies[len(bodies)-1], c.body) {
+			t.Errorf("%s was sent %q, want %d with %q in the last", name, bodies, c.requests, c.body)
+		}
+	}
+	var stdout, stderr bytes.Buffer
+	if code := run([]string{"m2mwatch", "notify", "test", "siem", "--config", file}, nil, nil, &stdout, &stderr); code != exitOK {
+		t.Errorf("siem: exit code %d: %s", code, &stderr)
+	}
+	if line, err := os.ReadFile(filepath.Join(dir, "findings.jsonl")); err != nil || !strings.Contains(string(line), `"labels":["test"]`) {
+		t.Errorf("the file has %s, %v", line, err)
+	}
+	stdout.Reset()
+	stderr.Reset()
+	code := run([]string{"m2mwatch", "notify", "test", "gone", "--config", file, "--json"}, nil, nil, &stdout, &stderr)
+	if code != exitError || !strings.Contains(stdout.String(), `"ok": false`) || !strings.Contains(stderr.String(), "status 404") || strings.Contains(stdout.String()+stderr.String(), "hunter2") {
+		t.Errorf("gone: exit code %d: %s%s", code, &stdout, &stderr)
+	}
+	stderr.Reset()
+	if code := run([]string{"m2mwatch", "notify", "test", "none", "--config", file}, nil, nil, &stdout, &stderr); code == exitOK || !strings.Contains(stderr.String(), "nobody-may-read-this") {
+		t.Errorf("none: exit code %d: %s", code, &stderr)
+	}
 }

@@ -87,6 +87,10 @@ func (s *server) newQuery() *query.API {
 		return nil
 	}
 	c := query.Config{Store: clickhouse.NewReader(s.readDB), Jobs: clickhouse.NewReprocessJobs(s.readDB), Provision: clickhouse.NewProvisionLog(s.readDB), Syncs: clickhouse.NewInventorySyncs(s.readDB), Catalogue: s.cfg.Catalogue(), Logger: s.log, Version: version}
+	c.Channels = map[string]string{}
+	for _, channel := range s.cfg.Notify.All() {
+		c.Channels[channel.Name] = channel.Type
+	}
 	if s.broker != nil {
 		c.Backlog = s.broker
 		c.Pulls = s.pullStates()

@@ -51,6 +51,9 @@ func writeStatus(inv *invocation, s schemas.StatusView) error {
 		fmt.Fprintf(w, "growth\tabout %s a day of events%s\n", size(s.BytesPerDay), room(s))
 	}
 	writePulls(w, s.Pulls)
+	for _, c := range s.Channels {
+		fmt.Fprintf(w, "channel %s\t%s\n", printable(c.Name), channelState(c))
+	}
 	if s.LastEvent != nil {
 		fmt.Fprintf(w, "last event\t%s\n", clock(*s.LastEvent))
 	}

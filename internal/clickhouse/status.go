@@ -21,7 +21,7 @@ func (r *Reader) Status(ctx context.Context) (schemas.StoreStatus, error) {
 	if status.LastStored, err = r.lastStored(ctx); err != nil {
 		return schemas.StoreStatus{}, err
 	}
-	for _, read := range []func(context.Context, *schemas.StoreStatus) error{r.addWaiting, r.addGrowth, r.addDisk} {
+	for _, read := range []func(context.Context, *schemas.StoreStatus) error{r.addWaiting, r.addGrowth, r.addDisk, r.addChannels} {
 		if err := read(ctx, &status); err != nil {
 			return schemas.StoreStatus{}, err
 		}

@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"context"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // readyAdvice is what to do where a check of /readyz fails.
@@ -44,8 +46,31 @@ func (d *Doctor) instance(ctx context.Context) Result {
 	if status.Dead != nil && *status.Dead > 0 {
 		r.warn("look at them with `m2mwatch dead list`", "%d records could not be read and lie in DEAD", *status.Dead)
 	}
+	channels(&r, status.Channels)
 	if len(r.Notes) == 0 {
 		r.ok("m2mwatch %s runs in %s and is ready", status.Versions.M2MWatch, d.cfg.Settings.Data)
 	}
 	return r
+}
+
+// channels tells of those that alerts do not get through to.
+func channels(r *Result, all []schemas.ChannelView) {
+	configured := false
+	for _, c := range all {
+		configured = configured || c.Type != ""
+	}
+	for _, c := range all {
+		waiting := uint64(0)
+		if c.Waiting != nil {
+			waiting = *c.Waiting
+		}
+		switch {
+		case configured && c.Type == "" && waiting > 0:
+			r.warn("configure the channel again to have them delivered", "%d alerts wait for channel %s, which is no longer configured", waiting, c.Name)
+		case c.Health == schemas.ChannelFailing:
+			r.fail("see that it answers; `m2mwatch notify test "+c.Name+"` tries it", "channel %s does not take alerts, and %d wait: %s", c.Name, waiting, c.Error)
+		case c.Health == schemas.ChannelRefusing:
+			r.fail("correct its configuration; `m2mwatch notify test "+c.Name+"` tries it", "channel %s has refused the last alert, which is given up: %s", c.Name, c.Error)
+		}
+	}
 }
