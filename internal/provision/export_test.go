@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,9 +143,10 @@ func TestAnExportProposesNothing(t *testing.T) {
 
 // Two thousand users are searched in pieces, and their roles are read by the roles.
 func TestABigTenantIsPlannedInReasonableCalls(t *testing.T) {
-	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var now atomic.Int64
+	now.Store(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli())
 	s := newSim(t, func(c *auth0sim.Config) {
-		c.Now = func() time.Time { at = at.Add(7 * time.Millisecond); return at }
+		c.Now = func() time.Time { return time.UnixMilli(now.Add(7)) }
 	})
 	s.furnish(3, 300, 2300, 3)
 	w, api := s.wire()

@@ -113,16 +113,21 @@ func hclList(texts []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// attributes writes those that are there, with their signs of equality in a column.
+// attributes writes those that are there, as terraform fmt does: with their signs of
+// equality in a column, but for those of several lines.
 func (t *terraform) attributes(pairs ...[2]string) {
 	wide := 0
 	for _, pair := range pairs {
-		if pair[1] != "" {
+		if pair[1] != "" && !strings.Contains(pair[1], "\n") {
 			wide = max(wide, len(pair[0]))
 		}
 	}
 	for _, pair := range pairs {
-		if pair[1] != "" {
+		switch {
+		case pair[1] == "":
+		case strings.Contains(pair[1], "\n"):
+			t.line("  %s = %s", pair[0], pair[1])
+		default:
 			t.line("  %-*s = %s", wide, pair[0], pair[1])
 		}
 	}
@@ -192,13 +197,17 @@ func (t *terraform) withoutSecrets(what string, members map[string]any) map[stri
 
 // hclMap is a map of those members that are there.
 func hclMap(members map[string]any) string {
-	names := sortedNames(members)
+	var names []string
+	wide := 0
+	for _, name := range sortedNames(members) {
+		if text, ok := members[name].(string); ok && text != "" {
+			names, wide = append(names, name), max(wide, len([]rune(hclText(name))))
+		}
+	}
 	var b strings.Builder
 	b.WriteString("{\n")
 	for _, name := range names {
-		if text, ok := members[name].(string); ok && text != "" {
-			fmt.Fprintf(&b, "    %s = %s\n", hclText(name), hclText(text))
-		}
+		fmt.Fprintf(&b, "    %-*s = %s\n", wide, hclText(name), hclText(fmt.Sprint(members[name])))
 	}
 	b.WriteString("  }")
 	return b.String()

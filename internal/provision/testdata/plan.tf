@@ -18,11 +18,11 @@ import {
 }
 
 resource "auth0_client" "ledger" {
-  name            = "Ledger"
-  grant_types     = ["client_credentials"]
+  name        = "Ledger"
+  grant_types = ["client_credentials"]
   client_metadata = {
     "m2mwatch_key" = "ledger"
-    "purpose" = "books"
+    "purpose"      = "books"
   }
 }
 
@@ -44,12 +44,12 @@ resource "auth0_organization_client_grant" "ledger_orders_acme_org" {
 }
 
 resource "auth0_client" "loader" {
-  name            = "loader"
-  app_type        = "non_interactive"
-  grant_types     = ["client_credentials"]
+  name        = "loader"
+  app_type    = "non_interactive"
+  grant_types = ["client_credentials"]
   client_metadata = {
     "m2mwatch_key" = "loader"
-    "owner" = "data-team"
+    "owner"        = "data-team"
   }
 }
 
