@@ -125,7 +125,7 @@ func (d *demo) simulate(ctx context.Context) (stop func(), err error) {
 func (d *demo) tenant() map[string]any {
 	return map[string]any{
 		"name": demoTenant, "secrets": []any{d.secret}, "domain": d.listener.Addr().String(),
-		"management": map[string]any{"client_id": d.watcher.ID, "client_secret": d.watcher.Secret, "audience": d.watcher.Audience},
+		"management": map[string]any{"client_id": d.watcher.ID, "client_secret": d.watcher.Secret, "audience": d.watcher.Audience, "pull": config.PullNever},
 	}
 }
 

@@ -75,16 +75,16 @@ func TestTheReaderEndsTheDemosStory(t *testing.T) {
 	}
 	told.await("invoice-sync is disabled, by you: DELETE /api/v2/client-grants/")
 	told.await("apps enable FILE")
-	for args, want := range map[string]string{
-		"inventory sync --tenant acme":                               "streams",
-		"identities list --owner platform-team --from 7d --limit 10": "platform-team",
-		"identities list --has inventory,!grants":                    "(disabled)",
-		"inventory list streams":                                     "active",
+	for _, ask := range []struct{ args, want string }{
+		{"inventory sync --tenant acme", "streams"},
+		{"identities list --owner platform-team --from 7d --limit 10", "platform-team"},
+		{"identities list --has inventory,!grants", "(disabled)"},
+		{"inventory list streams", "active"},
 	} {
-		asked := exec.Command(program, append(strings.Fields(args), "--data", data)...)
+		asked := exec.Command(program, append(strings.Fields(ask.args), "--data", data)...)
 		asked.Env = cleanEnviron()
-		if said, err := asked.CombinedOutput(); err != nil || !strings.Contains(string(said), want) {
-			t.Errorf("%s: %v, want %s in\n%s", args, err, want, said)
+		if said, err := asked.CombinedOutput(); err != nil || !strings.Contains(string(said), ask.want) {
+			t.Errorf("%s: %v, want %s in\n%s", ask.args, err, ask.want, said)
 		}
 	}
 	if err := demo.Process.Signal(syscall.SIGTERM); err != nil {
