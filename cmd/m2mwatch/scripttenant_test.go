@@ -363,7 +363,7 @@ func TestEachCommandOfATenantIsInAScript(t *testing.T) {
 		}
 	}
 	for _, noun := range newRoot(&invocation{}).Commands() {
-		if slices.Contains([]string{"apps", "roles", "tokens", "scopes"}, noun.Name()) {
+		if slices.Contains([]string{"apps", "roles", "tokens", "scopes", "export", "plan", "apply"}, noun.Name()) {
 			walk(noun)
 		}
 	}
