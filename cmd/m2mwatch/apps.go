@@ -172,12 +172,13 @@ func newAppsList(inv *invocation) *cobra.Command {
 			l := recordList{what: "applications", raw: []json.RawMessage{}, header: []string{"CLIENT_ID", "NAME", "TYPE", "OWNER", "PURPOSE", "EXPIRES"}}
 			for i := range apps {
 				a := &apps[i]
-				raw, err := hideApp(inv, false, a.Raw)
-				if err != nil {
+				l.raw = append(l.raw, a.Raw)
+				l.rows = append(l.rows, []string{a.ID, a.Name, a.Type, a.Mark(provision.MarkOwner), a.Mark(provision.MarkPurpose), a.Mark(provision.MarkExpires)})
+			}
+			if out.json { // a table has none
+				if l.raw, err = hideApps(inv, false, l.raw); err != nil {
 					return err
 				}
-				l.raw = append(l.raw, raw)
-				l.rows = append(l.rows, []string{a.ID, a.Name, a.Type, a.Mark(provision.MarkOwner), a.Mark(provision.MarkPurpose), a.Mark(provision.MarkExpires)})
 			}
 			return l.print(inv, out)
 		},

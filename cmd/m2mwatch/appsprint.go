@@ -32,17 +32,32 @@ func (o *ofApp) get(cmd *cobra.Command, apps *provision.Apps, id string) (provis
 // appText names an application in a sentence.
 func appText(app *provision.App) string { return printable(fmt.Sprintf("%s (%s)", app.Name, app.ID)) }
 
-// hideApp replaces the secrets in an application's document: keys, and what its
-// addons sign in with.
-func hideApp(inv *invocation, reveal bool, raw json.RawMessage) (json.RawMessage, error) {
+// hideApps replaces the secrets in applications' documents, keys and what addons sign
+// in with, and says that there were some.
+func hideApps(inv *invocation, reveal bool, raws []json.RawMessage) ([]json.RawMessage, error) {
 	if reveal {
-		return raw, nil
+		return raws, nil
 	}
-	shown, hidden, err := provision.RedactApp(raw)
-	if hidden > 0 {
-		fmt.Fprintf(inv.stderr, "hidden: %d secrets\n", hidden)
+	shown, all := make([]json.RawMessage, 0, len(raws)), 0
+	for _, raw := range raws {
+		safe, hidden, err := provision.RedactApp(raw)
+		if err != nil {
+			return nil, err
+		}
+		shown, all = append(shown, safe), all+hidden
 	}
-	return shown, err
+	if all > 0 {
+		fmt.Fprintf(inv.stderr, "hidden: %d secrets and keys\n", all)
+	}
+	return shown, nil
+}
+
+func hideApp(inv *invocation, reveal bool, raw json.RawMessage) (json.RawMessage, error) {
+	shown, err := hideApps(inv, reveal, []json.RawMessage{raw})
+	if err != nil {
+		return nil, err
+	}
+	return shown[0], nil
 }
 
 // printAppDocument prints an application, without secrets unless they are asked for.
