@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,6 +69,19 @@ func TestAlertsGoWhereRoutesLead(t *testing.T) {
 	}
 	if !found {
 		t.Errorf("records %+v, want one of the alert that goes nowhere", rows.all())
+	}
+}
+
+func TestAlertsLinkToTheirFinding(t *testing.T) {
+	t.Parallel()
+	broker, rows, r := natstest.New(t), &ledger{}, newReceiver(t, 200)
+	cfg := to(t, broker, rows, webhook(t, r.URL))
+	cfg.Link = func(f schemas.Finding) string { return "https://m2mwatch.example/v1/findings/" + f.ID }
+	publish(t, broker, alert(1))
+	start(t, cfg)
+	empty(t, broker)
+	if got := r.bodies[0]; !strings.Contains(got, `"url":"https://m2mwatch.example/v1/findings/finding1"`) {
+		t.Errorf("body %s, want the link", got)
 	}
 }
 
