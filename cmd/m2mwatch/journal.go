@@ -94,6 +94,11 @@ func (j *journal) flush(ctx context.Context) error {
 		calls = append(calls, waiting[i].call)
 	}
 	err := j.record(ctx, calls)
+	if err != nil && len(calls) > len(waiting) { // how they ended is told with the next
+		j.mu.Lock()
+		j.ended = append(calls[:len(calls)-len(waiting):len(calls)-len(waiting)], j.ended...)
+		j.mu.Unlock()
+	}
 	for i := range waiting {
 		waiting[i].done <- err
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -154,6 +155,24 @@ func TestACallWhoseAnswerIsLostIsRecordedAsSuch(t *testing.T) {
 	want := []string{"roles create: POST /api/v2/roles begun", "roles create: POST /api/v2/roles unknown"}
 	if diff := cmp.Diff(want, kept(t, file)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// One call that nobody takes, as a clock that was wrong made it, holds up no other.
+func TestACallOfAWrongClockIsSetAside(t *testing.T) {
+	o, file := newJournaling(t)
+	o.must("roles", "create", "exporter")
+	wrong := schemas.ProvisionCall{ID: "wrong", At: time.Now().AddDate(5, 0, 0), Domain: "d", ClientID: "c", Command: "roles create", Method: "POST", Path: "/p", Outcome: schemas.ProvisionBegun}
+	if err := (journalFile{file}).append([]schemas.ProvisionCall{wrong}); err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(t.TempDir(), "data")
+	server := startUp(t, data, "XDG_STATE_HOME="+t.TempDir()) // another user's: it takes nothing in by itself
+	if out, _ := o.at(server).must("journal", "send"); out != "2 recorded calls sent\n" {
+		t.Errorf("it says %q", out)
+	}
+	if aside := kept(t, journalFile{file}.aside().path); len(aside) != 1 || len(kept(t, file)) != 0 || len(o.listed(server)) != 1 {
+		t.Errorf("set aside %q, kept %q, there %v", aside, kept(t, file), told(o.listed(server)))
 	}
 }
 

@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/m2mwatch/m2mwatch/internal/apiclient"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
@@ -97,6 +100,8 @@ func endsTorn(f *os.File) (bool, error) {
 // take hands what is kept to somebody who returns when it is on disk there, and
 // forgets it then. A crash between leaves it to be taken again, which does no harm.
 // It tells how many calls it was; torn lines are dropped, whose calls were not made.
+// A call that is refused for what it is, as one made by a wrong clock, must not hold
+// up all others: it is set aside beside the file.
 func (j journalFile) take(record func([]schemas.ProvisionCall) error) (n int, err error) {
 	f, err := j.open(0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -110,10 +115,45 @@ func (j journalFile) take(record func([]schemas.ProvisionCall) error) (n int, er
 	if err != nil || len(calls) == 0 {
 		return 0, err
 	}
-	if err := record(calls); err != nil {
+	refused, err := recordEach(calls, record)
+	if err != nil {
 		return 0, err
 	}
-	return len(calls), errors.Join(f.Truncate(0), f.Sync())
+	if len(refused) > 0 {
+		if err := j.aside().append(refused); err != nil {
+			return 0, err
+		}
+	}
+	return len(calls) - len(refused), errors.Join(f.Truncate(0), f.Sync())
+}
+
+// aside keeps calls that nobody takes.
+func (j journalFile) aside() journalFile {
+	return journalFile{strings.TrimSuffix(j.path, ".jsonl") + ".refused.jsonl"}
+}
+
+// recordEach records calls, one by one where they are refused together, and returns
+// those that are refused.
+func recordEach(calls []schemas.ProvisionCall, record func([]schemas.ProvisionCall) error) (refused []schemas.ProvisionCall, err error) {
+	if err := record(calls); !isRefusal(err) {
+		return nil, err
+	}
+	for i := range calls {
+		err := record(calls[i : i+1])
+		switch {
+		case isRefusal(err):
+			refused = append(refused, calls[i])
+		case err != nil:
+			return nil, err
+		}
+	}
+	return refused, nil
+}
+
+// isRefusal tells an error that the same calls would always get.
+func isRefusal(err error) bool {
+	problem, ok := errors.AsType[*apiclient.Error](err)
+	return ok && problem.Status == http.StatusUnprocessableEntity || errors.Is(err, schemas.ErrRefused)
 }
 
 func readCalls(r io.Reader) ([]schemas.ProvisionCall, error) {

@@ -110,7 +110,7 @@ func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts s
 func (s *server) start(ctx context.Context) error {
 	s.limitMemory()
 	for _, step := range []func(context.Context) error{
-		s.bind, s.openTracing, s.openGeo, s.openDir, s.openCertificate, s.openWatchers, s.applyConfig, s.openStore, s.takeJournal, s.openBroker, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
+		s.bind, s.openTracing, s.openGeo, s.openDir, s.openCertificate, s.applyConfig, s.openStore, s.takeJournal, s.openBroker, s.openWatchers, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -23,8 +23,8 @@ func (o *operator) watcherConfig(more string) string {
 	dir := o.t.TempDir()
 	secret := filepath.Join(dir, "watcher.secret")
 	file := filepath.Join(dir, "m2mwatch.yaml")
-	text := fmt.Sprintf("tenants: [{name: acme, secrets: [%q], domain: %q, management: {client_id: %q, client_secret_file: watcher.secret, inventory: never%s}}]\napi: {tokens: [{name: test, token: %q}]}\nclickhouse: {memory: 768MiB}\n",
-		testSecret, strings.TrimPrefix(o.base, "http://"), o.client.ID, more, testToken)
+	text := fmt.Sprintf("tenants: [{name: acme, secrets: [%q], domain: %q, management: {client_id: %q, client_secret_file: watcher.secret, inventory: never%s}}]\napi: {tokens: [{name: test, token: %q}]}\nclickhouse: {memory: 768MiB, library: %q}\n",
+		testSecret, strings.TrimPrefix(o.base, "http://"), o.client.ID, more, testToken, engineLibrary(o.t))
 	for path, content := range map[string]string{secret: o.client.Secret + "\n", file: text} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			o.t.Fatal(err)

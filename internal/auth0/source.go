@@ -18,6 +18,8 @@ type tokenSource struct {
 	turn chan struct{} // holds one value: whoever has it may look at current
 	// current is the token in use.
 	current Token
+	// asked is when one was asked for last; not those of earlier runs.
+	asked time.Time
 }
 
 func newTokenSource(c *Client, r TokenRequest, cache tokenCache) *tokenSource {
@@ -53,14 +55,18 @@ func (s *tokenSource) token(ctx context.Context) (Token, error) {
 		return s.accepted(s.current)
 	}
 	if kept := s.cache.load(s.path); kept.usable(now) {
-		s.current = kept
-		return s.accepted(kept)
+		if _, err := s.accepted(kept); err == nil {
+			s.current = kept
+			return kept, nil
+		}
+		// It was issued for another use, or before its grant was narrowed: what is
+		// granted now decides.
 	}
 	t, err := s.client.RequestToken(ctx, s.request)
 	if err != nil {
 		return Token{}, err
 	}
-	s.current = t
+	s.current, s.asked = t, now
 	if _, err := s.accepted(t); err != nil {
 		s.current.ExpiresAt = earlier(t.ExpiresAt, now.Add(renewBefore+refusedFor))
 		return Token{}, err
@@ -85,6 +91,17 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// outgrown drops t, which lacks a scope that may have been granted since. It tells
+// whether another is worth asking for: none that is younger than refusedFor.
+func (s *tokenSource) outgrown(ctx context.Context, t Token) bool {
+	if s.take(ctx) != nil {
+		return false
+	}
+	worth := s.client.cfg.Now().Sub(s.asked) >= refusedFor
+	s.give()
+	return worth && s.drop(ctx, t) == nil
 }
 
 // drop forgets t, which was refused. Another that has come meanwhile stays.

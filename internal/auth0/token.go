@@ -202,6 +202,11 @@ func readToken(body []byte, asked time.Time) (Token, error) {
 	if b.AccessToken == "" {
 		return Token{}, errors.New("the answer has no access_token: is the domain that of an Auth0 tenant?")
 	}
+	if b.Scope == "" { // it need not be told (RFC 6749, 5.1); a JWT tells it itself
+		if t, err := Decode(b.AccessToken); err == nil {
+			b.Scope, _ = t.Claims["scope"].(string)
+		}
+	}
 	return Token{
 		AccessToken: b.AccessToken, Scopes: strings.Fields(b.Scope),
 		ExpiresAt: asked.Add(time.Duration(b.ExpiresIn * float64(time.Second))).UTC(),

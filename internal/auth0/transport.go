@@ -166,6 +166,8 @@ func (c *call) again(err error) error {
 		}
 		c.renewed = true
 		return nil
+	case refused != nil && refused.Status == http.StatusForbidden && len(MissingScopes(refused)) > 0 && c.source.outgrown(ctx, c.token):
+		return nil // nothing was done
 	case refused != nil && refused.Status < http.StatusInternalServerError:
 		return refused
 	}

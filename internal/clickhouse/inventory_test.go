@@ -155,8 +155,11 @@ func TestOnlyWritesToTheInventoryAskForASync(t *testing.T) {
 	if hint, err := s.InventoryHint(t.Context(), "acme", since.Add(time.Hour)); hint.Count != 0 || err != nil {
 		t.Errorf("after it: %+v, %v", hint, err)
 	}
-	if acts, err := s.InventoryActs(t.Context(), "acme", since); len(acts) != 1 || err != nil {
+	if acts, err := s.InventoryActs(t.Context(), "acme", since); len(acts) != len(wanted)+1 || err != nil {
 		t.Errorf("since then %v, %v", paths(acts), err)
+	}
+	if acts, err := s.InventoryActs(t.Context(), "acme", since.Add(time.Hour)); len(acts) != 0 || err != nil {
+		t.Errorf("after it: %v, %v", paths(acts), err)
 	}
 }
 

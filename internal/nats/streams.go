@@ -23,7 +23,7 @@ const (
 	// maxWaiting is how many alerts wait for one channel at most.
 	maxWaiting = 5000
 
-	leasesBytes = 1 << 20
+	leasesBytes = 8 << 20
 	// cursorsBytes has room for some thousands of tenants.
 	cursorsBytes = 16 << 20
 
