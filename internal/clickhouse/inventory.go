@@ -97,7 +97,7 @@ func (s *InventoryStore) InventoryHint(ctx context.Context, tenant string, since
 
 const (
 	actsLate = 48 * time.Hour // the lateness of a log that asks for a sync; one makes use of any
-	maxActs  = 100_000        // that are read of a tenant, the newest
+	maxActs  = 20_000         // that are read of a tenant, the newest: they are held at once, some KB each
 )
 
 // InventoryActs are the calls that have written something of the inventory and
