@@ -11,7 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/processor"
 	"github.com/m2mwatch/m2mwatch/processor/detect"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -146,5 +148,34 @@ func TestMadeUpClientsAreOneFinding(t *testing.T) {
 	}
 	if slices.Sort(keys); len(slices.Compact(keys)) != 1 {
 		t.Errorf("keys %q …, want one for all", keys[:2])
+	}
+}
+
+// What a rule's own tests say is held against what it does, not believed.
+func TestRuleTestsTellWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	db := clickhousetest.New(t)
+	set, err := detect.Load(detect.Options{Sources: []detect.Source{{FS: fstest.MapFS{"a.yml": {Data: []byte(grantWidened + `x-tests:
+  - {name: fires twice, expect: 2, events: [{at: 0s, every: 7h, count: 2, log: {type: sapi, client_id: ci, description: Update client grant}}]}
+  - {name: should be quiet, expect: 0, events: [{at: 0s, log: {type: sapi, client_id: ci, description: Update client grant}}]}
+`)}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := processor.RuleTests{
+		Store: clickhouse.NewWriter(db), Findings: clickhouse.NewFindingStore(db), Rules: set, Catalogue: schemas.EventTypes(), At: moment,
+	}
+	rule := set.Correlations()[0]
+	got, err := tests.Run(t.Context(), &rule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := "00000000-0000-4000-8000-0000000000a1"
+	want := []processor.RuleTestResult{
+		{Rule: id, Test: "fires twice", File: "a.yml", Line: 10, Want: 2, Got: 2},
+		{Rule: id, Test: "should be quiet", File: "a.yml", Line: 11, Want: 0, Got: 1},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -18,7 +18,8 @@ type CorrelatorConfig struct {
 	Store  FindingStore
 	Alerts Alerts
 	Lease  Lease
-	Rules  *detect.Set
+	// Rules may become others from one step to the next.
+	Rules RuleSet
 
 	// Logger hears of outages, once at their beginning and once at their end,
 	// and of each change of a finding. Default: nothing is logged.
@@ -38,6 +39,11 @@ type CorrelatorConfig struct {
 	// At is called behind each step of a recomputation, for tests that crash
 	// there: alert_published, history_written, findings_written, touches_marked.
 	At func(point string)
+}
+
+// RuleSet has the rules that are in force. *detect.Set and *detect.Live are some.
+type RuleSet interface {
+	Correlations() []detect.Correlation
 }
 
 // Validate returns every problem at once.
@@ -75,7 +81,7 @@ func (c CorrelatorConfig) withDefaults() CorrelatorConfig {
 // touched. Of many that run, the one that holds the lease works.
 type Correlator struct {
 	cfg     CorrelatorConfig
-	rules   []detect.Correlation
+	rules   []detect.Correlation // of this step
 	metrics *correlatorMetrics
 	store   *outage
 	dropped time.Time // when touches that are done were last dropped
@@ -86,8 +92,8 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Correlator{cfg: cfg.withDefaults(), rules: cfg.Rules.Correlations()}
-	if err := c.checkRetention(); err != nil {
+	c := &Correlator{cfg: cfg.withDefaults()}
+	if err := c.Check(cfg.Rules); err != nil {
 		return nil, err
 	}
 	var err error
@@ -161,6 +167,7 @@ func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err er
 		return 0, nil
 	}
 	began := time.Now()
+	c.rules = c.cfg.Rules.Correlations()
 	for _, j := range c.jobs(touches) {
 		if err := c.correlateSome(ctx, j, v); err != nil {
 			return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", j.rule.Code, j.tenant, len(j.keys), err)

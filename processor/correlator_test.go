@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -212,27 +211,20 @@ func refused(client string, n int, source schemas.Source) []schemas.Event {
 func TestShippedRulesPassTheirOwnTests(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	r := rand.New(rand.NewPCG(3, 4))
-	normalizer := processor.NewNormalizer(schemas.EventTypes(), nil)
-	want := map[string]uint64{}
-	for i, test := range b.rule.Tests {
-		tenant := fmt.Sprintf("test-%d", i)
-		var events []schemas.Event
-		for _, raw := range test.Logs(moment) {
-			e, err := normalizer.Normalize(&schemas.Log{Tenant: tenant, Source: schemas.SourceStream, IngestedAt: moment, Raw: raw})
-			if err != nil {
-				t.Fatalf("test %q: %v", test.Name, err)
-			}
-			events = append(events, e)
+	tests := processor.RuleTests{Store: b.writer, Findings: b.store, Rules: b.rules, Catalogue: schemas.EventTypes(), At: moment}
+	rules := b.rules.Correlations()
+	for i := range rules {
+		results, err := tests.Run(t.Context(), &rules[i])
+		if err != nil {
+			t.Fatal(err)
 		}
-		r.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
-		b.insert(events...)
-		want[tenant] = test.Expect
-	}
-	b.correlateAll()
-	for i, test := range b.rule.Tests {
-		if got := len(b.findings(fmt.Sprintf("test-%d", i))); uint64(got) != test.Expect {
-			t.Errorf("%s:%d: %q: %d findings, want %d", b.rule.File, test.Line, test.Name, got, test.Expect)
+		if len(results) < 2 {
+			t.Errorf("%s: %d tests, want one that fires and one that stays quiet", rules[i].Code, len(results))
+		}
+		for _, r := range results {
+			if !r.Passed() {
+				t.Errorf("%s:%d: %q: %d findings, want %d", r.File, r.Line, r.Test, r.Got, r.Want)
+			}
 		}
 	}
 }

@@ -35,13 +35,14 @@ func (c *Correlator) firstLive(rule *detect.Correlation) time.Time {
 	return rule.PeriodEnd(live)
 }
 
-// checkRetention refuses a retention with which a rule would find nothing: its
-// periods would be frozen before they begin.
-func (c *Correlator) checkRetention() error {
+// Check refuses rules that would find nothing with the retention that there is:
+// their periods would be frozen before they begin.
+func (c *Correlator) Check(set RuleSet) error {
 	const day = 24 * time.Hour
 	var errs []error
-	for i := range c.rules {
-		rule := &c.rules[i]
+	rules := set.Correlations()
+	for i := range rules {
+		rule := &rules[i]
 		spare := 2*day + freezeEarly + rule.Dedupe // for late events, and a day's rounding
 		if need := rule.Reach() + spare; c.cfg.EvidenceKept > 0 && c.cfg.EvidenceKept < need {
 			errs = append(errs, fmt.Errorf("correlator: events and matches are kept for %s and rule %s needs those of %s: raise their retention",

@@ -75,8 +75,18 @@ func (r *Reprocessor) save(ctx context.Context, t *task) error {
 	return nil
 }
 
-// runDays goes from day to day.
+// runDays goes from day to day, and begins anew where other rules are in force.
 func (r *Reprocessor) runDays(ctx context.Context, t *task) error {
+	for {
+		r.matcher, r.selectors = r.cfg.Current()
+		if err := r.runDaysBy(ctx, t); !errors.Is(err, errOtherRules) {
+			return err
+		}
+	}
+}
+
+// runDaysBy is runDays with the rules that r holds.
+func (r *Reprocessor) runDaysBy(ctx context.Context, t *task) error {
 	if err := r.canceled(ctx, t); err != nil {
 		return err
 	}
@@ -145,6 +155,9 @@ func (r *Reprocessor) runDay(ctx context.Context, t *task, day time.Time) error 
 	for all := false; !all; {
 		if err := r.canceled(ctx, t); err != nil {
 			return err
+		}
+		if r.rulesChanged() {
+			return errOtherRules
 		}
 		next.After, next.Rows = nil, r.rows
 		if t.Position != nil && t.Position.Day().Equal(day) {
@@ -320,7 +333,7 @@ func (r *Reprocessor) renew(c *renewal, stored *schemas.StoredRecord) {
 		return
 	}
 	e.Ver = schemas.VersionAgain(e.Ver, c.task.generation)
-	matches := r.cfg.Matcher.Match(nil, &e)
+	matches := r.matcher.Match(nil, &e)
 	e.Selectors = selectors(matches)
 	moved := !sameKey(&stored.Event, &e)
 	changed := moved || !sameEvent(&stored.Event, &e)

@@ -18,7 +18,8 @@ import (
 
 // ReprocessorConfig is what a Reprocessor needs. Store and Lease must be set;
 // every other field has a default. What decides how a log is normalized
-// (Matcher, Catalogue) must not change while it runs: see Reprocessor.basis.
+// (Catalogue) must not change while it runs, but for the rules: see
+// Reprocessor.basis.
 type ReprocessorConfig struct {
 	Store ReprocessStore
 	Lease Lease
@@ -26,6 +27,9 @@ type ReprocessorConfig struct {
 	Matcher Matcher
 	// Selectors are the names of all that Matcher selects by.
 	Selectors []string
+	// Current, where it is set, is what both are by now. A job begins anew with
+	// what it has become.
+	Current func() (Matcher, []string)
 	// Catalogue knows the event types. Default: schemas.EventTypes().
 	Catalogue *schemas.Catalogue
 	// Places tells country and autonomous system of addresses. Default: nothing
@@ -80,6 +84,10 @@ func (c ReprocessorConfig) withDefaults() ReprocessorConfig {
 	if c.Matcher == nil {
 		c.Matcher = noMatcher{}
 	}
+	if c.Current == nil {
+		matcher, selectors := c.Matcher, c.Selectors
+		c.Current = func() (Matcher, []string) { return matcher, selectors }
+	}
 	if c.Catalogue == nil {
 		c.Catalogue = schemas.EventTypes()
 	}
@@ -105,6 +113,8 @@ type Reprocessor struct {
 	metrics    *reprocessorMetrics
 	store      *outage
 	normalizer *Normalizer
+	matcher    Matcher // of the job that runs, and the names of what it selects by
+	selectors  []string
 	rows       int    // of the next chunk; fewer where the store lacks the memory
 	last       string // id of the job that was run last
 }
@@ -124,6 +134,15 @@ func NewReprocessor(cfg ReprocessorConfig) (*Reprocessor, error) {
 	return r, nil
 }
 
+// errOtherRules ends an attempt at a job whose rules are others by now.
+var errOtherRules = errors.New("the rules were replaced")
+
+// rulesChanged reports whether other rules are in force than those of the job.
+func (r *Reprocessor) rulesChanged() bool {
+	_, selectors := r.cfg.Current()
+	return !slices.Equal(slices.Sorted(slices.Values(selectors)), slices.Sorted(slices.Values(r.selectors)))
+}
+
 // basis names what decides how a record is normalized. Selectors are named by
 // hashes of what they select.
 func (r *Reprocessor) basis() string {
@@ -132,7 +151,7 @@ func (r *Reprocessor) basis() string {
 		edition = r.cfg.Places.Place(netip.Addr{}).Edition
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d\n%q\n%q", schemas.NormalizerVersion, edition,
-		r.cfg.Catalogue.All(), slices.Sorted(slices.Values(r.cfg.Selectors))))
+		r.cfg.Catalogue.All(), slices.Sorted(slices.Values(r.selectors))))
 	return hex.EncodeToString(sum[:8])
 }
 

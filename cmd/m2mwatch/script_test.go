@@ -174,7 +174,7 @@ func TestREADMECommandsRun(t *testing.T) {
 		}
 		ran[words[0]+" "+words[1]] = true
 	}
-	for _, want := range []string{"make demo", "make test", "bin/m2mwatch up", "bin/m2mwatch status", "bin/m2mwatch findings", "bin/m2mwatch import", "bin/m2mwatch assess", "bin/m2mwatch backfill", "bin/m2mwatch tokens", "bin/m2mwatch users", "bin/m2mwatch roles", "bin/m2mwatch apps", "bin/m2mwatch streams", "bin/m2mwatch apis", "bin/m2mwatch grants", "bin/m2mwatch actions", "curl -H"} {
+	for _, want := range []string{"make demo", "make test", "bin/m2mwatch up", "bin/m2mwatch status", "bin/m2mwatch findings", "bin/m2mwatch rules", "bin/m2mwatch import", "bin/m2mwatch assess", "bin/m2mwatch backfill", "bin/m2mwatch tokens", "bin/m2mwatch users", "bin/m2mwatch roles", "bin/m2mwatch apps", "bin/m2mwatch streams", "bin/m2mwatch apis", "bin/m2mwatch grants", "bin/m2mwatch actions", "curl -H"} {
 		if !ran[want] {
 			t.Errorf("the README no longer says %q, or this test no longer finds it", want)
 		}

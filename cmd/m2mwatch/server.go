@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -77,6 +78,9 @@ type server struct {
 	managed    atomic.Pointer[[]string]        // the tenants that it could be
 	configured atomic.Pointer[[]config.Tenant] // the tenants as they are now
 
+	rules     *rules            // nil where nothing is evaluated
+	rulesSeen [sha256.Size]byte // what their folders held when they were loaded
+
 	publisher *nats.Publisher
 	processor *processor.Processor
 
@@ -110,7 +114,7 @@ func newServer(inv *invocation, cfg *config.Config, origin config.Origin, opts s
 func (s *server) start(ctx context.Context) error {
 	s.limitMemory()
 	for _, step := range []func(context.Context) error{
-		s.bind, s.openTracing, s.openGeo, s.openDir, s.openCertificate, s.applyConfig, s.openStore, s.takeJournal, s.openBroker, s.openWatchers, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
+		s.bind, s.openTracing, s.openGeo, s.openRules, s.openDir, s.openCertificate, s.applyConfig, s.openStore, s.takeJournal, s.openBroker, s.openWatchers, s.startProcess, s.startListeners, s.firstToken, s.watchConfig,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -382,7 +386,7 @@ func (s *server) applyConfig(context.Context) error {
 
 // watchConfig applies changes of the configuration's files.
 func (s *server) watchConfig(context.Context) error {
-	if len(s.cfg.Files(s.origin.File)) == 0 {
+	if len(s.cfg.Files(s.origin.File)) == 0 && len(s.cfg.Rules.Dirs) == 0 {
 		return nil
 	}
 	r := newReloader(s.origin, s.cfg, s.log, func(c *config.Config) {
@@ -390,6 +394,9 @@ func (s *server) watchConfig(context.Context) error {
 			s.log.Error("apply changed configuration", "error", err)
 		}
 	})
+	if s.rules != nil {
+		r.watchRules(s.rules.next, s.rulesSeen)
+	}
 	s.life.run("configuration watch", r.Run)
 	return nil
 }

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/nats"
 	"github.com/m2mwatch/m2mwatch/processor"
-	"github.com/m2mwatch/m2mwatch/processor/detect"
 )
 
 // startProcess starts everything that reads LOGS, the store's touches and
@@ -25,36 +23,32 @@ func (s *server) startProcess(ctx context.Context) error {
 	if !s.opts.has(stageProcess) {
 		return nil
 	}
-	rules, err := detect.Parse(processor.Rules())
-	if err != nil {
-		return fmt.Errorf("load rules: %w", err)
-	}
-	if err := s.startNotify(ctx, rules); err != nil {
+	if err := s.startNotify(ctx, s.rules.Set()); err != nil {
 		return err
 	}
-	if err := s.startCorrelator(rules); err != nil {
+	if err := s.startCorrelator(); err != nil {
 		return err
 	}
 	if err := s.startRecounter(); err != nil {
 		return err
 	}
-	if err := s.startReprocessor(rules); err != nil {
+	if err := s.startReprocessor(); err != nil {
 		return err
 	}
 	if err := s.startInventory(); err != nil {
 		return err
 	}
-	return s.startProcessor(rules)
+	return s.startProcessor()
 }
 
-func (s *server) startProcessor(rules *detect.Set) error {
+func (s *server) startProcessor() error {
 	source, err := nats.NewLogsSource(s.broker)
 	if err != nil {
 		return err
 	}
 	s.life.closes("source of logs", source)
 	cfg := processor.Config{
-		Source: source, Store: clickhouse.NewWriter(s.writeDB), Dead: s.publisher, Matcher: rules,
+		Source: source, Store: clickhouse.NewWriter(s.writeDB), Dead: s.publisher, Matcher: s.rules,
 		Catalogue: s.cfg.Catalogue(), Places: s.places(),
 		Logger: s.log, Registerer: s.registry, At: s.at("processor."),
 		Retention: retention(s.cfg).Of("events"),
@@ -90,15 +84,16 @@ func (s *server) lease(name string) *nats.Lease {
 	return nats.NewLease(s.broker, lease)
 }
 
-func (s *server) startCorrelator(rules *detect.Set) error {
+func (s *server) startCorrelator() error {
 	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
-		Store: clickhouse.NewFindingStore(s.writeDB), Alerts: s.publisher, Lease: s.lease("correlator"), Rules: rules,
+		Store: clickhouse.NewFindingStore(s.writeDB), Alerts: s.publisher, Lease: s.lease("correlator"), Rules: s.rules,
 		EvidenceKept: retention(s.cfg).Evidence(), FindingsKept: retention(s.cfg).Of("findings"),
 		Logger: s.log, Registerer: s.registry, At: s.at("correlator."),
 	})
 	if err != nil {
 		return err
 	}
+	s.rules.check = c.Check
 	s.life.run("correlator", c.Run)
 	return nil
 }
@@ -124,13 +119,9 @@ func (s *server) recounterConfig() processor.RecounterConfig {
 	}
 }
 
-func (s *server) startReprocessor(rules *detect.Set) error {
-	var selectors []string
-	for _, rule := range rules.Rules() {
-		selectors = append(selectors, rule.Selector)
-	}
+func (s *server) startReprocessor() error {
 	cfg := processor.ReprocessorConfig{
-		Store: clickhouse.NewReprocessStore(s.writeDB), Lease: s.lease("reprocessor"), Matcher: rules, Selectors: selectors,
+		Store: clickhouse.NewReprocessStore(s.writeDB), Lease: s.lease("reprocessor"), Current: s.rules.reprocess,
 		Catalogue: s.cfg.Catalogue(), Places: s.places(), Logger: s.log, Registerer: s.registry, At: s.at("reprocessor."), Retention: retention(s.cfg).Of("events"),
 	}
 	r, err := processor.NewReprocessor(cfg)

@@ -52,6 +52,7 @@ type Config struct {
 	Ingest     Ingest     `koanf:"ingest"`
 	Processor  Processor  `koanf:"processor"`
 	Enrich     Enrich     `koanf:"enrich"`
+	Rules      Rules      `koanf:"rules"`
 	NATS       NATS       `koanf:"nats"`
 	ClickHouse ClickHouse `koanf:"clickhouse"`
 	Store      Store      `koanf:"store"`
@@ -172,6 +173,18 @@ type Enrich struct {
 	MMDB []string `koanf:"mmdb"`
 }
 
+// Rules are those that stand beside the shipped ones. Reloaded, with the files of
+// Dirs: all of them or, where something in them is not understood, none.
+type Rules struct {
+	// Dirs are folders of rules, *.yml and *.yaml, in Sigma's language. Default
+	// none.
+	Dirs []string `koanf:"dirs"`
+	// Placeholders fill what rules leave open, by name: your-tenant-domain for
+	// {your-tenant-domain}; one value or a list. A rule with one that nothing
+	// fills is not evaluated.
+	Placeholders map[string][]string `koanf:"placeholders"`
+}
+
 // NATS is the broker. Without a URL the process brings its own, in process,
 // without a listener, under Data.
 type NATS struct {
@@ -290,6 +303,7 @@ func (c *Config) Validate() error {
 	v.check(c.Processor.FlushRows > 0 && c.Processor.FlushRows <= 1_000_000, "processor.flush_rows: want 1 to 1000000")
 	v.check(c.Processor.Memory >= 8<<20, "processor.memory: want 8MiB or more")
 	v.paths("enrich.mmdb", c.Enrich.MMDB)
+	v.paths("rules.dirs", c.Rules.Dirs)
 	v.check(c.NATS.Replicas == 1 || c.NATS.Replicas == 3, "nats.replicas: want 1 or 3")
 	v.check(c.NATS.MaxPayload >= 128<<10 && c.NATS.MaxPayload <= 8<<20, "nats.max_payload: want 128KiB to 8MiB")
 	v.check(c.NATS.LogsBytes >= 16<<20, "nats.logs_bytes: want 16MiB or more")

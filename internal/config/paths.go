@@ -34,6 +34,7 @@ func (c *Config) paths() []path {
 		}
 	}
 	list("enrich.mmdb", c.Enrich.MMDB)
+	list("rules.dirs", c.Rules.Dirs)
 	for i := range c.Tenants {
 		list("tenants", c.Tenants[i].SecretFiles)
 		list("tenants", c.Tenants[i].CustomSecretFiles)

@@ -15,7 +15,7 @@ import (
 // isPath tells a key that has a path, or a list of them, by its last word.
 func isPath(key string) bool {
 	last := key[strings.LastIndex(key, ".")+1:]
-	return strings.HasSuffix(last, "_file") || strings.HasSuffix(last, "_files") || slices.Contains([]string{"data", "event_types", "library", "mmdb"}, last)
+	return strings.HasSuffix(last, "_file") || strings.HasSuffix(last, "_files") || slices.Contains([]string{"data", "event_types", "library", "mmdb", "dirs"}, last)
 }
 
 // pathsOf are the values of all fields that isPath tells, by their key.

@@ -137,7 +137,7 @@ func (p *parser) document(r reporter, n *yaml.Node) {
 	switch rule, correlation := d.vals["detection"] != nil, d.vals["correlation"] != nil; {
 	case rule && !correlation:
 		rule := parseRule(d)
-		r.why.ID, r.why.Name, r.why.Title = rule.ID, rule.Name, rule.Title
+		r.why.ID, r.why.Name, r.why.Title, r.why.Level = rule.ID, rule.Name, rule.Title, rule.Level
 		p.rules = append(p.rules, &parsedRule{Rule: &rule, reporter: d.reporter})
 	case correlation && !rule:
 		c := parseCorrelation(d)

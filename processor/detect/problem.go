@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // Problem is one thing in a rule file that is not understood.
@@ -38,6 +40,7 @@ func (p Problems) Error() string {
 // Aside is a rule that is understood and not evaluated as it stands.
 type Aside struct {
 	ID, Name, Title string
+	Level           schemas.Level // none of a correlation
 	File            string
 	Line            int
 	Reasons         Problems // each with its line
