@@ -199,7 +199,7 @@ application and the API of a grant cannot be changed.`,
 			if err != nil {
 				return err
 			}
-			if taken := c.Taken(grant); len(taken) > 0 && !force {
+			if c.Takes(grant) && !force {
 				if err := notItsManagement(&p, &grant); err != nil {
 					return err
 				}
@@ -212,7 +212,7 @@ application and the API of a grant cannot be changed.`,
 	}
 	p.flags(cmd, inv)
 	f := cmd.Flags()
-	f.StringArrayVar(&scopes, "scope", nil, "a scope that it is to have, in the place of all that it has; again for more")
+	f.StringArrayVar(&scopes, "scope", nil, "a scope that it is to have, in the place of all that it has, or of all of the API; again for more")
 	f.StringArrayVar(&c.Add, "add-scope", nil, "a scope that it is to have beside those that it has; again for more")
 	f.StringArrayVar(&c.Remove, "remove-scope", nil, "a scope that it is to have no more; again for more")
 	f.BoolVar(&all, "all-scopes", false, "all scopes of the API, those that it will have, too; =false for those of the grant")

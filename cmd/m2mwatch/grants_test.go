@@ -73,6 +73,11 @@ func TestAGrantIsMadeChangedAndTaken(t *testing.T) {
 	if show, _ := o.must("grants", "show", g.ID, "--json-compact"); !strings.Contains(show, `"allow_all_scopes":true`) {
 		t.Errorf("shown as %s", show)
 	}
+	o.fails(exitError, "want some scopes or all", "grants", "update", g.ID, "--all-scopes", "--scope", "read:orders")
+	o.must("grants", "update", g.ID, "--scope", "read:orders")
+	if after := o.grants(client)[0]; after.All || strings.Join(after.Scope, " ") != "read:orders" {
+		t.Errorf("of all scopes it was changed to %+v", after)
+	}
 
 	t.Chdir(t.TempDir())
 	o.fails(exitUsage, "nobody to ask", "grants", "delete", g.ID)
@@ -125,6 +130,9 @@ func TestM2MWatchKeepsItsOwnGrant(t *testing.T) {
 	o.fails(exitError, "by which m2mwatch calls the Management API", "grants", "delete", own.ID, "--dry-run")
 	o.fails(exitError, "by which m2mwatch calls the Management API", "grants", "update", own.ID, "--remove-scope", own.Scope[0])
 	o.must("grants", "update", own.ID, "--add-scope", own.Scope[0])
+	o.must("grants", "update", own.ID, "--all-scopes")
+	o.fails(exitError, "by which m2mwatch calls the Management API", "grants", "update", own.ID, "--all-scopes=false")
+	o.fails(exitError, "by which m2mwatch calls the Management API", "grants", "update", own.ID, "--scope", own.Scope[0])
 	o.must("grants", "delete", own.ID, "--force", "--no-backup")
 	if n := len(o.grants(o.client.ID)); n != 0 {
 		t.Errorf("%d grants are left", n)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -166,29 +167,37 @@ func checkScopes(ctx context.Context, api API, audience string, scopes []string)
 }
 
 // grantDifferences names what of a grant is not as body has it. Scopes have no
-// order, and those of a grant of all are Auth0's.
+// order, and a grant of all is none of those that body has.
 func grantDifferences(is Grant, body map[string]any) ([]string, error) {
-	rest, scopes := map[string]any{}, []string(nil)
-	for name, value := range body {
-		if name != "scope" {
-			rest[name] = value
-			continue
-		}
-		for _, scope := range value.([]any) {
-			scopes = append(scopes, scope.(string))
-		}
-	}
+	rest := maps.Clone(body)
+	delete(rest, "scope")
+	delete(rest, "allow_all_scopes")
 	different, err := differences(is.Raw, rest)
-	if _, asked := body["scope"]; asked && !is.AllScopes && !slices.Equal(slices.Sorted(slices.Values(scopes)), slices.Sorted(slices.Values(is.Scopes))) {
+	scopes, listed := body["scope"].([]any)
+	all, said := body["allow_all_scopes"].(bool)
+	switch {
+	case (said || listed) && all != is.AllScopes: // which Auth0 need not say where it is not so
+		different = append(different, "allow_all_scopes")
+	case listed && !sameScopes(scopes, is.Scopes):
 		different = append(different, "scope")
 	}
 	return different, err
 }
 
+// sameScopes compares a list of a body with that of a grant, in any order.
+func sameScopes(body []any, is []string) bool {
+	want := make([]string, 0, len(body))
+	for _, scope := range body {
+		want = append(want, scope.(string))
+	}
+	slices.Sort(want)
+	return slices.Equal(want, slices.Sorted(slices.Values(is)))
+}
+
 // GrantChange says what of a grant to change; what is nil stays.
 type GrantChange struct {
-	Scopes                     *[]string // all that it is to have
-	Add, Remove                []string  // of those that it has
+	Scopes                     *[]string // all that it is to have: it is of all no more
+	Add, Remove                []string  // of those that it has; a grant of all has no list
 	AllScopes, AnyOrganization *bool
 	Organizations              string // "" stays
 }
@@ -203,28 +212,51 @@ func (c *GrantChange) apply(is Grant) []string {
 	return slices.DeleteFunc(scopes, func(scope string) bool { return slices.Contains(c.Remove, scope) })
 }
 
-// Taken are the scopes that a grant has and would not after the change.
-func (c *GrantChange) Taken(is Grant) []string {
-	after := c.apply(is)
-	return slices.DeleteFunc(slices.Clone(is.Scopes), func(scope string) bool { return slices.Contains(after, scope) })
+// allScopes is what the change says of it: a list of scopes says that it is not of
+// all.
+func (c *GrantChange) allScopes() *bool {
+	if c.AllScopes == nil && c.Scopes != nil {
+		return new(bool)
+	}
+	return c.AllScopes
+}
+
+// Takes reports whether a grant has scopes that it would not have after the change.
+// A grant of all that becomes one of a list is taken those that the API will have,
+// whatever the list is.
+func (c *GrantChange) Takes(is Grant) bool {
+	all := c.allScopes()
+	if is.AllScopes || deref(all) {
+		return is.AllScopes && all != nil && !*all
+	}
+	return len(without(is.Scopes, c.apply(is))) > 0
+}
+
+// check refuses a change whose words contradict each other, or the grant.
+func (c *GrantChange) check(is Grant) error {
+	listed := c.Scopes != nil || len(c.Add)+len(c.Remove) > 0
+	if listed && deref(c.AllScopes) {
+		return errors.New("want some scopes or all, not both")
+	}
+	if is.AllScopes && c.allScopes() == nil && listed {
+		return fmt.Errorf("grant %s is of all scopes of its API: nothing is added to those or removed; say which it is to have in their place", is.ID)
+	}
+	if absent := without(c.Remove, is.Scopes); len(absent) > 0 {
+		return fmt.Errorf("grant %s does not have %s; it has %s", is.ID, strings.Join(absent, ", "), strings.Join(is.Scopes, ", "))
+	}
+	return nil
 }
 
 // Update changes a grant, and looks whether it is so. A scope to be added that the
 // API does not have is an error, and so is one to be removed that the grant does not
-// have: it may be a slip. Nothing is changed then.
+// have: it may be a slip. So is a scope beside all of them. Nothing is changed then.
 func (g *Grants) Update(ctx context.Context, id string, c GrantChange) (Grant, error) {
 	is, err := g.Get(ctx, id)
 	if err != nil {
 		return is, err
 	}
-	var absent []string
-	for _, scope := range c.Remove {
-		if !slices.Contains(is.Scopes, scope) {
-			absent = append(absent, scope)
-		}
-	}
-	if len(absent) > 0 {
-		return is, fmt.Errorf("grant %s does not have %s; it has %s", id, strings.Join(absent, ", "), strings.Join(is.Scopes, ", "))
+	if err := c.check(is); err != nil {
+		return is, err
 	}
 	changes := map[string]any{}
 	if c.Scopes != nil || len(c.Add)+len(c.Remove) > 0 {
@@ -237,7 +269,7 @@ func (g *Grants) Update(ctx context.Context, id string, c GrantChange) (Grant, e
 		}
 		changes["scope"] = list(c.apply(is))
 	}
-	for name, value := range map[string]*bool{"allow_all_scopes": c.AllScopes, "allow_any_organization": c.AnyOrganization} {
+	for name, value := range map[string]*bool{"allow_all_scopes": c.allScopes(), "allow_any_organization": c.AnyOrganization} {
 		if value != nil {
 			changes[name] = *value
 		}

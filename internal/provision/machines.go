@@ -58,6 +58,15 @@ type WantedGrant struct {
 	Organizations []string `yaml:"organizations,omitempty"` // by name or id
 }
 
+// allScopes is whether it is to be a grant of all scopes: one of a list is not, also
+// where it does not say so.
+func (g *WantedGrant) allScopes() *bool {
+	if g.AllScopes == nil && g.Scopes != nil {
+		return new(bool)
+	}
+	return g.AllScopes
+}
+
 // WantedScopes are permissions: some scopes of an API.
 type WantedScopes struct {
 	Line int `yaml:"-"`
@@ -251,7 +260,7 @@ func (v *machinesCheck) app(w *WantedApp) {
 
 func (v *machinesCheck) grant(g *WantedGrant) {
 	v.scopes(g.Line, g.Audience, g.Scopes)
-	if g.AllScopes != nil && *g.AllScopes && len(g.Scopes) > 0 {
+	if deref(g.AllScopes) && g.Scopes != nil {
 		v.wrong(g.Line, "want scopes or allow_all_scopes, not both")
 	}
 	usages := []string{"deny", "allow", "require"}

@@ -214,11 +214,11 @@ func (p *Planner) planGrant(ctx context.Context, d *differ, w *WantedGrant, has 
 	inner := &differ{Change: &Change{body: c.body}}
 	name := "grant of " + w.Audience + ": "
 	add, remove := without(w.Scopes, is.Scopes), without(is.Scopes, w.Scopes)
-	if w.Scopes != nil && (len(add)+len(remove) > 0 || has == nil) {
+	if w.Scopes != nil && (len(add)+len(remove) > 0 || has == nil || is.AllScopes) {
 		c.body["scope"] = slices.Sorted(slices.Values(w.Scopes))
 		inner.list(name+"scopes", add, remove)
 	}
-	inner.flag("allow_all_scopes", w.AllScopes, is.AllScopes)
+	inner.flag("allow_all_scopes", w.allScopes(), is.AllScopes)
 	inner.text("organization_usage", w.OrgUsage, cmp.Or(is.OrgUsage, "deny"))
 	inner.flag("allow_any_organization", w.AnyOrg, is.AnyOrg)
 	if err := p.knowsGrant(ctx, w, add, has == nil); err != nil {

@@ -261,9 +261,13 @@ func (t *terraform) grant(c *Change, g *WantedGrant, client string) {
 	if deref(g.AllScopes) {
 		list = ""
 	}
+	all := g.AllScopes
+	if has.AllScopes {
+		all = g.allScopes()
+	}
 	t.resource("auth0_client_grant", name, id,
 		[2]string{"client_id", client}, [2]string{"audience", hclText(g.Audience)}, [2]string{"scopes", list},
-		[2]string{"allow_all_scopes", maybeFlag(g.AllScopes)}, [2]string{"organization_usage", maybe(g.OrgUsage)},
+		[2]string{"allow_all_scopes", maybeFlag(all)}, [2]string{"organization_usage", maybe(g.OrgUsage)},
 		[2]string{"allow_any_organization", maybeFlag(g.AnyOrg)})
 	for _, change := range c.app.grants {
 		if change.audience != g.Audience {
