@@ -160,12 +160,17 @@ func (b *backfill) command(cmd *cobra.Command, inv *invocation, a *access, dryRu
 	return b.print(inv, asJSON)
 }
 
-// resume says how to go on after an error.
+// resume says how to go on after an error. What was not sent may have been taken in
+// late, with a date before that of what was.
 func (b *backfill) resume(err error) error {
 	if b.done.Last == nil {
 		return err
 	}
-	return fmt.Errorf("backfill after %d logs (go on with --from %s; nothing is stored twice): %w", b.done.Logs, b.done.Last.Format(time.RFC3339), err)
+	from := b.done.Last.Add(-lateness)
+	if from.Before(b.from) {
+		from = b.from
+	}
+	return fmt.Errorf("backfill after %d logs (go on with --from %s; nothing is stored twice): %w", b.done.Logs, from.Format(time.RFC3339), err)
 }
 
 func (b *backfill) print(inv *invocation, asJSON bool) error {

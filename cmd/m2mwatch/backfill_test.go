@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -186,5 +187,67 @@ func TestBackfillBeginsAtTheOldestWhereAMadeUpCheckpointIsNone(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, sent); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// lateLogs are logs by the second that Auth0 took them in; late is by how much the
+// date of each is earlier.
+type lateLogs struct {
+	knownIDs
+	late map[string]time.Duration
+}
+
+func (l lateLogs) Logs(ctx context.Context, from string) (logs []json.RawMessage, next string, err error) {
+	known := append(knownIDs{from}, l.knownIDs...) // it takes any id
+	logs, next, err = known.Logs(ctx, from)
+	for n, raw := range logs {
+		id := idOf(raw)
+		at, _ := schemas.LogIDTime(id)
+		logs[n] = fmt.Appendf(nil, `{"log_id":%q,"date":%q}`, id, at.Add(-l.late[id]).Format(time.RFC3339))
+	}
+	return logs, next, err
+}
+
+func TestBackfillGoesOnBeforeWhatWasTakenInLate(t *testing.T) {
+	begun := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	logs := lateLogs{late: map[string]time.Duration{}}
+	for n := range 6 {
+		logs.knownIDs = append(logs.knownIDs, auth0.Checkpoint(begun.Add(time.Duration(n)*time.Minute)))
+	}
+	logs.late[logs.knownIDs[2]] = 5 * time.Minute // on the second page, before what is on the first
+	sent, refused := map[string]bool{}, errors.New("refused")
+	run := func(from time.Time, pages int) error {
+		b := backfill{from: from, logs: logs, bar: newProgress(io.Discard, ""), send: func(_ context.Context, logs []json.RawMessage) (schemas.Accepted, error) {
+			if pages--; pages < 0 {
+				return schemas.Accepted{}, refused
+			}
+			for _, raw := range logs {
+				sent[idOf(raw)] = true
+			}
+			return schemas.Accepted{Accepted: len(logs)}, nil
+		}}
+		if err := b.run(t.Context()); err != nil {
+			return b.resume(err)
+		}
+		return nil
+	}
+	err := run(time.Time{}, 1)
+	if !errors.Is(err, refused) || len(sent) != 2 {
+		t.Fatalf("%d are sent, %v", len(sent), err)
+	}
+	_, said, _ := strings.Cut(err.Error(), "--from ")
+	said, _, _ = strings.Cut(said, ";")
+	from, err := time.Parse(time.RFC3339, said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run(from, 10); err != nil || len(sent) != len(logs.knownIDs) {
+		t.Errorf("from %s on: %d of %d are sent, %v", said, len(sent), len(logs.knownIDs), err)
+	}
+
+	// It goes no further back than was asked for.
+	from = begun.Add(-time.Minute)
+	if err := run(from, 1); err == nil || !strings.Contains(err.Error(), "--from "+from.Format(time.RFC3339)+";") {
+		t.Errorf("asked for from %s on it says %v", from.Format(time.RFC3339), err)
 	}
 }
