@@ -19,9 +19,12 @@ type Cursors struct{ conn *Conn }
 func NewCursors(c *Conn) *Cursors { return &Cursors{c} }
 
 // Load returns what was saved of a tenant last, and its revision; 0 where nothing
-// was.
+// was, or nobody who pulls has declared the bucket yet.
 func (c *Cursors) Load(ctx context.Context, tenant string) (state []byte, revision uint64, err error) {
 	kv, err := c.bucket(ctx)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return nil, 0, nil
+	}
 	if err != nil {
 		return nil, 0, err
 	}

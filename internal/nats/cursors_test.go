@@ -62,3 +62,21 @@ func TestCursorIsSavedOverWhatWasSeenAlone(t *testing.T) {
 		t.Errorf("got %q, %v", all, err)
 	}
 }
+
+// Of several processes one that only answers questions may be upgraded first.
+func TestCursorsAreNoneWhereNobodyHasDeclaredThem(t *testing.T) {
+	h := natstest.New(t)
+	if err := h.Conn.JetStream().DeleteKeyValue(t.Context(), schemas.BucketCursors); err != nil {
+		t.Fatal(err)
+	}
+	c := nats.NewCursors(h.Conn)
+	if state, revision, err := c.Load(t.Context(), "acme"); err != nil || revision != 0 || state != nil {
+		t.Errorf("got %q of revision %d, %v; want nothing", state, revision, err)
+	}
+	if all, err := c.All(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("got %q, %v; want nothing", all, err)
+	}
+	if _, err := c.Save(t.Context(), "acme", []byte("one"), 0); err == nil {
+		t.Error("a cursor was saved into no bucket")
+	}
+}
