@@ -3,9 +3,13 @@ package provision
 import (
 	"cmp"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -224,6 +228,7 @@ func (i *UserImport) into(ctx context.Context, u *importUser, result *ImportResu
 	if result.PasswordFile = entry.part(); done {
 		result.PasswordFile = entry.path
 	}
+	u.new.Password = password
 	user, err := i.Users.Get(ctx, result.UserID)
 	switch {
 	case err == nil && done:
@@ -235,7 +240,6 @@ func (i *UserImport) into(ctx context.Context, u *importUser, result *ImportResu
 	case done:
 		return fmt.Errorf("user %s is gone, and %s has the password that it had: remove that, and the user is made again", result.UserID, entry.path)
 	}
-	u.new.Password = password
 	return i.make(ctx, u, entry, result)
 }
 
@@ -249,11 +253,22 @@ func (i *UserImport) begin(ctx context.Context, u *importUser, entry passwordEnt
 	return i.make(ctx, u, entry, result)
 }
 
-// make makes a user whose password is in its file.
+// make makes a user whose password is in its file. Whoever has its id then need not
+// be the one that was made here, also where an answer was lost: see request.
 func (i *UserImport) make(ctx context.Context, u *importUser, entry passwordEntry, result *ImportResult) error {
-	_, err := create(ctx, i.Users.API, []string{"users"}, u.new.body(), func() (json.RawMessage, error) {
+	find := func() (json.RawMessage, error) {
 		return i.Users.API.Get(ctx, []string{"users", result.UserID}, nil)
-	})
+	}
+	raw, err := create(ctx, i.Users.API, []string{"users"}, u.body(), find)
+	if errors.Is(err, ErrConflict) && !errors.Is(err, ErrMaybeDone) {
+		found, failed := find() // one of ours whose answer was lost before may have come late
+		switch {
+		case failed == nil:
+			raw, err = found, nil
+		case !errors.Is(failed, ErrNotFound):
+			return failed // the file stays, as below
+		}
+	}
 	switch {
 	case errors.Is(err, ErrMaybeDone):
 		return err // the file stays: it is the password if it was done
@@ -265,9 +280,40 @@ func (i *UserImport) make(ctx context.Context, u *importUser, entry passwordEntr
 		}
 		return err
 	}
+	user, err := readUser(raw)
+	if err != nil {
+		return err
+	}
+	if !u.made(&user) {
+		entry.giveUp()
+		result.PasswordFile = ""
+		return i.compare(ctx, u, &user, result)
+	}
 	result.Outcome = ImportMade
 	return i.whole(ctx, u, entry, result)
 }
+
+// body is the POST's, with the request.
+func (u *importUser) body() map[string]any {
+	body := u.new.body()
+	marks := maps.Clone(u.new.AppMetadata)
+	marks[markRequest] = u.request()
+	body["app_metadata"] = marks
+	return body
+}
+
+// request is the mark by which a user is known to have the password of this record's
+// file. An id says nothing of that: a person may have it, and so may a user that was
+// imported elsewhere. It follows from the password, of 191 random bits, so that it
+// cannot get apart from its file, and tells nobody anything of it.
+func (u *importUser) request() string {
+	mac := hmac.New(sha256.New, []byte(u.new.Password))
+	mac.Write([]byte("m2mwatch users import\x00" + u.new.ID))
+	return "import-" + hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// made reports whether a user was made with the password of this record's file.
+func (u *importUser) made(is *User) bool { return is.Mark(markRequest) == u.request() }
 
 // whole gives a user of an import what it should have, and says that it is done.
 func (i *UserImport) whole(ctx context.Context, u *importUser, entry passwordEntry, result *ImportResult) error {
@@ -281,8 +327,18 @@ func (i *UserImport) whole(ctx context.Context, u *importUser, entry passwordEnt
 	return nil
 }
 
-// complete goes on with a user that a run has made which was cut short.
+// complete goes on with a user that a run has made which was cut short. A user that
+// has its id and was made by others gets nothing, and the password opens nothing; nor
+// does one get anything of whom somebody has taken the mark, whose password it is.
 func (i *UserImport) complete(ctx context.Context, u *importUser, user *User, entry passwordEntry, result *ImportResult) error {
+	if !u.made(user) {
+		entry.giveUp()
+		result.PasswordFile = ""
+		return i.compare(ctx, u, user, result)
+	}
+	if user.Connection() != u.Connection || !user.Programmatic() {
+		return i.compare(ctx, u, user, result)
+	}
 	if err := i.whole(ctx, u, entry, result); err != nil {
 		return err
 	}

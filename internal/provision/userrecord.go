@@ -184,6 +184,9 @@ func (r *UserRecord) problems() (errs []error) {
 			errs = append(errs, fmt.Errorf("metadata: %s marks every user of an import, and has a member of its own", mark))
 		}
 	}
+	if _, ok := r.Metadata[markRequest]; ok {
+		errs = append(errs, fmt.Errorf("metadata: %s is what an import knows its own users by: leave it out", markRequest))
+	}
 	return errs
 }
 
