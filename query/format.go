@@ -71,6 +71,8 @@ func rowsOf(v any) list {
 		return listOf(v.Changes)
 	case schemas.InventorySyncPage:
 		return listOf(v.Syncs)
+	case schemas.ProvisionPage:
+		return listOf(v.Calls)
 	case schemas.ReprocessPage:
 		return listOf(v.Jobs)
 	case schemas.DeadPage:
