@@ -63,7 +63,10 @@ type PullConfig struct {
 	Domain string
 	// Live has live logs pulled. Else only the history that there is when the
 	// tenant is added is brought in: live logs come by a log stream.
-	Live    bool
+	Live bool
+	// Closing has no more pulled, nor history, than what came until a tenant that
+	// was followed no longer is: Run ends when that is there. It excludes Live.
+	Closing bool
 	Ingest  *Ingest
 	Logs    LogSource
 	Cursors Cursors
@@ -80,8 +83,9 @@ type PullConfig struct {
 	// all: others call its Management API, too.
 	Pace time.Duration
 	// Gap is for how long live logs may not have been read until what is behind is
-	// brought in as the repair of a gap, beside what is live again. Default 15
-	// minutes.
+	// brought in as the repair of a gap, beside what is live again; and how long
+	// after a tenant went to a log stream is looked for what came before that
+	// delivered. Default 15 minutes.
 	Gap time.Duration
 	// Retention is how long the store keeps events: history that is older is left
 	// out. Default: for ever.
@@ -98,6 +102,9 @@ type PullConfig struct {
 func (c *PullConfig) setDefaults() error {
 	if c.Tenant == "" || c.Domain == "" || c.Ingest == nil || c.Logs == nil || c.Cursors == nil || c.Lease == nil || c.Metrics == nil {
 		return errors.New("pull: a tenant, its domain, Ingest, Logs, Cursors, Lease and Metrics are required")
+	}
+	if c.Live && c.Closing {
+		return errors.New("pull: Live and Closing exclude each other")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -142,7 +149,7 @@ func NewPuller(cfg PullConfig) (*Puller, error) {
 	return &Puller{cfg: cfg}, nil
 }
 
-// Run pulls until ctx ends.
+// Run pulls until ctx ends, or what Closing asks for is there. It returns no error.
 func (p *Puller) Run(ctx context.Context) error {
 	defer p.cfg.Metrics.forget(p.cfg.Tenant)
 	for {
@@ -150,13 +157,16 @@ func (p *Puller) Run(ctx context.Context) error {
 		if err != nil {
 			return nil // ctx has ended
 		}
-		p.hold(held)
+		closed := p.hold(held)
 		release()
+		if closed {
+			return nil
+		}
 	}
 }
 
-// hold pulls while the lease is held.
-func (p *Puller) hold(ctx context.Context) {
+// hold pulls while the lease is held, and reports whether that has come to its end.
+func (p *Puller) hold(ctx context.Context) (closed bool) {
 	defer p.cfg.Metrics.forget(p.cfg.Tenant)
 	p.revision, p.state, p.failures = 0, schemas.PullState{}, 0
 	loaded := false
@@ -168,10 +178,13 @@ func (p *Puller) hold(ctx context.Context) {
 			loaded = err == nil
 		}
 		if loaded {
+			if p.cfg.Closing && p.isClosed() {
+				return true
+			}
 			wait, err = p.turn(ctx)
 		}
 		if ctx.Err() != nil {
-			return
+			return false
 		}
 		if errors.Is(err, schemas.ErrCursorMoved) { // another's, or our own whose answer was lost
 			loaded, wait, err = false, p.cfg.Pace, nil
@@ -183,6 +196,7 @@ func (p *Puller) hold(ctx context.Context) {
 		p.cfg.Metrics.tell(p.cfg.Tenant, &p.state, err != nil)
 		pause(ctx, wait)
 	}
+	return false
 }
 
 // load reads how far the tenant has been pulled.
@@ -207,10 +221,7 @@ func (p *Puller) turn(ctx context.Context) (time.Duration, error) {
 		return p.cfg.Pace, p.begin(ctx)
 	}
 	if !p.cfg.Live {
-		if len(p.state.Spans) == 0 {
-			return p.cfg.LongestWait, nil // all is there
-		}
-		return p.cfg.Pace, p.pullSpan(ctx)
+		return p.turnUnfollowed(ctx)
 	}
 	now := p.cfg.Now()
 	due := p.cfg.Interval - now.Sub(p.looked)
@@ -252,19 +263,13 @@ func (p *Puller) begin(ctx context.Context) error {
 
 // reopen goes on after a gap: what is behind is repaired, what comes is live.
 func (p *Puller) reopen(ctx context.Context) error {
-	now := p.cfg.Now().UTC()
-	newest, err := p.cfg.Logs.NewestLog(ctx)
-	if err != nil {
-		return fmt.Errorf("look for the newest log: %w", err)
-	}
 	state := p.state
-	since := state.At
-	state.At = now
-	behind := newest > state.Newest
-	if behind {
-		state.Spans = append(slices.Clip(state.Spans), schemas.PullSpan{Source: schemas.SourceRepair, From: state.Live, Until: newest, At: since})
-		state.Live, state.Newest = newest, newest
+	state.Again = time.Time{} // it is followed again
+	behind, err := p.repair(ctx, &state)
+	if err != nil {
+		return err
 	}
+	since := p.state.At
 	if err := p.save(ctx, &state); err != nil {
 		return err
 	}
@@ -272,6 +277,24 @@ func (p *Puller) reopen(ctx context.Context) error {
 		p.cfg.Logger.Warn("live logs were not read for a while: what came meanwhile is brought in as a repair", "since", since)
 	}
 	return nil
+}
+
+// repair gives a state the span of what has come since it was live, and reports
+// whether anything has.
+func (p *Puller) repair(ctx context.Context, state *schemas.PullState) (behind bool, err error) {
+	now := p.cfg.Now().UTC()
+	newest, err := p.cfg.Logs.NewestLog(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look for the newest log: %w", err)
+	}
+	since := state.At
+	state.At = now
+	if newest <= state.Newest {
+		return false, nil
+	}
+	state.Spans = append(slices.Clip(state.Spans), schemas.PullSpan{Source: schemas.SourceRepair, From: state.Live, Until: newest, At: since})
+	state.Live, state.Newest = newest, newest
+	return true, nil
 }
 
 // pullLive brings in a page of live logs, and reports whether there may be more.

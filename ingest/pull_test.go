@@ -554,3 +554,115 @@ func TestRecordThatIsTooLargeGoesToDead(t *testing.T) {
 		p.stop()
 	})
 }
+
+// toStream has a tenant that was followed with 3 logs, of which 4 came while nobody
+// read, in the hands of a log stream from now on.
+func (p *pulling) toStream(change func(*PullConfig)) {
+	p.t.Helper()
+	p.start()
+	pass(10 * time.Second)
+	p.logs.add(3)
+	pass(10 * time.Second)
+	p.stop()
+	p.logs.add(4)
+	p.change = change
+	p.start()
+	pass(10 * time.Second)
+	diff(p.t, "published", map[string]int{"pull": 3, "repair": 4}, p.sources())
+}
+
+// A log stream delivers nothing from before it was made.
+func TestNothingIsLostWhereATenantGoesToAStream(t *testing.T) {
+	for name, change := range map[string]func(*PullConfig){
+		"history": func(c *PullConfig) { c.Live = false },
+		"never":   func(c *PullConfig) { c.Live, c.Closing = false, true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPulling(t)
+				p.toStream(change)
+				if s := p.cursors.saved(t); s.Followed || s.Again.IsZero() {
+					t.Errorf("state %+v, want it not followed, and when to look again", s)
+				}
+				p.logs.add(5) // before the stream is made
+				pass(10 * time.Minute)
+				p.stop() // when to look again outlives it
+				p.start()
+				diff(t, "published too early", map[string]int{"pull": 3, "repair": 4}, p.sources())
+				pass(10 * time.Minute)
+				diff(t, "published", map[string]int{"pull": 3, "repair": 9}, p.sources())
+				calls := p.logs.called()
+				p.logs.add(6) // the stream delivers
+				pass(24 * time.Hour)
+				if n := p.logs.called() - calls; n != 0 {
+					t.Errorf("%d calls for what the stream delivers", n)
+				}
+				if s := p.cursors.saved(t); s.Followed || !s.Again.IsZero() || len(s.Spans) > 0 {
+					t.Errorf("state %+v", s)
+				}
+				p.stop()
+
+				p.change = func(*PullConfig) {} // and back
+				p.start()
+				pass(time.Minute)
+				diff(t, "published once it is followed again", map[string]int{"pull": 3, "repair": 15}, p.sources())
+				p.stop()
+			})
+		})
+	}
+}
+
+func TestGoingToAStreamSurvivesErrorsAndALostAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPulling(t)
+		p.start()
+		pass(10 * time.Second)
+		p.stop()
+		p.logs.add(4)
+		p.logs.set(errors.New("connection refused"))
+		p.cursors.loseNext = true // of what is told of the error
+		p.change = func(c *PullConfig) { c.Live = false }
+		p.start()
+		pass(5 * time.Minute)
+		if s := p.cursors.saved(t); !s.Followed {
+			t.Errorf("state %+v: it counts as done and nothing was read", s)
+		}
+		p.logs.set(nil)
+		p.cursors.mu.Lock()
+		p.cursors.loseNext = true
+		p.cursors.mu.Unlock()
+		pass(10 * time.Minute)
+		diff(t, "published", map[string]int{"repair": 4}, p.sources())
+		p.stop()
+	})
+}
+
+// Where nothing was followed, a tenant that is never pulled is not asked at all.
+func TestClosingAsksNothingWhereNothingIsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPulling(t)
+		p.logs.add(150)
+		pass(time.Second)
+		closing := func(c *PullConfig) { c.Live, c.Closing = false, true }
+		p.change = closing
+		p.start()
+		pass(time.Hour)
+		p.stop()
+		if n := p.logs.called(); n != 0 || p.cursors.revision != 0 {
+			t.Errorf("%d calls, and %d states of a tenant that is never pulled", n, p.cursors.revision)
+		}
+
+		p.change = func(c *PullConfig) { c.Live = false } // the history begins
+		p.start()
+		pass(500 * time.Millisecond)
+		p.stop()
+		calls := p.logs.called()
+		p.change = closing
+		p.start()
+		pass(time.Hour)
+		p.stop()
+		if n := p.logs.called() - calls; n != 0 || len(p.cursors.saved(t).Spans) != 1 {
+			t.Errorf("%d calls for a history that is not wanted; state %+v", n, p.cursors.saved(t))
+		}
+	})
+}

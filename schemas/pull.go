@@ -23,6 +23,9 @@ type PullState struct {
 	Newest string `json:"newest,omitempty"`
 	// Followed tells that live logs come from there, and not by a log stream.
 	Followed bool `json:"followed,omitempty"`
+	// Again is when what came behind Live is to be looked for once more, after the
+	// tenant went to a log stream; zero where it is not.
+	Again time.Time `json:"again,omitzero"`
 	// At is when Live had been read to its end last.
 	At time.Time `json:"at,omitzero"`
 	// Spans are what is still to be brought in beside Live; the last goes first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -57,7 +58,7 @@ func (s *server) startPulls(in *ingest.Ingest) {
 
 // replace stops pullers of tenants that have changed or gone, and starts those
 // that are missing. A tenant whose log stream delivers has its history imported by
-// one, unless it is never to be pulled.
+// one, unless it is never to be pulled: that has what is open closed by one that was.
 func (p *pulls) replace(tenants []config.Tenant) {
 	if p == nil { // before the listeners, or without any
 		return
@@ -67,7 +68,7 @@ func (p *pulls) replace(tenants []config.Tenant) {
 	if p.running == nil {
 		return // closed
 	}
-	wanted := pullable(tenants)
+	wanted := managed(tenants)
 	for name, r := range p.running {
 		if t, ok := wanted[name]; !ok || keyOf(t) != r.key {
 			r.stop()
@@ -92,7 +93,8 @@ func (p *pulls) start(t config.Tenant) error {
 		return err
 	}
 	puller, err := ingest.NewPuller(ingest.PullConfig{
-		Tenant: t.Name, Domain: t.Domain, Live: t.Pulled(), Ingest: p.ingest, Logs: pulledLogs{client}, Cursors: p.cursors,
+		Tenant: t.Name, Domain: t.Domain, Live: t.Pulled(), Closing: t.Management.Pull == config.PullNever,
+		Ingest: p.ingest, Logs: pulledLogs{client}, Cursors: p.cursors,
 		Lease: s.lease("pull." + t.Name), Metrics: p.metrics, Logger: s.log, At: s.at("ingest."),
 		Retention: retention(s.cfg).Of("events"), Interval: s.pace["pull"], Pace: s.pace["page"], Gap: s.pace["gap"], LongestWait: s.pace["pull"],
 	})
@@ -103,7 +105,7 @@ func (p *pulls) start(t config.Tenant) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = puller.Run(ctx) // it ends with ctx, without an error
+		_ = puller.Run(ctx) // it ends with ctx or when all is closed, without an error
 	}()
 	p.running[t.Name] = &runningPull{keyOf(t), func() {
 		cancel()
@@ -218,13 +220,20 @@ func (s *server) pullStates() pullStates {
 	return states
 }
 
-// pullable are the tenants that have an application to follow them by.
-func pullable(tenants []config.Tenant) map[string]config.Tenant {
-	wanted := map[string]config.Tenant{}
+// managed are the tenants that have an application to follow them by.
+func managed(tenants []config.Tenant) map[string]config.Tenant {
+	all := map[string]config.Tenant{}
 	for _, t := range tenants {
-		if t.Managed() && t.Management.Pull != config.PullNever {
-			wanted[t.Name] = t
+		if t.Managed() {
+			all[t.Name] = t
 		}
 	}
+	return all
+}
+
+// pullable are those of them that are not never to be pulled.
+func pullable(tenants []config.Tenant) map[string]config.Tenant {
+	wanted := managed(tenants)
+	maps.DeleteFunc(wanted, func(_ string, t config.Tenant) bool { return t.Management.Pull == config.PullNever })
 	return wanted
 }

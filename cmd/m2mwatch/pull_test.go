@@ -339,3 +339,28 @@ func TestOneOfTwoProcessesPulls(t *testing.T) {
 	}
 	other.interrupt()
 }
+
+// TestNothingIsLostWhereATenantIsNeverPulledAnyMore has logs come between the last
+// look of a puller and a configuration without it.
+func TestNothingIsLostWhereATenantIsNeverPulledAnyMore(t *testing.T) {
+	p := newPulledTenant(t, 20, "", false)
+	i := p.up()
+	i.awaitPull(len(p.logged()))
+	i.interrupt()
+	p.act(5)
+	all := p.logged() // what is logged from now on the stream has
+	p.configure(", pull: never", true)
+	i = p.up()
+	i.eventually("what came until it was never pulled", func() error {
+		if got := i.bySource(); got["repair"] < 5 {
+			return fmt.Errorf("%v, of %d", got, len(all))
+		}
+		return nil
+	})
+	var s schemas.StatusView
+	i.mustGet("/v1/status", &s)
+	if len(s.Pulls) != 0 {
+		t.Errorf("status %+v of a tenant that is never pulled", s.Pulls)
+	}
+	i.interrupt()
+}
