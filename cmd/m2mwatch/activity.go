@@ -185,6 +185,10 @@ func tellTokens(ctx context.Context, inv *invocation, clientID string, valid []p
 		defer a.client.Close()
 	}
 	for _, v := range valid {
+		if v.Unknown != nil {
+			fmt.Fprintf(inv.stderr, "until when tokens of %s that it has stay good is unknown: %s\n", printable(v.Audience), legible(v.Unknown.Error()))
+			continue
+		}
 		known := ""
 		if err == nil {
 			var n uint64

@@ -39,6 +39,30 @@ func TestASecondDisablingLosesNoGrantOfTheFirst(t *testing.T) {
 	o.must("apps", "disable", a.ID, "--force")
 }
 
+// How long tokens stay good is only told: it keeps nobody from taking the grants.
+func TestAnApplicationIsDisabledWhoseAPICannotBeRead(t *testing.T) {
+	for name, harm := range map[string]func(*operator){
+		"no answer": func(o *operator) {
+			o.tenant.Inject(auth0sim.Fault{Method: "GET", Path: "/api/v2/resource-servers/", Times: -1, Status: 400})
+		},
+		"no scope": func(o *operator) { o.become("read:clients", "read:client_grants", "delete:client_grants") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newProvisioner(t, allScopes()...)
+			api := o.api("read:orders")
+			a := o.app("exporter", "--grant", "read:orders@"+api)
+			harm(o)
+			_, said := o.must("apps", "disable", a.ID, "--force", "--grants-file", filepath.Join(t.TempDir(), "grants"))
+			if !strings.Contains(said, "is disabled") || !strings.Contains(said, "until when tokens of "+api+" that it has stay good is unknown: ") {
+				t.Errorf("said\n%s", said)
+			}
+			if o.getsTokens(a, api) {
+				t.Error("it gets tokens")
+			}
+		})
+	}
+}
+
 func TestWhatWasTakenOnPurposeIsNotMissedForEver(t *testing.T) {
 	o := newProvisioner(t, allScopes()...)
 	t.Chdir(t.TempDir())
@@ -75,7 +99,7 @@ func TestGrantsComeBackWithTheirOrganizations(t *testing.T) {
 	if after := o.accessOf(a.ID); after != before {
 		t.Errorf("it can get at\n%s\nand could at\n%s", after, before)
 	}
-	scopes := []string{"read:clients", "read:client_grants", "create:client_grants", "delete:client_grants", "read:resource_servers"}
+	scopes := []string{"read:clients", "read:client_grants", "create:client_grants", "delete:client_grants"}
 	o.become(scopes...)
 	o.fails(exitError, "needs: read:organization_client_grants\n", "apps", "disable", a.ID, "--force", "--ignore-earlier")
 	o.fails(exitError, "needs: create:organization_client_grants read:organization_client_grants\n", "apps", "enable", "grants.json")

@@ -32,6 +32,7 @@ type Disabled struct {
 type Validity struct {
 	Audience string
 	For      time.Duration // at most, by the API's token lifetime of now
+	Unknown  error         // why that is not known, where it is not
 }
 
 // ErrDisabled is wrapped where an application has no grants to take.
@@ -66,7 +67,7 @@ func (d *Disabled) add(g Grant, organizations []Organization) {
 
 // Disable takes the grants of an application away when keep has kept them, and
 // looks whether they are gone: it gets no more tokens. Those that it has stay good
-// as long as is returned. What earlier runs have taken, and it does not have now,
+// as long as is returned, which is asked for last and need not be known. What earlier runs have taken, and it does not have now,
 // is kept with the rest.
 func (a *Apps) Disable(ctx context.Context, id string, earlier []Disabled, keep func(*Disabled) error) ([]Validity, error) {
 	app, err := a.Get(ctx, id)
@@ -81,7 +82,6 @@ func (a *Apps) Disable(ctx context.Context, id string, earlier []Disabled, keep 
 		return nil, fmt.Errorf("application %s: %w", id, ErrDisabled)
 	}
 	d := Disabled{Format: disabledFormat, ClientID: id, Name: app.Name, Organizations: map[string][]Organization{}}
-	var valid []Validity
 	for _, g := range grants {
 		var organizations []Organization
 		if g.ToOrganizations() {
@@ -90,11 +90,6 @@ func (a *Apps) Disable(ctx context.Context, id string, earlier []Disabled, keep 
 			}
 		}
 		d.add(g, organizations)
-		v, err := a.validity(ctx, g.Audience)
-		if err != nil {
-			return nil, err
-		}
-		valid = append(valid, v)
 	}
 	kept := slices.Clone(grants)
 	for i := range earlier {
@@ -117,27 +112,41 @@ func (a *Apps) Disable(ctx context.Context, id string, earlier []Disabled, keep 
 		}
 	}
 	if len(failed) > 0 {
-		return valid, fmt.Errorf("application %s is not disabled, %d of its %d grants are left: %w", id, len(failed), len(grants), errors.Join(failed...))
+		return nil, fmt.Errorf("application %s is not disabled, %d of its %d grants are left: %w", id, len(failed), len(grants), errors.Join(failed...))
 	}
 	left, err := a.Grants(ctx, id)
 	if err == nil && len(left) > 0 {
 		err = fmt.Errorf("application %s still has %d grants", id, len(left))
 	}
-	return valid, err
+	if err != nil {
+		return nil, err
+	}
+	return a.validities(ctx, grants), nil
 }
 
-func (a *Apps) validity(ctx context.Context, audience string) (Validity, error) {
+// validities are asked for when the grants are gone: what is only told must not keep
+// an application that leaks from being disabled, nor delay it.
+func (a *Apps) validities(ctx context.Context, grants []Grant) (list []Validity) {
+	for _, g := range grants {
+		if !slices.ContainsFunc(list, func(v Validity) bool { return v.Audience == g.Audience }) {
+			list = append(list, a.validity(ctx, g.Audience))
+		}
+	}
+	return list
+}
+
+func (a *Apps) validity(ctx context.Context, audience string) Validity {
 	raw, err := a.API.Get(ctx, []string{"resource-servers", audience}, nil)
 	if err != nil {
-		return Validity{}, fmt.Errorf("API %s: %w", audience, err)
+		return Validity{Audience: audience, Unknown: err}
 	}
 	var server struct {
 		Lifetime int64 `json:"token_lifetime"`
 	}
 	if err := json.Unmarshal(raw, &server); err != nil {
-		return Validity{}, fmt.Errorf("read API %s: %w", audience, err)
+		return Validity{Audience: audience, Unknown: fmt.Errorf("read the API: %w", err)}
 	}
-	return Validity{audience, time.Duration(server.Lifetime) * time.Second}, nil
+	return Validity{Audience: audience, For: time.Duration(server.Lifetime) * time.Second}
 }
 
 // ReadDisabled reads what was kept.
