@@ -3,6 +3,7 @@ package actions
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"os/exec"
 	"strings"
 	"testing"
@@ -100,6 +101,25 @@ func TestAnActionTellsACustomEvent(t *testing.T) {
 		}
 		if o.Secret != "Bearer open-sesame" || told.Type != "auth0."+a.Trigger || told.Data["client_id"] != "invoice-sync" || strings.Contains(o.Body, "hunter2") {
 			t.Errorf("%s: sent %q with %s", a.Trigger, o.Secret, o.Body)
+		}
+	}
+}
+
+func TestOfMetadataTheMarksAloneAreTold(t *testing.T) {
+	t.Parallel()
+	for _, a := range All() {
+		if a.Trigger != "credentials-exchange" {
+			continue
+		}
+		var told struct {
+			Data struct{ Metadata map[string]string }
+		}
+		if err := json.Unmarshal([]byte(outcomes(t, a)["well"].Body), &told); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"owner": "billing", "purpose": "invoices", "m2mwatch_key": "invoice-sync"}
+		if !maps.Equal(told.Data.Metadata, want) {
+			t.Errorf("told %v, want %v", told.Data.Metadata, want)
 		}
 	}
 }

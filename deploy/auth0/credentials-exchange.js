@@ -24,11 +24,18 @@ exports.onExecuteCredentialsExchange = async (event) => {
     scope: event.accessToken?.scope,
     organization_id: event.organization?.id,
     // What has no column is kept with the event. Never the request's body: it
-    // holds the client's secret.
-    metadata: event.client.metadata,
+    // holds the client's secret. Nor all of the metadata, which may hold anything:
+    // the members alone by which m2mwatch knows whose a machine is.
+    metadata: marks(event.client.metadata),
     country: event.request.geoip?.countryCode,
   }));
 };
+
+const MARKS = ['owner', 'purpose', 'm2mwatch_key'];
+
+function marks(metadata) {
+  return Object.fromEntries(MARKS.filter((name) => metadata?.[name] !== undefined).map((name) => [name, metadata[name]]));
+}
 
 // tell never throws and never waits longer than the limit: what m2mwatch does, or does
 // not, is nothing to who signs in.

@@ -33,7 +33,7 @@ function eventFor(url) {
   return {
     tenant: { id: 'acme' },
     secrets: { M2MWATCH_URL: url, M2MWATCH_SECRET: 'open-sesame' },
-    client: { client_id: 'invoice-sync', name: 'Invoice sync', metadata: {} },
+    client: { client_id: 'invoice-sync', name: 'Invoice sync', metadata: { owner: 'billing', purpose: 'invoices', m2mwatch_key: 'invoice-sync', api_token: 'hunter2' } },
     user: { user_id: 'auth0|1' },
     request: { ip: '192.0.2.1', user_agent: 'curl/8', geoip: { countryCode: 'NL' }, body: { client_secret: 'hunter2' } },
     resource_server: { identifier: 'https://api.example.com' },
