@@ -59,6 +59,7 @@ func (s *server) startPulls(in *ingest.Ingest) {
 // replace stops pullers of tenants that have changed or gone, and starts those
 // that are missing. A tenant whose log stream delivers has its history imported by
 // one, unless it is never to be pulled: that has what is open closed by one that was.
+// One that cannot be made anew, as its key is broken, goes on as it was.
 func (p *pulls) replace(tenants []config.Tenant) {
 	if p == nil { // before the listeners, or without any
 		return
@@ -70,48 +71,62 @@ func (p *pulls) replace(tenants []config.Tenant) {
 	}
 	wanted := managed(tenants)
 	for name, r := range p.running {
-		if t, ok := wanted[name]; !ok || keyOf(t) != r.key {
+		if _, ok := wanted[name]; !ok {
 			r.stop()
 			delete(p.running, name)
 		}
 	}
 	for name, t := range wanted {
-		if p.running[name] == nil {
-			if err := p.start(t); err != nil {
-				p.server.log.Error("a tenant is not pulled", "tenant", name, "error", err)
-			}
+		if r := p.running[name]; r == nil || keyOf(t) != r.key {
+			p.renew(t)
 		}
 	}
 }
 
+// renew puts a new puller in the place of a tenant's old one, if there is one.
+func (p *pulls) renew(t config.Tenant) {
+	old := p.running[t.Name]
+	puller, err := p.puller(t)
+	switch {
+	case err != nil && old != nil:
+		p.server.log.Error("a tenant is pulled as it was before: its changed settings are of no use", "tenant", t.Name, "error", err)
+		return
+	case err != nil:
+		p.server.log.Error("a tenant is not pulled", "tenant", t.Name, "error", err)
+		return
+	case old != nil:
+		old.stop()
+	}
+	p.running[t.Name] = startPull(puller, keyOf(t))
+}
+
 func keyOf(t config.Tenant) pullKey { return pullKey{t.Domain, t.Management, t.Pulled()} }
 
-func (p *pulls) start(t config.Tenant) error {
+func (p *pulls) puller(t config.Tenant) (*ingest.Puller, error) {
 	s := p.server
 	client, err := s.watchers.client(t)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	puller, err := ingest.NewPuller(ingest.PullConfig{
+	return ingest.NewPuller(ingest.PullConfig{
 		Tenant: t.Name, Domain: t.Domain, Live: t.Pulled(), Closing: t.Management.Pull == config.PullNever,
 		Ingest: p.ingest, Logs: pulledLogs{client}, Cursors: p.cursors,
 		Lease: s.lease("pull." + t.Name), Metrics: p.metrics, Logger: s.log, At: s.at("ingest."),
 		Retention: retention(s.cfg).Of("events"), Interval: s.pace["pull"], Pace: s.pace["page"], Gap: s.pace["gap"], LongestWait: s.pace["pull"],
 	})
-	if err != nil {
-		return err
-	}
+}
+
+func startPull(puller *ingest.Puller, key pullKey) *runningPull {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = puller.Run(ctx) // it ends with ctx or when all is closed, without an error
 	}()
-	p.running[t.Name] = &runningPull{keyOf(t), func() {
+	return &runningPull{key, func() {
 		cancel()
 		<-done
 	}}
-	return nil
 }
 
 func (p *pulls) close() {

@@ -340,6 +340,39 @@ func TestOneOfTwoProcessesPulls(t *testing.T) {
 	other.interrupt()
 }
 
+// TestATenantIsPulledOnWhileItsNewKeyIsBroken has half a key written, as by an
+// editor, and then the good secret again.
+func TestATenantIsPulledOnWhileItsNewKeyIsBroken(t *testing.T) {
+	p := newPulledTenant(t, 20, "", false)
+	i := p.up()
+	i.awaitPull(len(p.logged()))
+	good, err := os.ReadFile(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := strings.Replace(string(good), fmt.Sprintf("client_secret: %q", p.client.Secret), `private_key: "-----BEGIN PRIVATE KEY-----"`, 1)
+	if err := os.WriteFile(p.config, []byte(broken), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	i.eventually("the log to tell of the key", func() error {
+		if !strings.Contains(i.log(), "a tenant is pulled as it was before") {
+			return errors.New("nothing yet")
+		}
+		return nil
+	})
+	p.act(5)
+	i.awaitPull(len(p.logged()))
+	if err := os.WriteFile(p.config, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.act(5)
+	i.awaitPull(len(p.logged()))
+	if got := i.bySource(); got["pull"] < 10 {
+		t.Errorf("stored by source %v", got)
+	}
+	i.interrupt()
+}
+
 // TestNothingIsLostWhereATenantIsNeverPulledAnyMore has logs come between the last
 // look of a puller and a configuration without it.
 func TestNothingIsLostWhereATenantIsNeverPulledAnyMore(t *testing.T) {
