@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -192,7 +193,7 @@ func (r *rotation) finishKeys(cmd *cobra.Command, id string) error {
 	if err != nil {
 		return err
 	}
-	stays, old, err := provision.Finishing(list)
+	stays, old, err := provision.Finishing(list, time.Now())
 	if err != nil {
 		return fmt.Errorf("application %s: %w", app.ID, err)
 	}
@@ -204,7 +205,7 @@ func (r *rotation) finishKeys(cmd *cobra.Command, id string) error {
 		fmt.Fprintln(r.inv.stderr, "goes: ", printable(old[i].String()))
 	}
 	fmt.Fprintln(r.inv.stderr, "stays:", printable(stays.String()))
-	if yes, err := r.ask.agreed(r.inv, "refuse and delete the old key of "+what, "Refuse and delete the old key of "+what+"? The new one has to be deployed everywhere."); !yes {
+	if yes, err := r.ask.agreed(r.inv, "refuse and delete the old key of "+what, "Refuse and delete the other key of "+what+"? The one that stays has to be deployed everywhere."); !yes {
 		return err
 	}
 	at := time.Now()
@@ -225,11 +226,13 @@ func tellKeys(inv *invocation, id string, list []provision.Credential) {
 			accepted++
 		}
 	}
-	_, old, err := provision.Finishing(list)
+	stays, old, err := provision.Finishing(list, time.Now())
 	switch {
 	case errors.Is(err, provision.ErrNothingToFinish):
 	case err != nil:
 		fmt.Fprintln(inv.stderr, "a rotation was cut short:", printable(err.Error()))
+	case slices.ContainsFunc(old, func(c provision.Credential) bool { return c.Accepted && c.Created > stays.Created }):
+		fmt.Fprintf(inv.stderr, "the newest key has expired. m2mwatch apps rotate %s --finish deletes it, and the older one stays\n", printable(id))
 	case accepted > 1:
 		fmt.Fprintf(inv.stderr, "both keys are accepted, and there can be no third. Deploy the new one, then: m2mwatch apps rotate %s --finish\n", printable(id))
 	case len(old) > 0:

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -111,6 +112,29 @@ func (a *App) Accepts() (ids []string) {
 	return ids
 }
 
+// Expired reports whether a key is refused for its age.
+func (c *Credential) Expired(now time.Time) bool {
+	at, err := time.Parse(time.RFC3339, c.Expires)
+	return err == nil && !at.After(now)
+}
+
+// byKeysAlone refuses an application that authenticates in another way than by a
+// secret or keys: accepting keys would take its certificates away.
+func (a *App) byKeysAlone() error {
+	var is struct {
+		Methods map[string]json.RawMessage `json:"client_authentication_methods"`
+	}
+	if err := json.Unmarshal(a.Raw, &is); err != nil {
+		return fmt.Errorf("read the application: %w", err)
+	}
+	delete(is.Methods, "private_key_jwt")
+	maps.DeleteFunc(is.Methods, func(_ string, method json.RawMessage) bool { return string(method) == "null" })
+	if len(is.Methods) == 0 {
+		return nil
+	}
+	return fmt.Errorf("application %s authenticates by %s, which keys would replace: its credentials are changed in Auth0's dashboard", a.ID, strings.Join(slices.Sorted(maps.Keys(is.Methods)), ", "))
+}
+
 // accept has an application authenticate by these keys and no others, nor by a
 // secret.
 func (a *Apps) accept(ctx context.Context, id string, credentials ...string) error {
@@ -143,6 +167,9 @@ func (a *Apps) accept(ctx context.Context, id string, credentials ...string) err
 //     after it leaves a key that is not accepted;
 //  2. the application accepts both: a crash after it leaves nothing undone.
 func (a *Apps) AddKey(ctx context.Context, id string, key Key) ([]Credential, error) {
+	if err := a.takesKeys(ctx, id); err != nil {
+		return nil, err
+	}
 	list, err := a.Credentials(ctx, id)
 	if err != nil {
 		return nil, err
@@ -180,6 +207,15 @@ func (a *Apps) AddKey(ctx context.Context, id string, key Key) ([]Credential, er
 	return a.Credentials(ctx, id)
 }
 
+// takesKeys refuses an application of whose authentication keys would take a part.
+func (a *Apps) takesKeys(ctx context.Context, id string) error {
+	app, err := a.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	return app.byKeysAlone()
+}
+
 func names(list []Credential) string {
 	texts := make([]string, 0, len(list))
 	for i := range list {
@@ -192,42 +228,48 @@ func names(list []Credential) string {
 var ErrNothingToFinish = errors.New("no rotation of its keys is under way")
 
 // Finishing tells which key stays when a rotation is finished, and which go: the
-// newest that is accepted, and those that are older. One that is newer and is not
-// accepted yet was left by a rotation that was cut short: it is an error, as it
-// may be the one that is deployed.
-func Finishing(list []Credential) (stays Credential, older []Credential, err error) {
+// newest that is accepted stays, of those that have not expired where there is one.
+// One that is newer and is not accepted yet was left by a rotation that was cut
+// short: it is an error, as it may be the one that is deployed. So it is where the
+// one that would stay has expired and one that would go has not.
+func Finishing(list []Credential, now time.Time) (stays Credential, others []Credential, err error) {
 	for _, c := range list { // the oldest first
-		if c.Accepted {
+		if c.Accepted && (!c.Expired(now) || stays.ID == "" || stays.Expired(now)) {
 			stays = c
 		}
 	}
 	for _, c := range list {
 		switch {
 		case c.ID == stays.ID:
-		case c.Created > stays.Created:
+		case c.Created > stays.Created && !c.Accepted && !c.Expired(now):
 			return stays, nil, fmt.Errorf("the newest key %s is not accepted yet: add it again first, or delete it", c.String())
+		case stays.Expired(now) && !c.Expired(now):
+			return stays, nil, fmt.Errorf("the key %s, which is accepted, has expired, and %s is not accepted: add that again first", stays.String(), c.String())
 		default:
-			older = append(older, c)
+			others = append(others, c)
 		}
 	}
-	if stays.ID == "" || len(older) == 0 {
+	if stays.ID == "" || len(others) == 0 {
 		return stays, nil, ErrNothingToFinish
 	}
-	return stays, older, nil
+	return stays, others, nil
 }
 
-// FinishKeys has an application accept its newest key alone and deletes the
-// others. It may be called again where it was cut short:
+// FinishKeys has an application accept the key alone that Finishing says and deletes
+// the others. It may be called again where it was cut short:
 //
-//  1. the application accepts the newest alone: a crash after it leaves keys that
+//  1. the application accepts that alone: a crash after it leaves keys that
 //     are not accepted;
 //  2. those are deleted. One that is accepted never is.
 func (a *Apps) FinishKeys(ctx context.Context, id string) ([]Credential, error) {
+	if err := a.takesKeys(ctx, id); err != nil {
+		return nil, err
+	}
 	list, err := a.Credentials(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	stays, old, err := Finishing(list)
+	stays, old, err := Finishing(list, time.Now())
 	if err != nil {
 		return list, fmt.Errorf("application %s: %w", id, err)
 	}
