@@ -64,13 +64,13 @@ test-openapi: need-go ## hold the simulated tenant against Auth0's OpenAPI: SHAR
 
 test-detections: need-go ## run Auth0's own detection rules: SHARED=folder that has data/auth0-detections
 	@test -d "$(SHARED)/data/auth0-detections" || { echo "make: SHARED must name a folder that has data/auth0-detections" >&2; exit 1; }
-	@M2MWATCH_SHARED="$(abspath $(SHARED))" $(GO) test ./processor -run CatalogueOfAuth0 -count=1 -v
+	@M2MWATCH_SHARED="$(abspath $(SHARED))" $(GO) test -tags shared ./processor -run CatalogueOfAuth0 -count=1 -v
 
 # It makes, changes and deletes what is named m2mwatch-live-…, and nothing else.
 test-live: need-go ## compare a development tenant with the simulated one: AUTH0_LIVE_DOMAIN, _CLIENT_ID, _CLIENT_SECRET
 	@test -n "$$AUTH0_LIVE_DOMAIN" && test -n "$$AUTH0_LIVE_CLIENT_ID" && test -n "$$AUTH0_LIVE_CLIENT_SECRET" || \
 	  { echo "make: set AUTH0_LIVE_DOMAIN, AUTH0_LIVE_CLIENT_ID and AUTH0_LIVE_CLIENT_SECRET of a development tenant; the application needs the scopes of m2mwatch scopes" >&2; exit 1; }
-	@AUTH0_LIVE_TRANSCRIPT="$${AUTH0_LIVE_TRANSCRIPT:-$(CURDIR)/live-transcript.jsonl}" $(GO) test ./cmd/m2mwatch -run '^TestLive$$' -count=1 -v -timeout 30m
+	@AUTH0_LIVE_TRANSCRIPT="$${AUTH0_LIVE_TRANSCRIPT:-$(CURDIR)/live-transcript.jsonl}" $(GO) test -tags live ./cmd/m2mwatch -run '^TestLive$$' -count=1 -v -timeout 30m
 
 tidy: need-go
 	@$(GO) mod tidy -diff

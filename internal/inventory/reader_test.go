@@ -259,9 +259,6 @@ func TestWhatAListLacksIsAskedForBeforeItIsGone(t *testing.T) {
 }
 
 func TestAThousandProgrammaticUsersAreNoEnd(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it makes 1,100 users")
-	}
 	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	tn := newTenant(t, auth0sim.Config{Machines: 2, People: 1, Now: func() time.Time { now = now.Add(time.Millisecond); return now }}, readScopes()...)
 	for i := range 1100 {

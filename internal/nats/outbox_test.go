@@ -87,9 +87,6 @@ func TestSourceOfAChannelLeavesTheOthersAlone(t *testing.T) {
 }
 
 func TestOutboxIsFullForOneChannelAlone(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it fills a queue")
-	}
 	h := natstest.New(t)
 	o := h.Outbox(t)
 	for n := range nats.MaxWaiting {
