@@ -75,7 +75,7 @@ func (a *applying) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	if a.plan, err = planOf(cmd, a.inv, api, a.machines); err != nil {
+	if a.plan, err = a.file.plan(cmd, a.inv, api, a.machines); err != nil {
 		return fmt.Errorf("%s: %w", a.file.path, err)
 	}
 	if a.asJSON {
@@ -143,7 +143,7 @@ func (a *applying) check(cmd *cobra.Command) error {
 		return err
 	}
 	if a.plan.Disarms(a.clientID) {
-		return notItself(&a.provisioning, a.clientID)
+		return fmt.Errorf("the plan takes from m2mwatch what it works by (m2mwatch grants update --force takes scopes): %w", notItself(&a.provisioning, a.clientID))
 	}
 	if a.deletes && a.plan.Count(provision.ActionDelete) > 0 {
 		if err := a.openVault(); err != nil {

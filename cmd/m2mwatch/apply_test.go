@@ -97,4 +97,10 @@ func TestApplyNeedsScopesForWhatItDoesAlone(t *testing.T) {
 	o.admin("PATCH", "clients/"+o.client.ID, map[string]any{"client_metadata": map[string]string{"m2mwatch_key": "me"}}, nil)
 	writeFiles(t, map[string]string{file: "version: 1\napplications: []\n"})
 	o.fails(exitError, "is the application that m2mwatch is here", "apply", "-f", file, "--force", "--delete", "--no-backup")
+	own := o.grants(o.client.ID)[0]
+	writeFiles(t, map[string]string{file: "version: 1\napplications:\n  - {key: me, grants: [{audience: '" + own.Audience + "', scopes: []}]}\n"})
+	o.fails(exitError, "takes from m2mwatch what it works by", "apply", "-f", file, "--force")
+	if left := o.grants(o.client.ID)[0]; len(left.Scope) != len(own.Scope) {
+		t.Errorf("it has the scopes %q left", left.Scope)
+	}
 }

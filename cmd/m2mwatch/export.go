@@ -26,7 +26,7 @@ func newExport(inv *invocation) *cobra.Command {
 with their roles and permissions, and the roles that these have, and writes them as one YAML file
 without any secret. plan of that file proposes nothing. What m2mwatch has not made is named by its
 id; put adopt in the place of client_id or user_id to have it marked, and deleted once it is gone
-from the file.
+from the file. It tells of applications through which people may sign in: these are not to be adopted.
 
 It takes a call for each user and each role, and for a hundred of anything else.`,
 		Example: `  m2mwatch export -o machines.yaml`,
@@ -53,7 +53,7 @@ It takes a call for each user and each role, and for a hundred of anything else.
 				return err
 			}
 			for _, note := range notes {
-				fmt.Fprintln(inv.stderr, "left out:", printable(note))
+				fmt.Fprintln(inv.stderr, printable(note))
 			}
 			text, err := m.YAML()
 			if err != nil {

@@ -22,10 +22,14 @@ const exitDiffers = 3
 var errDiffers = errors.New("there is something to do")
 
 // machinesFile is the flag that names machines.yaml.
-type machinesFile struct{ path string }
+type machinesFile struct {
+	path string
+	any  bool
+}
 
 func (f *machinesFile) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.path, "file", "f", "", "the file with the wanted machine identities (machines.yaml)")
+	cmd.Flags().BoolVar(&f.any, "any", false, "adopt and delete applications through which people sign in, too, and users that are not marked as programmatic")
 }
 
 // read reads it, and refuses that of another tenant.
@@ -60,7 +64,8 @@ func newPlan(inv *invocation) *cobra.Command {
 		Long: `plan reads what the file speaks of at the tenant and prints what apply would create, change field
 by field, and delete. What the file leaves out is left as it is. To be deleted is proposed for
 what apply has made or adopted, which has the file's key at the tenant, and is not in the file any
-more; roles never are. What is named and is not there, an API, a scope, a role, is an error.
+more; roles never are. What is named and is not there, an API, a scope, a role, is an error; so is to adopt or delete what may be
+people's, without --any.
 
 With --terraform it prints what is to be created and changed as resources of the provider auth0/auth0.`,
 		Example: `  m2mwatch plan -f machines.yaml`,
@@ -74,7 +79,7 @@ With --terraform it prints what is to be created and changed as resources of the
 			if err != nil {
 				return err
 			}
-			plan, err := planOf(cmd, inv, api, m)
+			plan, err := file.plan(cmd, inv, api, m)
 			if err != nil {
 				return fmt.Errorf("%s: %w", file.path, err)
 			}
@@ -103,11 +108,11 @@ With --terraform it prints what is to be created and changed as resources of the
 	return cmd
 }
 
-// planOf makes a plan, and shows how far it is.
-func planOf(cmd *cobra.Command, inv *invocation, api provision.API, m *provision.Machines) (*provision.Plan, error) {
+// plan makes a plan, and shows how far it is.
+func (f *machinesFile) plan(cmd *cobra.Command, inv *invocation, api provision.API, m *provision.Machines) (*provision.Plan, error) {
 	bar := newProgress(inv.stderr, "plan")
 	defer bar.done()
-	return (&provision.Planner{API: api, OnRead: reading(bar)}).Plan(cmd.Context(), m)
+	return (&provision.Planner{API: api, Any: f.any, OnRead: reading(bar)}).Plan(cmd.Context(), m)
 }
 
 // summary counts a plan in one line.

@@ -71,6 +71,15 @@ users:
 	if out, _ := o.must("plan", "-f", file, "--terraform"); !strings.Contains(out, `resource "auth0_client" "exporter" {`) || !strings.Contains(out, "var.password_of_nightly") {
 		t.Errorf("printed\n%s", out)
 	}
+	o.admin("PATCH", "clients/"+a.ID, map[string]any{"app_type": "regular_web"}, nil)
+	o.fails(exitError, "people may sign in through it: say --any", "plan", "-f", file)
+	if got, _ := o.must("plan", "-f", file, "--any"); got != want {
+		t.Errorf("with --any it printed\n%s", got)
+	}
+	if _, said := o.must("export"); !strings.Contains(said, "application exporter ("+a.ID+") is not a machine's alone (app_type regular_web") {
+		t.Errorf("export said %q", said)
+	}
+	o.admin("PATCH", "clients/"+a.ID, map[string]any{"app_type": "non_interactive"}, nil)
 	o.fails(exitDiffers, "there is something to do", "plan", "-f", file, "--detailed-exitcode")
 	o.fails(exitError, "is of the tenant", "plan", "-f", file, "--domain", "other.eu.auth0.com")
 }

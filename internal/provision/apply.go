@@ -69,13 +69,20 @@ func (a *Applier) Check(p *Plan) error {
 	return errors.Join(errs...)
 }
 
-// Disarms reports whether the plan takes an application away, or grants of it: what
-// of itself m2mwatch could not undo.
+// Disarms reports whether the plan takes an application away, or grants of it, or
+// what it may do at the Management API: what of itself m2mwatch could not undo.
 func (p *Plan) Disarms(clientID string) bool {
 	return slices.ContainsFunc(p.Changes, func(c *Change) bool {
-		taken := c.Action == ActionDelete || c.app != nil && slices.ContainsFunc(c.app.grants, func(g *grantChange) bool { return g.action == ActionDelete })
+		taken := c.Action == ActionDelete || c.app != nil && slices.ContainsFunc(c.app.grants, (*grantChange).disarms)
 		return c.Kind == KindApplication && c.ID == clientID && taken
 	})
+}
+
+// disarms reports whether a change takes a grant away, or scopes of the Management
+// API. That is known by the end of its identifier: the tenant may be called by a name
+// of its own.
+func (c *grantChange) disarms() bool {
+	return c.action == ActionDelete || c.takes && strings.HasSuffix(c.audience, "/api/v2/")
 }
 
 // Todo is how many changes of a plan it makes: without Delete, no deletions.
@@ -393,6 +400,8 @@ func (a *Applier) deleteUser(ctx context.Context, c *Change) error {
 		return err
 	case is.Mark(MarkKey) != c.Key:
 		return fmt.Errorf("%s has not the key %s any more: it is not deleted", c.ID, c.Key)
+	case !a.plan.any && !is.Programmatic():
+		return fmt.Errorf("%s is not deleted: %w", c.ID, errPerson)
 	}
 	return users.Delete(ctx, c.ID, a.KeepUser)
 }

@@ -446,6 +446,8 @@ func (a *Applier) deleteApp(ctx context.Context, c *Change) error {
 		return err
 	case is.Mark(MarkKey) != c.Key:
 		return fmt.Errorf("%s has not the key %s any more: it is not deleted", c.ID, c.Key)
+	case !a.plan.any && !is.Machine():
+		return fmt.Errorf("%s is not deleted: %w", c.ID, errPeople)
 	}
 	return apps.Delete(ctx, c.ID, a.KeepApp)
 }

@@ -26,7 +26,8 @@ type ExportQuery struct {
 // Export reads the machine identities of a tenant in the form of machines.yaml. To
 // plan what it returns proposes nothing. What has a key of the file keeps it, the
 // rest is named by its id: that marks nothing, so nothing of it is ever proposed to be
-// deleted. notes tell of what is left out.
+// deleted. notes tell of what is left out, and of what
+// is not to be adopted.
 //
 // It takes a call for a hundred applications, grants, users or members of a role,
 // and one for each role and each user, for permissions.
@@ -53,7 +54,7 @@ type exporter struct {
 }
 
 func (e *exporter) note(format string, args ...any) {
-	e.notes = append(e.notes, fmt.Sprintf(format, args...))
+	e.notes = append(e.notes, "left out: "+fmt.Sprintf(format, args...))
 }
 
 func (e *exporter) applications(ctx context.Context, m *Machines) error {
@@ -83,6 +84,9 @@ func (e *exporter) applications(ctx context.Context, m *Machines) error {
 		w := e.app(a)
 		if w.Key = a.key(); w.Key == "" {
 			w.Key, w.ClientID = keys.name(a.Name), a.ID
+		}
+		if !a.Machine() {
+			e.notes = append(e.notes, fmt.Sprintf("application %s (%s) is not a machine's alone (app_type %s, grant_types %q): do not adopt it, people may sign in through it", a.Name, a.ID, cmp.Or(a.Type, "none"), a.GrantTypes))
 		}
 		m.Applications = append(m.Applications, w)
 	}

@@ -43,7 +43,7 @@ func (s *sim) furnish(seed uint64, apps, users, roles int) {
 		if r.IntN(3) == 0 {
 			metadata[MarkKey] = fmt.Sprintf("app.%d", i)
 		}
-		body := map[string]any{"name": []string{"Export", "export", "Ä app!", fmt.Sprint(i)}[r.IntN(4)], "grant_types": []string{"client_credentials"}, "client_metadata": metadata}
+		body := map[string]any{"name": []string{"Export", "export", "Ä app!", fmt.Sprint(i)}[r.IntN(4)], "app_type": "non_interactive", "grant_types": []string{"client_credentials"}, "client_metadata": metadata}
 		if r.IntN(2) == 0 {
 			body["token_endpoint_auth_method"], body["description"] = "client_secret_basic", odd()
 		}

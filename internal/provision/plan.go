@@ -33,6 +33,7 @@ type Plan struct {
 	apps     []*appState       // that there are, for those that apply makes
 	requests map[string]string // by which those of the file were made, by kind and key; "" by none
 	file     *Machines
+	any      bool // as the Planner's
 }
 
 // Leftover is an application of an apply that was cut short.
@@ -86,6 +87,9 @@ type Planner struct {
 	API      API
 	Parallel int        // how many calls are made at once; default 4
 	OnRead   OnProgress // of what takes a call for each identity
+	// Any has it adopt and delete applications through which people sign in, and users
+	// that are not marked as programmatic.
+	Any bool
 
 	file     *Machines
 	read     *stateReader
@@ -102,7 +106,7 @@ type Planner struct {
 // differs by the search, or is not found by it, is read by its id before anything is
 // said of it. A file with up to a hundred users is not compared with a search at all.
 func (p *Planner) Plan(ctx context.Context, m *Machines) (*Plan, error) {
-	p.file, p.plan = m, &Plan{Changes: []*Change{}, requests: map[string]string{}, file: m}
+	p.file, p.plan = m, &Plan{Changes: []*Change{}, requests: map[string]string{}, file: m, any: p.Any}
 	p.read, p.scopes, p.problems, p.roles = &stateReader{p.API, p.Parallel, p.OnRead}, map[string][]string{}, nil, nil
 	if m.Roles != nil || slices.ContainsFunc(m.Users, func(w WantedUser) bool { return w.Roles != nil }) {
 		var err error

@@ -46,7 +46,7 @@ func (s *sim) app(name string, metadata map[string]any) string {
 	if metadata == nil {
 		metadata = map[string]any{}
 	}
-	return s.post("clients", "client_id", map[string]any{"name": name, "grant_types": []string{"client_credentials"}, "client_metadata": metadata})
+	return s.post("clients", "client_id", map[string]any{"name": name, "app_type": "non_interactive", "grant_types": []string{"client_credentials"}, "client_metadata": metadata})
 }
 
 func (s *sim) user(email string, app map[string]any) string {
@@ -98,7 +98,7 @@ func wantedTenant(t *testing.T) (*sim, string) {
 	app := s.app("ledger", map[string]any{"owner": "somebody"})
 	s.post("client-grants", "id", map[string]any{"client_id": app, "audience": "https://orders/", "scope": []string{"read", "erase"}})
 	s.post("client-grants", "id", map[string]any{"client_id": app, "audience": "https://ledger/", "scope": []string{"read"}})
-	user := s.user("nightly@example.com", map[string]any{"ticket": 1, "rank": 2, "owner": "o"})
+	user := s.user("nightly@example.com", map[string]any{"programmatic": true, "ticket": 1, "rank": 2, "owner": "o"})
 	role := s.post("roles", "id", map[string]any{"name": "other"})
 	s.admin("POST", "users/"+url.PathEscape(user)+"/roles", map[string]any{"roles": []string{role}}, nil)
 	s.admin("POST", "users/"+url.PathEscape(user)+"/permissions", map[string]any{"permissions": s.permissions([]string{"read"})}, nil)
@@ -128,7 +128,6 @@ func TestAPlanTellsWhatDiffersFieldByField(t *testing.T) {
 		`  grant of https://ledger/ [null,"read",null,null]`,
 		"change user nightly",
 		`  m2mwatch_key [null,"nightly",null,null]`,
-		`  programmatic [null,true,null,null]`,
 		`  expires [null,"2027-06-30",null,null]`,
 		`  app_metadata.more [null,{"a":[1,true]},null,null]`,
 		`  app_metadata.ticket [1,null,null,null]`,
@@ -261,7 +260,7 @@ func sortedDeletes(list []string) []string {
 // What people put into metadata though they should not is not shown.
 func TestAPlanShowsNoSecret(t *testing.T) {
 	s := newSim(t)
-	user := s.user("a@example.com", map[string]any{"api_key": "k3y-value", "x": map[string]any{"password": "k3y-value"}})
+	user := s.user("a@example.com", map[string]any{"programmatic": true, "api_key": "k3y-value", "x": map[string]any{"password": "k3y-value"}})
 	app := s.app("x", map[string]any{"webhook_secret": "k3y-value"})
 	_, api := s.wire()
 	plan := planned(t, api, "version: 1\napplications: [{key: x, adopt: "+app+"}]\nusers: [{key: a, adopt: '"+user+"', app_metadata: {api_key: null, x: 1}}]\n")

@@ -22,6 +22,7 @@ type grantChange struct {
 	action   string
 	audience string
 	id       string         // of one that there is
+	takes    bool           // scopes that it has
 	body     map[string]any // of the POST, without client_id, or of the PATCH
 	open     []organization // that it is to be open to
 	shut     []organization // that it is open to and should not be
@@ -59,6 +60,8 @@ func (p *Planner) planApps(ctx context.Context) error {
 			// apply goes on with it
 		case a.open() && kept[key]:
 			p.plan.Leftovers = append(p.plan.Leftovers, Leftover{key, a.ID})
+		case !p.Any && !a.Machine():
+			p.problems = append(p.problems, fmt.Errorf("application %s (%s) has the key of a file that has it no more, and is to be deleted: %w; or take %s out of its client_metadata", key, a.ID, errPeople, MarkKey))
 		default:
 			p.add(&Change{Action: ActionDelete, Kind: KindApplication, Key: key, ID: a.ID, Name: a.Name})
 		}
@@ -93,12 +96,17 @@ func (p *Planner) matchApps(apps []*appState) map[string]*appState {
 			p.wrong(w.Line, "application %s: %s has the key %s already", w.Key, id, named.key())
 		case len(marked) == 1 && marked[0] != named:
 			p.wrong(w.Line, "application %s: it is %s that has this key, not %s", w.Key, marked[0].ID, id)
+		case w.Adopt != "" && named.key() == "" && !p.Any && !named.Machine():
+			p.wrong(w.Line, "application %s: %s: %w; client_id names it without", w.Key, id, errPeople)
 		default:
 			found[w.Key] = named
 		}
 	}
 	return found
 }
+
+// errPeople refuses what would be deleted, one day, while people sign in through it.
+var errPeople = errors.New("people may sign in through it: say --any if it is meant")
 
 func idsOfApps(apps []*appState) string {
 	var ids []string
@@ -219,6 +227,11 @@ func (p *Planner) planGrant(ctx context.Context, d *differ, w *WantedGrant, has 
 		inner.list(name+"scopes", add, remove)
 	}
 	inner.flag("allow_all_scopes", w.allScopes(), is.AllScopes)
+	if all := w.allScopes(); is.AllScopes {
+		c.takes = all != nil && !*all
+	} else {
+		c.takes = w.Scopes != nil && len(remove) > 0
+	}
 	inner.text("organization_usage", w.OrgUsage, cmp.Or(is.OrgUsage, "deny"))
 	inner.flag("allow_any_organization", w.AnyOrg, is.AnyOrg)
 	if err := p.knowsGrant(ctx, w, add, has == nil); err != nil {

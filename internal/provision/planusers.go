@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -117,10 +118,15 @@ func (p *Planner) checkMatch(w *WantedUser, u *userState, marked []*userState) {
 		p.wrong(w.Line, "user %s: there is no user %s", w.Key, id)
 	case u != nil && u.key() != "" && u.key() != w.Key:
 		p.wrong(w.Line, "user %s: %s has the key %s already", w.Key, u.ID, u.key())
+	case u != nil && w.Adopt != "" && u.key() == "" && !p.Any && !u.Programmatic():
+		p.wrong(w.Line, "user %s: %s: %w; user_id names it without", w.Key, id, errPerson)
 	case u != nil && w.Connection != "" && u.Connection() != w.Connection:
 		p.wrong(w.Line, "user %s: it is of the connection %s, and no user moves to another", w.Key, u.Connection())
 	}
 }
+
+// errPerson refuses what would be deleted, one day, and may be a person.
+var errPerson = errors.New("it is not marked as programmatic: say --any if it is meant")
 
 // documentDiffers reports whether the document of a user is not as wanted.
 func (p *Planner) documentDiffers(w *WantedUser, u *userState) bool {
@@ -256,7 +262,12 @@ func (p *Planner) planGone(ctx context.Context, searched []*userState) error {
 		if err != nil {
 			return fmt.Errorf("look at what is to be deleted: %w", err)
 		}
-		if is != nil && is.key() != "" && !kept[is.key()] {
+		if is == nil || is.key() == "" || kept[is.key()] {
+			continue
+		}
+		if !p.Any && !is.Programmatic() {
+			p.problems = append(p.problems, fmt.Errorf("user %s (%s) has the key of a file that has it no more, and is to be deleted: %w; or take %s out of its app_metadata", is.key(), is.ID, errPerson, MarkKey))
+		} else {
 			p.add(&Change{Action: ActionDelete, Kind: KindUser, Key: is.key(), ID: is.ID, Name: is.Login()})
 		}
 	}

@@ -214,13 +214,17 @@ func (s *sim) anAPI(identifier string, scopes ...string) {
 }
 
 // planned reads a file and compares.
-func planned(t *testing.T, api API, text string) *Plan {
+func planned(t *testing.T, api API, text string, change ...func(*Planner)) *Plan {
 	t.Helper()
 	m, err := ReadMachines([]byte(text))
 	if err != nil {
 		t.Fatalf("%v, in\n%s", err, text)
 	}
-	plan, err := (&Planner{API: api}).Plan(t.Context(), m)
+	p := &Planner{API: api}
+	for _, f := range change {
+		f(p)
+	}
+	plan, err := p.Plan(t.Context(), m)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import {
 
 resource "auth0_client" "ledger" {
   name        = "Ledger"
+  app_type    = "non_interactive"
   grant_types = ["client_credentials"]
   client_metadata = {
     "m2mwatch_key" = "ledger"
