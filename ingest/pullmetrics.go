@@ -40,7 +40,7 @@ func NewPullMetrics(reg prometheus.Registerer) *PullMetrics {
 }
 
 func (m *PullMetrics) tell(tenant string, s *schemas.PullState, failing bool) {
-	if !s.At.IsZero() {
+	if s.Followed && !s.At.IsZero() { // of a tenant whose stream delivers it would stand still
 		m.caughtUp.WithLabelValues(tenant).Set(float64(s.At.UnixMilli()) / float64(time.Second/time.Millisecond))
 	}
 	m.spans.WithLabelValues(tenant).Set(float64(len(s.Spans)))
