@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -29,7 +30,7 @@ type AppRestore struct {
 type RestoredApp struct {
 	App   App
 	Was   string // the client id that it had
-	Found bool   // an earlier restore of this backup had made it
+	Found bool   // another restore of this backup had made it
 	Lost  []string
 }
 
@@ -66,6 +67,9 @@ func (a *Apps) Restore(ctx context.Context, b *AppBackup, how AppRestore) (Resto
 		raw, err = a.API.Post(ctx, []string{"clients"}, body)
 		if errors.Is(err, ErrMaybeDone) {
 			raw, err = a.requested(ctx, b.mark(), err)
+		}
+		if err == nil {
+			raw, r.Found, err = a.untwinned(ctx, raw, b.mark())
 		}
 	}
 	if err != nil {
@@ -259,6 +263,61 @@ func (a *Apps) enable(ctx context.Context, id, connectionID string) error {
 		}
 		return []string{"connection " + connectionID}, nil
 	})
+}
+
+// untwinned looks whether another restore of the backup made one at the same time, and
+// answers the one that stays; other tells that it is not ours. The smallest id stays.
+// Who has the smallest waits for the others to go: one that has not, for its maker had
+// looked before ours was there or is dead, has grants maybe, and ours has none. So ours
+// goes away, and the other is gone on with.
+func (a *Apps) untwinned(ctx context.Context, raw json.RawMessage, mark string) (stays json.RawMessage, other bool, err error) {
+	ours, err := readApp(raw)
+	if err != nil {
+		return nil, false, err
+	}
+	for attempt := 1; ; attempt++ {
+		list, err := a.allMarked(ctx, mark)
+		if err != nil {
+			return nil, false, fmt.Errorf("application %s is made, and it cannot be looked whether another restore made one, too (restore again to go on): %w", ours.ID, err)
+		}
+		list = slices.DeleteFunc(list, func(app App) bool { return app.ID == ours.ID })
+		switch {
+		case len(list) == 0:
+			return raw, false, nil
+		case list[0].ID > ours.ID && attempt < tries:
+			if err := rest(ctx, pauseOfClaims); err != nil {
+				return nil, false, err
+			}
+			continue
+		}
+		if err := remove(ctx, a.API, "application "+ours.ID, []string{"clients", ours.ID}); err != nil {
+			return nil, false, fmt.Errorf("another restore of this backup has made %s: %s, which this one made, is its twin, has no grants and is to be deleted: %w", list[0].ID, ours.ID, err)
+		}
+		raw, err := a.API.Get(ctx, []string{"clients", list[0].ID}, nil)
+		if err != nil {
+			err = fmt.Errorf("another restore of this backup had made %s (restore again to go on): %w", list[0].ID, err)
+		}
+		return raw, true, err
+	}
+}
+
+// allMarked are the applications that have a mark, in the order of their ids.
+func (a *Apps) allMarked(ctx context.Context, mark string) (list []App, err error) {
+	raws, err := collect(ctx, a.API, []string{"clients"}, "clients", url.Values{"is_global": {"false"}})
+	if err != nil {
+		return nil, err
+	}
+	for _, raw := range raws {
+		app, err := readApp(raw)
+		if err != nil {
+			return nil, err
+		}
+		if app.Mark(markRequest) == mark {
+			list = append(list, app)
+		}
+	}
+	slices.SortFunc(list, func(a, b App) int { return strings.Compare(a.ID, b.ID) })
+	return list, nil
 }
 
 // marked finds the application that has a mark, or says ErrNotFound.

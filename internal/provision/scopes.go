@@ -28,6 +28,7 @@ const (
 
 	WhenGrants      = "of grants"
 	WhenConnections = "of connections"
+	WhenTwin        = "of a twin, by two at once"
 	WhenSecret      = "of a secret"
 	WhenKey         = "of a key"
 	WhenFinish      = "--finish"
@@ -102,6 +103,7 @@ func Needs() []Need {
 		{"apps restore", WhenGrants, []string{"create:client_grants", "read:client_grants"}},
 		{"apps restore", WhenOrganizations, []string{"create:organization_client_grants", "read:organization_client_grants"}},
 		{"apps restore", WhenConnections, []string{"update:connections"}},
+		{"apps restore", WhenTwin, []string{"delete:clients"}},
 		always("apis list", "read:resource_servers"),
 		always("apis show", "read:resource_servers"),
 		always("apis create", "create:resource_servers", "read:resource_servers"),
