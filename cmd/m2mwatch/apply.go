@@ -90,6 +90,14 @@ func (a *applying) run(cmd *cobra.Command) (err error) {
 	return a.apply(cmd, api)
 }
 
+// changes counts them in words.
+func changes(n int) string {
+	if n == 1 {
+		return "1 change"
+	}
+	return fmt.Sprintf("%d changes", n)
+}
+
 // openSecrets opens the folder for secrets, but for a dry run, which would make it.
 func (a *applying) openSecrets() (err error) {
 	if a.secrets != "" && !a.ask.dryRun {
@@ -114,7 +122,7 @@ func (a *applying) apply(cmd *cobra.Command, api provision.API) error {
 	if err := a.check(cmd); err != nil {
 		return err
 	}
-	question := fmt.Sprintf("Make %d changes at %s?", todo, printable(a.domain))
+	question := fmt.Sprintf("Make %s at %s?", changes(todo), printable(a.domain))
 	if err := a.ask.confirm(a.inv, question); err != nil {
 		return err
 	}
@@ -129,7 +137,7 @@ func (a *applying) apply(cmd *cobra.Command, api provision.API) error {
 	if a.keptSecrets {
 		fmt.Fprintf(a.inv.stderr, "secrets of what was made are in %s\n", printable(a.secrets))
 	}
-	fmt.Fprintf(a.inv.stderr, "%d changes made\n", todo)
+	fmt.Fprintf(a.inv.stderr, "%s made\n", changes(todo))
 	return nil
 }
 
@@ -168,7 +176,11 @@ func (a *applying) openVault() error {
 		}
 		a.printing.Lock()
 		defer a.printing.Unlock()
-		_, err := fmt.Fprintln(a.inv.stdout, path)
+		out := a.inv.stdout
+		if a.asJSON {
+			out = a.inv.stderr // what follows a JSON document breaks it
+		}
+		_, err := fmt.Fprintln(out, path)
 		return err
 	}
 	a.applier.KeepApp = func(b *provision.AppBackup) error {

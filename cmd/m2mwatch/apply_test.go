@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,12 +60,20 @@ func TestMachinesAreAppliedAgainAndDeleted(t *testing.T) {
 	}
 	o.fails(exitUsage, "--backup-identity FILE", "apply", "-f", file, "--force", "--delete")
 	key := filepath.Join(dir, "key")
-	out, _ := o.must("apply", "-f", file, "--force", "--delete", "--backup-identity", key, "--backup-dir", filepath.Join(dir, "backups"))
+	out, said := o.must("apply", "-f", file, "--force", "--delete", "--backup-identity", key, "--backup-dir", filepath.Join(dir, "backups"))
+	if !strings.Contains(said, "1 change made\n") {
+		t.Errorf("said %q", said)
+	}
 	backup := strings.TrimSpace(out[strings.LastIndex(strings.TrimSpace(out), "\n")+1:])
 	if o.found("nightly@example.com") != 0 || !strings.HasPrefix(out, "- user nightly (nightly@example.com, auth0|") {
 		t.Errorf("printed\n%s", out)
 	}
 	o.must("users", "restore", backup, "--backup-identity", key, "--password-file", filepath.Join(dir, "password"))
+	writeFiles(t, map[string]string{file: "version: 1\napplications: []\n"})
+	out, said = o.must("apply", "-f", file, "--force", "--delete", "--json", "--backup-identity", key, "--backup-dir", filepath.Join(dir, "backups"))
+	if !json.Valid([]byte(out)) || !strings.Contains(said, filepath.Join(dir, "backups", "app-")) {
+		t.Errorf("said %q, printed\n%s", said, out)
+	}
 	for _, s := range []string{secret, password} {
 		if strings.Contains(o.seen.String(), s) {
 			t.Error("a secret was said")
