@@ -281,3 +281,61 @@ func TestTheSchemaDescribesTheGoTypes(t *testing.T) {
 		}
 	}
 }
+
+// An empty text takes a description, an owner, a purpose or an expiry away; of
+// anything else it is a mistake, to an editor and to a plan: where it names what is
+// meant, another would be taken.
+func TestAnEmptyTextIsAMistakeButWhereItTakesSomethingAway(t *testing.T) {
+	root := machinesSchema(t)
+	empties := []string{"description", "owner", "purpose", "expires"}
+	looked := 0
+	for _, c := range []struct {
+		typ  reflect.Type
+		file string // with KEY for the rest of the object
+	}{
+		{reflect.TypeFor[Machines](), "{version: 1, roles: [], KEY}"},
+		{reflect.TypeFor[WantedApp](), "{version: 1, applications: [{key: a, KEY}]}"},
+		{reflect.TypeFor[WantedGrant](), "{version: 1, applications: [{key: a, grants: [{audience: b, KEY}]}]}"},
+		{reflect.TypeFor[WantedUser](), "{version: 1, users: [{key: a, email: a@b, KEY}]}"},
+		{reflect.TypeFor[WantedScopes](), "{version: 1, roles: [{name: a, permissions: [{audience: b, scopes: [], KEY}]}]}"},
+		{reflect.TypeFor[WantedRole](), "{version: 1, roles: [{name: a, KEY}]}"},
+	} {
+		fields, names := yamlFields(c.typ)
+		for _, name := range names {
+			typ := c.typ.Field(fields[name]).Type
+			if typ.Kind() == reflect.Pointer {
+				typ = typ.Elem()
+			}
+			if typ.Kind() != reflect.String {
+				continue
+			}
+			looked++
+			text := c.file
+			if given := regexp.MustCompile(`\b` + name + `: \w[@\w]*, KEY`); given.MatchString(text) {
+				text = given.ReplaceAllString(text, "KEY") // no key twice
+			}
+			if name == "key" || name == "audience" {
+				text = strings.Replace(text, "key: a, email", "email", 1)
+				text = strings.Replace(text, "audience: b, ", "", 1)
+			}
+			text = strings.Replace(text, "KEY", name+`: ""`, 1)
+			_, err := ReadMachines([]byte(text))
+			taken := slices.Contains(empties, name)
+			if taken != (err == nil) || err != nil && (!strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "twice")) {
+				t.Errorf("%s: %v", text, err)
+			}
+			var tree any
+			if err := yaml.Unmarshal([]byte(text), &tree); err != nil {
+				t.Fatal(err)
+			}
+			raw, _ := json.Marshal(tree)
+			_ = json.Unmarshal(raw, &tree)
+			if problems := root.valid(root, "machines", tree); taken != (len(problems) == 0) {
+				t.Errorf("by the schema: %s: %q", text, problems)
+			}
+		}
+	}
+	if looked < 20 {
+		t.Errorf("%d texts were looked at", looked)
+	}
+}

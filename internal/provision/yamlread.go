@@ -147,9 +147,19 @@ func (r *yamlReader) readStruct(n *yaml.Node, v reflect.Value, at string) {
 			r.wrong(key, at, "the key %q comes twice", name)
 		default:
 			r.read(n.Content[i+1], v.Field(field), name)
+			if takenForLeftOut(v.Type().Field(field), v.Field(field)) && n.Content[i+1].Kind == yaml.ScalarNode && n.Content[i+1].Tag == "!!str" {
+				r.wrong(n.Content[i+1], name, "it is empty: leave the key out, or give it a value")
+			}
 		}
 		seen[name] = true
 	}
+}
+
+// takenForLeftOut reports whether a text is empty that may be left out: nobody could
+// tell the two apart. Where an empty one says something the field is a pointer, and
+// where it may not be left out an empty one is refused as missing.
+func takenForLeftOut(field reflect.StructField, v reflect.Value) bool {
+	return v.Kind() == reflect.String && v.Len() == 0 && strings.HasSuffix(field.Tag.Get("yaml"), ",omitempty")
 }
 
 // yamlFields are the fields of a struct by their keys, and the keys in their order.
