@@ -23,7 +23,10 @@ const (
 	// maxWaiting is how many alerts wait for one channel at most.
 	maxWaiting = 5000
 
+	// leasesBytes has room for some thousands of tenants, each pulled by one.
 	leasesBytes = 8 << 20
+	// noBound of a consumer is none on what is with its readers.
+	noBound = -1
 	// cursorsBytes has room for some thousands of tenants.
 	cursorsBytes = 16 << 20
 
@@ -58,6 +61,9 @@ func (c *Conn) Declare(ctx context.Context, limits Limits) error {
 	if err := c.declareConsumer(ctx, schemas.StreamLogs, schemas.ConsumerProcessor, limits); err != nil {
 		return err
 	}
+	// An alert that one channel has no room for is put off, and counts as with its
+	// reader: a bound would let a dead channel hold up all others' alerts in the end.
+	limits.MaxAckPending = noBound
 	return c.declareConsumer(ctx, schemas.StreamAlerts, schemas.ConsumerNotify, limits)
 }
 

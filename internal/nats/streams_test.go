@@ -77,7 +77,7 @@ func TestNothingThatWasAcceptedEverExpires(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg := consumer.CachedInfo().Config
-		if cfg.MaxDeliver != -1 || cfg.AckPolicy != jetstream.AckExplicitPolicy || cfg.AckWait != 30*time.Second || cfg.MaxAckPending != 1000 {
+		if cfg.MaxDeliver != -1 || cfg.AckPolicy != jetstream.AckExplicitPolicy || cfg.AckWait != 30*time.Second || cfg.MaxAckPending != map[string]int{schemas.StreamLogs: 1000, schemas.StreamAlerts: -1}[stream] {
 			t.Errorf("%s: %+v", name, cfg)
 		}
 	}
@@ -91,7 +91,7 @@ func TestChangedLimitsAreTakenOver(t *testing.T) {
 	for name, cfg := range configs(t, h.Conn) {
 		got[name] = cfg.MaxBytes
 	}
-	want := map[string]int64{"LOGS": 7 << 20, "DEAD": 8 << 20, "ALERTS": 10 << 20, "OUTBOX": 10 << 20, "OBJ_DEAD_LARGE": 9 << 20, "KV_LEASES": 1 << 20, "KV_CURSORS": 16 << 20}
+	want := map[string]int64{"LOGS": 7 << 20, "DEAD": 8 << 20, "ALERTS": 10 << 20, "OUTBOX": 10 << 20, "OBJ_DEAD_LARGE": 9 << 20, "KV_LEASES": 8 << 20, "KV_CURSORS": 16 << 20}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
