@@ -90,7 +90,7 @@ golden: need-go engine ## rewrite golden files (look at the difference before co
 	@$(GO) test ./query -update
 	@$(GO) test ./internal/provision -run Terraform -update
 	@$(GO) test ./internal/clickhouse -run 'ClusterRendering|TablesAreThose' -update
-	@$(GO) test ./cmd/m2mwatch -run TestScripts -update
+	@$(GO) test ./cmd/m2mwatch -run 'TestScripts|AssessPrintsOnePage' -update
 
 generate: golden ## schemas/openapi.yaml is generated from the code
 
