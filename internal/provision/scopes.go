@@ -38,7 +38,8 @@ const (
 	WhenUse     = "unless --force --no-backup"
 )
 
-// Needs are the scopes of each command, the least that will do.
+// Needs are the scopes of each command, the least that will do: a table, a line for
+// each need, and so as long as there are commands.
 //
 // Source: security of each operation in the Management API's OpenAPI document;
 // for the roles of a user all of those named, for others any.
