@@ -24,7 +24,7 @@ func newRules(inv *invocation) *cobra.Command {
 		Long: `rules reads the shipped rules and the folders of rules.dirs and --dir, with what
 rules.placeholders fills, as a start would. It needs no running instance.`,
 	}
-	cmd.AddCommand(newRulesList(inv), newRulesShow(inv), newRulesLint(inv), newRulesTest(inv))
+	cmd.AddCommand(newRulesList(inv), newRulesShow(inv), newRulesLint(inv), newRulesTest(inv), newRulesRunbook(inv))
 	return cmd
 }
 
@@ -171,6 +171,7 @@ func newRulesShow(inv *invocation) *cobra.Command {
 				{"uses", strings.Join(v.Uses, ", ")},
 				{"tests", fmt.Sprint(v.Tests)},
 				{"file", fmt.Sprintf("%s:%d", v.File, v.Line)},
+				{"runbook", runbookOf(v.Rule)},
 			} {
 				if row[1] != "" {
 					writeRow(w, row)
