@@ -33,8 +33,9 @@ func (c *Correlator) explain(ctx context.Context, j *job, rows []schemas.Correla
 	}
 	findings := make([]schemas.Finding, len(rows))
 	for i, row := range rows {
-		f := newFinding(j, row, ver)
-		f.Evidence = evidenceOf(j.rule, row, within(j.rule, row, related[row.Key]), details)
+		f, beside := newFinding(j, row, ver), within(j.rule, row, related[row.Key])
+		f.Level = j.rule.LevelOf(row, beside)
+		f.Evidence = evidenceOf(j.rule, row, beside, details)
 		f.Evidence.NextCommand = "m2mwatch findings show " + f.ID
 		findings[i] = f
 	}
@@ -85,7 +86,6 @@ func newFinding(j *job, row schemas.CorrelationRow, ver uint64) schemas.Finding 
 		Tenant:   j.tenant,
 		Key:      row.Key,
 		Identity: j.rule.IdentityID(row.Key),
-		Level:    j.rule.Level,
 		State:    schemas.StateOpen,
 		First:    milli(row.First),
 		Last:     milli(row.Last),
@@ -122,6 +122,7 @@ func evidenceOf(rule *detect.Correlation, row schemas.CorrelationRow, found []de
 		Networks:     row.Values,
 		NormalPerDay: detect.NormalPerDay(row),
 		LogIDs:       row.LogIDs,
+		Facts:        row.Facts,
 		Causes:       map[string]uint64{},
 	}
 	if row.LastSuccess > 0 {

@@ -107,6 +107,7 @@ type Evidence struct {
 	Related      []RelatedEvidence `json:"related,omitempty"`      // what may explain it: a rotated secret
 	ClientName   string            `json:"client_name,omitempty"`  // as last logged
 	Causes       map[string]uint64 `json:"causes,omitempty"`       // descriptions of the events, counted
+	Facts        map[string]string `json:"facts,omitempty"`        // what the kind of the rule tells beside: new, median, distinct
 	NextCommand  string            `json:"next_command,omitempty"` // the command to look closer
 }
 

@@ -1,6 +1,16 @@
 package schemas
 
-import "time"
+import (
+	"strings"
+	"time"
+)
+
+// PartSeparator stands between the parts of a key or a value that is made of
+// several fields. In a part it is a space.
+const PartSeparator = "\x1f"
+
+// Parts are those of a key or a value: one, where it is of one field.
+func Parts(joined string) []string { return strings.Split(joined, PartSeparator) }
 
 // Match is one event that a selector selected. Key is the entity that the
 // rules of the selector correlate by; Value is what they compare (a network,

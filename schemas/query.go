@@ -42,6 +42,9 @@ type CorrelationRow struct {
 	Baseline     uint64   // successes in the look-back before First
 	BaselineDays float64  // length of the history that Baseline was counted over, in days
 	LastSuccess  uint64   // Unix milliseconds; 0 where there was none
+	// Facts are what else the kind of the correlation tells of a finding, by name:
+	// numbers are written as such. See the kinds in processor/detect.
+	Facts map[string]string
 }
 
 // EventFilter narrows a listing of events, newest first. Zero values do not

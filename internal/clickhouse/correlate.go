@@ -38,7 +38,10 @@ func (s *FindingStore) BeginEpoch(ctx context.Context, epoch uint64) error {
 func (s *FindingStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
 	return collect(ctx, s.db.conn, "correlate", q, func(scan scanner) (r schemas.CorrelationRow, err error) {
 		err = scan(&r.Key, &r.Period, &r.First, &r.Last, &r.Count, &r.Values, &r.LogIDs,
-			&r.Imported, &r.Baseline, &r.BaselineDays, &r.LastSuccess)
+			&r.Imported, &r.Baseline, &r.BaselineDays, &r.LastSuccess, &r.Facts)
+		if len(r.Facts) == 0 {
+			r.Facts = nil
+		}
 		return r, err
 	})
 }

@@ -42,33 +42,42 @@ func madeUp(e *schemas.Event) bool {
 func alone(r *Rule) Correlation {
 	return Correlation{
 		ID: r.ID, Code: r.ID, Name: r.Name, Title: r.Title, Status: r.Status, Level: r.Level, Tags: r.Tags,
-		File: r.File, Line: r.Line, Main: r, Threshold: 1, Dedupe: r.Dedupe, Tests: r.Tests, summary: r.summary,
+		File: r.File, Line: r.Line, Main: r, Threshold: 1, Dedupe: r.Dedupe, Tests: r.Tests, summary: r.summary, levels: r.levels, kind: lone{},
 	}
 }
 
 // Alone reports whether one match is enough: c is a rule without memory.
-func (c *Correlation) Alone() bool { return c.Known == nil }
+func (c *Correlation) Alone() bool {
+	_, ok := c.kind.(lone)
+	return ok
+}
 
-// aloneQuery is Query of a rule that finds something by itself.
-func (c *Correlation) aloneQuery(tenant string, keys []string, from, to time.Time) schemas.Query {
+// lone is the kind of a rule without memory: each match is a trigger.
+type lone struct{}
+
+func (lone) uses(c *Correlation) []*Rule      { return []*Rule{c.Main} }
+func (lone) reach(*Correlation) time.Duration { return 0 }
+func (lone) learns() bool                     { return false }
+
+func (lone) query(c *Correlation, a asked) schemas.Query {
 	return schemas.Query{SQL: aloneSQL, Params: map[string]any{
-		"tenant": tenant, "keys": keys, "main": c.Main.Selector, "types": c.types(),
-		"from_day": day(from), "to_day": day(to), "from": millis(from), "to": millis(to),
+		"tenant": a.tenant, "keys": a.keys, "main": c.Main.Selector, "types": c.types(),
+		"from_day": day(a.from), "to_day": day(a.to), "from": millis(a.from), "to": millis(a.to),
 		"dedupe": uint64(c.Dedupe.Milliseconds()),
 	}}
 }
 
-// aloneCandidates asks which keys have a match at all.
-func (c *Correlation) aloneCandidates(tenant string, keys []string, from, to time.Time) schemas.Query {
+// candidates are the keys that have a match at all.
+func (lone) candidates(c *Correlation, a asked) schemas.Query {
 	return schemas.Query{SQL: aloneCandidatesSQL, Params: map[string]any{
-		"tenant": tenant, "keys": keys, "main": c.Main.Selector,
-		"from_day": day(from), "to_day": day(to), "from": millis(from), "to": millis(to),
+		"tenant": a.tenant, "keys": a.keys, "main": c.Main.Selector,
+		"from_day": day(a.from), "to_day": day(a.to), "from": millis(a.from), "to": millis(a.to),
 	}}
 }
 
 const aloneCandidatesSQL = `
 SELECT key, toUInt64(0) AS period, toUInt64(0) AS t, t AS last_t, toUInt64(0) AS n, CAST([], 'Array(String)') AS vals, vals AS logs,
-    toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success
+    toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success, CAST(map(), 'Map(String, String)') AS facts
 FROM (
     SELECT key FROM matches
     WHERE selector = {main:String} AND tenant = {tenant:String}
@@ -110,7 +119,7 @@ SELECT key, intDiv(t, {dedupe:UInt64}) * {dedupe:UInt64} AS period,
     arraySlice(arraySort(groupUniqArrayIf(val, val != '')), 1, 20) AS top_values,
     arrayMap(l -> l.2, groupArraySorted(20)((t, log_id))) AS top_logs,
     toUInt8(min(believed.imported)) AS all_imported,
-    toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success
+    toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success, CAST(map(), 'Map(String, String)') AS facts
 FROM believed
 GROUP BY key, period
 ORDER BY key, period

@@ -47,6 +47,8 @@ type Correlation struct {
 	Tests    []Test
 
 	summary *text
+	kind    kind
+	levels  []levelIf
 }
 
 // Evidence is a rule whose matches of the same key are shown beside a finding.
@@ -63,10 +65,7 @@ func (c *Correlation) Reads(selector string) bool {
 
 // uses are the rules whose matches c reads.
 func (c *Correlation) uses() []*Rule {
-	rules := []*Rule{c.Main}
-	if c.Known != nil {
-		rules = append(rules, c.Known)
-	}
+	rules := c.kind.uses(c)
 	for _, e := range c.Evidence {
 		rules = append(rules, e.Rule)
 	}
@@ -74,16 +73,30 @@ func (c *Correlation) uses() []*Rule {
 }
 
 // Reach is how far back from the event that triggers a finding the finding may
-// depend on others. All that is counted lies within KnownLookback behind the
-// success that made its value known; the baseline lies before the first of it;
-// and whether a failure within the baseline was of a known value, again
-// KnownLookback before that.
+// depend on others.
 func (c *Correlation) Reach() time.Duration {
-	reach := c.KnownLookback + c.BaselineLookback + c.KnownLookback
+	reach := c.kind.reach(c)
 	for _, e := range c.Evidence {
 		reach = max(reach, c.KnownLookback+e.Lookback)
 	}
 	return reach
+}
+
+// Learns reports whether c judges by what is usual, which it has to learn first.
+func (c *Correlation) Learns() bool { return c.kind.learns() }
+
+// Query asks for the findings of the given keys whose triggers lie in
+// [from, to), which must be starts of periods: see Period and PeriodEnd. It
+// answers schemas.CorrelationRow. What it finds is told at each kind.
+func (c *Correlation) Query(tenant string, keys []string, from, to time.Time) schemas.Query {
+	return c.kind.query(c, asked{tenant, keys, from, to})
+}
+
+// CandidatesQuery asks which of the keys can have a trigger in [from, to) at
+// all, in column Key. Of the others Query finds nothing, and would read all of
+// their matches to say so; most touches are of clients that do nothing unusual.
+func (c *Correlation) CandidatesQuery(tenant string, keys []string, from, to time.Time) schemas.Query {
+	return c.kind.candidates(c, asked{tenant, keys, from, to})
 }
 
 // Period is the start of the dedupe period that t lies in.
@@ -104,13 +117,22 @@ func mod(a, b int64) int64 { return (a%b + b) % b }
 
 // IdentityID is the identity that a key stands for.
 func (c *Correlation) IdentityID(key string) string {
-	if c.Alone() {
-		return identityOf(c.Main.key.name, key)
+	switch c.Identity {
+	case "user":
+		return schemas.UserID(schemas.Parts(key)[0])
+	case "app":
+		return schemas.AppID(schemas.Parts(key)[0])
 	}
-	if c.Identity == "user" {
-		return schemas.UserID(key)
+	parts := schemas.Parts(key)
+	for i := range c.Main.key {
+		if i >= len(parts) {
+			break
+		}
+		if id := identityOf(c.Main.key[i].name, parts[i]); id != "" {
+			return id
+		}
 	}
-	return schemas.AppID(key)
+	return ""
 }
 
 // identityOf is the identity that the value of a field names, "" for none.
@@ -118,6 +140,8 @@ func identityOf(field, value string) string {
 	switch kindOf(field) {
 	case "client_id":
 		return schemas.AppID(value)
+	case "agent_id":
+		return schemas.AgentID(value)
 	case "user_id":
 		return schemas.UserID(value)
 	case "identity", "target":
@@ -144,6 +168,7 @@ type pending struct {
 	unbroken *yaml.Node
 	baseline *yaml.Node
 	evidence []*yaml.Node
+	own      pendingKind // of a document that says its kind under a key of kindReaders
 }
 
 // parseCorrelation reads a correlation.
@@ -165,8 +190,33 @@ func parseCorrelation(d *document) *pending {
 	p.Dedupe = d.duration("x-dedupe")
 	p.readIdentity(d)
 	p.readAlert(d)
+	p.levels = d.levels()
 	p.Tests = parseTests(d)
 	d.rest("a correlation")
+	return p
+}
+
+// parseKind reads a correlation of a kind that is this program's own.
+func parseKind(d *document, key string) *pending {
+	p := &pending{reporter: d.reporter}
+	p.File, p.Line = d.file, d.node.Line
+	p.ID, p.Name, p.Title, p.Status = d.id(), d.name(), d.needText("title"), d.status()
+	p.Code = d.code(p.ID)
+	p.Level, p.Tags = d.level(), d.texts("tags")
+	d.ignore(prose...)
+	p.own = kindReaders[key](p, d)
+	p.readEvidence(d)
+	p.Dedupe = defaultDedupe
+	if d.vals["x-dedupe"] != nil {
+		p.Dedupe = d.duration("x-dedupe")
+	}
+	if d.vals["x-identity"] != nil {
+		p.readIdentity(d)
+	}
+	p.levels = d.levels()
+	p.readAlert(d)
+	p.Tests = parseTests(d)
+	d.rest("a rule with " + key)
 	return p
 }
 
@@ -347,7 +397,11 @@ func (p *pending) readAlert(d *document) {
 // names are those of all rules that p speaks of.
 func (p *pending) names() []string {
 	var names []string
-	for _, n := range slices.Concat(p.rules, p.evidence, []*yaml.Node{p.main, p.known, p.unbroken, p.baseline}) {
+	nodes := slices.Concat(p.rules, p.evidence, []*yaml.Node{p.main, p.known, p.unbroken, p.baseline})
+	if p.own != nil {
+		nodes = append(nodes, p.own.names()...)
+	}
+	for _, n := range nodes {
 		if n != nil && n.Kind == yaml.ScalarNode {
 			names = append(names, n.Value)
 		}
@@ -358,20 +412,30 @@ func (p *pending) names() []string {
 // resolve looks the rules up by name or id and checks that they fit.
 func (p *pending) resolve(find func(string) *Rule) Correlation {
 	c := p.Correlation
+	if p.own != nil {
+		c.kind = p.own.resolve(p, &c, find)
+		p.resolveEvidence(&c, find)
+		return c
+	}
 	c.Main = p.find(p.main, find)
 	c.Known = p.find(p.known, find)
 	p.same(p.unbroken, find, c.Known, "x-unbroken")
 	p.same(p.baseline, find, c.Known, "x-baseline")
-	for i, n := range p.evidence {
-		c.Evidence[i].Rule = p.find(n, find)
-		p.keyed(n, c.Evidence[i].Rule, c.Main)
-	}
+	p.resolveEvidence(&c, find)
 	p.keyed(p.known, c.Known, c.Main)
 	if c.Main != nil && c.Known != nil && c.Main.Selector == c.Known.Selector {
 		p.on(p.known, "x-known: the rule that is counted cannot be the one that ends the count")
 	}
 	p.grouped(c.Main)
+	c.kind = unbroken{}
 	return c
+}
+
+func (p *pending) resolveEvidence(c *Correlation, find func(string) *Rule) {
+	for i, n := range p.evidence {
+		c.Evidence[i].Rule = p.find(n, find)
+		p.keyed(n, c.Evidence[i].Rule, c.Main)
+	}
 }
 
 func (p *pending) find(n *yaml.Node, find func(string) *Rule) *Rule {
@@ -398,17 +462,27 @@ func (p *pending) keyed(n *yaml.Node, r, main *Rule) {
 	if r == nil || main == nil {
 		return
 	}
-	if kindOf(r.key.name) != kindOf(main.key.name) {
-		p.on(n, "rule %s: its key %s is not the key %s that the correlation groups by", cmp.Or(r.Name, r.ID), r.key.name, main.key.name)
+	if !sameKinds(r.key, main.key) {
+		p.on(n, "rule %s: its key %s is not the key %s that the correlation groups by", cmp.Or(r.Name, r.ID), r.key.name(), main.key.name())
 	}
 }
 
 // kindOf tells which fields hold the same kind of id.
 func kindOf(field string) string {
-	if field == "target_client" {
+	switch field {
+	case "target_client":
 		return "client_id"
+	case "target_user":
+		return "user_id"
+	case "target":
+		return "identity"
 	}
 	return field
+}
+
+// sameKinds reports whether keys of some fields can be those of others.
+func sameKinds(a, b fields) bool {
+	return slices.EqualFunc(a, b, func(a, b field) bool { return kindOf(a.name) == kindOf(b.name) })
 }
 
 func (p *pending) grouped(main *Rule) {
@@ -420,7 +494,7 @@ func (p *pending) grouped(main *Rule) {
 		p.on(p.groupBy, "group-by: %v", err)
 		return
 	}
-	if f.name != main.key.name {
-		p.on(p.groupBy, "group-by: want %s, the key of rule %s", main.key.name, cmp.Or(main.Name, main.ID))
+	if f.name != main.key.name() {
+		p.on(p.groupBy, "group-by: want %s, the key of rule %s", main.key.name(), cmp.Or(main.Name, main.ID))
 	}
 }

@@ -50,9 +50,10 @@ type Rule struct {
 	Tests  []Test
 
 	selection expr
-	key       field
-	value     field // the zero field where the rule has no value
-	summary   *text // nil where the rule has none
+	key       fields
+	value     fields // none where the rule has no value
+	summary   *text  // nil where the rule has none
+	levels    []levelIf
 	testsNode *yaml.Node
 }
 
@@ -153,7 +154,7 @@ func (p *plan) addPath(path []string) {
 
 // Match appends one match per selector that selects e. It does not fail: what
 // cannot be read of the raw log is absent. A match without a key is dropped,
-// and so is one whose key is longer than maxKey, which no client id is.
+// and so is one whose key is longer than maxKey in a part, which no client id is.
 func (s *Set) Match(dst []schemas.Match, e *schemas.Event) []schemas.Match {
 	p := s.plans[e.Type]
 	if p == nil {
@@ -179,25 +180,25 @@ func (s *Set) Match(dst []schemas.Match, e *schemas.Event) []schemas.Match {
 
 // What a failed exchange names as its client is chosen by whoever sends it.
 const (
-	maxKey   = 256
+	maxKey   = 256 // of each part
 	maxValue = 256
+	maxPart  = 128 // of a value of several
 )
 
 func (r *Rule) appendMatch(dst []schemas.Match, st *state) []schemas.Match {
-	key := st.first(&r.key)
-	if key == "" || len(key) > maxKey {
+	key, ok := st.key(r.key)
+	if !ok {
 		return dst
 	}
-	value := st.first(&r.value)
-	value = value[:min(len(value), maxValue)]
+	value := st.joined(r.value)
 	e := st.event
 	return append(dst, schemas.Match{
 		Selector: r.Selector,
 		Tenant:   e.Tenant,
-		Key:      strings.Clone(key), // it may lie in the raw log
+		Key:      key,
 		Time:     e.Time,
 		LogID:    e.LogID,
-		Value:    strings.Clone(value),
+		Value:    value,
 		ClientID: e.ClientID,
 		Ver:      e.Ver,
 		Source:   e.Source,

@@ -35,7 +35,7 @@ func (c *Correlation) Found(i int, rows []schemas.CorrelationRow) []Found {
 // A key has few such events; the limit is against one that somebody floods.
 const evidenceSQL = `
 SELECT key, toUInt64(0) AS period, t, t AS last_t, toUInt64(1) AS n, [any(value)] AS vals, [log_id] AS logs,
-    toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success
+    toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success, CAST(map(), 'Map(String, String)') AS facts
 FROM matches
 WHERE selector = {selector:String} AND tenant = {tenant:String}
   AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
@@ -61,7 +61,7 @@ LIMIT 1000 BY key
 // name).
 func (c *Correlation) DetailsQuery(tenant string, keys, logIDs []string, from, to time.Time) schemas.Query {
 	clients := `{keys:Array(String)}`
-	if c.Main.key.name != "client_id" {
+	if c.Main.key.name() != "client_id" {
 		clients = `(
     SELECT DISTINCT client_id FROM matches
     WHERE selector = {selector:String} AND tenant = {tenant:String}
@@ -76,7 +76,7 @@ func (c *Correlation) DetailsQuery(tenant string, keys, logIDs []string, from, t
 const detailsSQL = `
 SELECT '' AS key, toUInt64(0) AS period, toUInt64(toUnixTimestamp64Milli(time)) AS t, t AS last_t, toUInt64(1) AS n,
     [toString(description), client_name] AS vals, [log_id] AS logs,
-    toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success
+    toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success, CAST(map(), 'Map(String, String)') AS facts
 FROM events FINAL
 WHERE tenant = {tenant:String} AND client_id IN {{clients}}
   AND time >= fromUnixTimestamp64Milli(toInt64({from:UInt64}), 'UTC')

@@ -35,16 +35,31 @@ var columns = map[string]func(*schemas.Event) string{
 	"organization_id": func(e *schemas.Event) string { return e.OrganizationID },
 	"hostname":        func(e *schemas.Event) string { return e.Hostname },
 
-	"network":       func(e *schemas.Event) string { return e.Network },
-	"country":       func(e *schemas.Event) string { return e.Country },
-	"as_org":        func(e *schemas.Event) string { return e.ASOrg },
-	"method":        func(e *schemas.Event) string { return e.Call.Method },
-	"path":          func(e *schemas.Event) string { return e.Call.Path },
-	"target":        func(e *schemas.Event) string { return e.Call.Target },
-	"target_client": targetClient,
-	"outcome":       func(e *schemas.Event) string { return string(e.Outcome) },
-	"identity":      func(e *schemas.Event) string { return e.Identity.ID },
-	"identity_kind": func(e *schemas.Event) string { return string(e.Identity.Kind) },
+	"cause":             func(e *schemas.Event) string { return string(e.Cause) },
+	"user_agent_class":  func(e *schemas.Event) string { return e.UserAgentClass },
+	"ja3":               func(e *schemas.Event) string { return e.JA3 },
+	"ja4":               func(e *schemas.Event) string { return e.JA4 },
+	"sdk":               func(e *schemas.Event) string { return e.SDKName },
+	"sdk_version":       func(e *schemas.Event) string { return e.SDKVersion },
+	"grant_type":        func(e *schemas.Event) string { return e.GrantType },
+	"token_id":          func(e *schemas.Event) string { return e.TokenID },
+	"used_token_id":     func(e *schemas.Event) string { return e.UsedTokenID },
+	"agent_id":          func(e *schemas.Event) string { return e.AgentID },
+	"mtls_thumbprint":   func(e *schemas.Event) string { return e.MTLSThumbprint },
+	"quota_bucket":      func(e *schemas.Event) string { return e.Quota.Bucket },
+	"quota_entity_type": func(e *schemas.Event) string { return e.Quota.EntityType },
+	"quota_entity":      func(e *schemas.Event) string { return e.Quota.EntityID },
+	"target_user":       targetUser,
+	"network":           func(e *schemas.Event) string { return e.Network },
+	"country":           func(e *schemas.Event) string { return e.Country },
+	"as_org":            func(e *schemas.Event) string { return e.ASOrg },
+	"method":            func(e *schemas.Event) string { return e.Call.Method },
+	"path":              func(e *schemas.Event) string { return e.Call.Path },
+	"target":            func(e *schemas.Event) string { return e.Call.Target },
+	"target_client":     targetClient,
+	"outcome":           func(e *schemas.Event) string { return string(e.Outcome) },
+	"identity":          func(e *schemas.Event) string { return e.Identity.ID },
+	"identity_kind":     func(e *schemas.Event) string { return string(e.Identity.Kind) },
 }
 
 // numberColumns become text as they are read.
@@ -57,6 +72,15 @@ var listColumns = map[string]func(*schemas.Event) []string{
 	"scopes": func(e *schemas.Event) []string { return e.Scopes },
 }
 
+// targetUser is the user that an event acts upon, "" where it acts upon none.
+func targetUser(e *schemas.Event) string {
+	id, ok := strings.CutPrefix(e.Call.Target, schemas.UserID(""))
+	if !ok {
+		return ""
+	}
+	return id
+}
+
 // targetClient is the client that an event acts upon, "" where it acts upon
 // none.
 func targetClient(e *schemas.Event) string {
@@ -65,6 +89,24 @@ func targetClient(e *schemas.Event) string {
 		return ""
 	}
 	return id
+}
+
+// fields are several, whose values are joined: see schemas.PartSeparator.
+type fields []field
+
+// name joins the names by commas.
+func (fs fields) name() string {
+	names := make([]string, len(fs))
+	for i := range fs {
+		names[i] = fs[i].name
+	}
+	return strings.Join(names, ",")
+}
+
+// part is the place of a field among several, from 1, as the store counts; 0
+// where it is not there.
+func (fs fields) part(name string) int {
+	return 1 + slices.IndexFunc(fs, func(f field) bool { return f.name == name })
 }
 
 var fieldName = regexp.MustCompile(`^[A-Za-z0-9_$-]+(\{\})?(\.[A-Za-z0-9_$-]+(\{\})?)*$`)
@@ -86,8 +128,12 @@ func parseField(name string) (field, error) {
 // fields yields every field that r reads.
 func (r *Rule) fields() func(yield func(*field) bool) {
 	return func(yield func(*field) bool) {
-		if !yield(&r.key) || !yield(&r.value) {
-			return
+		for _, fs := range []fields{r.key, r.value} {
+			for i := range fs {
+				if !yield(&fs[i]) {
+					return
+				}
+			}
 		}
 		for l := range leaves(r.selection) {
 			if !yield(&l.field) {

@@ -3,6 +3,7 @@ package detect
 import (
 	"cmp"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -134,17 +135,22 @@ func (p *parser) document(r reporter, n *yaml.Node) {
 	if d == nil {
 		return
 	}
+	kind := kindKey(d)
 	switch rule, correlation := d.vals["detection"] != nil, d.vals["correlation"] != nil; {
-	case rule && !correlation:
+	case kind != "" && !rule && !correlation:
+		c := parseKind(d, kind)
+		r.why.ID, r.why.Name, r.why.Title, r.why.Level = c.ID, c.Name, c.Title, c.Level
+		p.correlations = append(p.correlations, c)
+	case rule && !correlation && kind == "":
 		rule := parseRule(d)
 		r.why.ID, r.why.Name, r.why.Title, r.why.Level = rule.ID, rule.Name, rule.Title, rule.Level
 		p.rules = append(p.rules, &parsedRule{Rule: &rule, reporter: d.reporter})
-	case correlation && !rule:
+	case correlation && !rule && kind == "":
 		c := parseCorrelation(d)
 		r.why.ID, r.why.Name, r.why.Title = c.ID, c.Name, c.Title
 		p.correlations = append(p.correlations, c)
 	default:
-		d.on(n, "want either detection or correlation in a document")
+		d.on(n, "want either detection or correlation in a document, or one of %s", strings.Join(slices.Sorted(maps.Keys(kindReaders)), ", "))
 	}
 }
 
@@ -216,14 +222,14 @@ func (r *parsedRule) settle() {
 	case !r.Finds && !r.used:
 		r.note(n, "rule %s: no correlation uses it, and at level %s a rule alone finds nothing", cmp.Or(clip(r.Name), r.ID), r.Level)
 	}
-	if r.key.name == "" {
-		r.key = entityKey
+	if len(r.key) == 0 {
+		r.key = fields{entityKey}
 		if r.own {
-			r.key = clientKey
+			r.key = fields{clientKey}
 		}
 	}
-	if r.value.name == "" && r.Finds {
-		r.value = networkValue
+	if len(r.value) == 0 && r.Finds {
+		r.value = fields{networkValue}
 	}
 	if r.selection != nil {
 		r.Selector = r.hash()

@@ -112,7 +112,7 @@ func distance(a, b string) int {
 // form changes.
 func (r *Rule) hash() string {
 	const version = "1"
-	canonical := strings.Join([]string{version, allOf{r.selection}.canonical(), quoted(r.key.name), quoted(r.value.name)}, "\n")
+	canonical := strings.Join([]string{version, allOf{r.selection}.canonical(), quoted(r.key.name()), quoted(r.value.name())}, "\n")
 	sum := sha256.Sum256([]byte(canonical))
 	return hex.EncodeToString(sum[:8])
 }
@@ -222,17 +222,17 @@ func (d *document) match(r *Rule) {
 		return
 	}
 	if n := m.need("key"); n != nil {
-		r.key = m.field("key", n)
+		r.key = m.fields("key", n)
 	}
 	if n := m.take("value"); n != nil {
-		r.value = m.field("value", n)
+		r.value = m.fields("value", n)
 	}
 	m.rest("x-match")
 }
 
 // entity reads [tenant, client_id], or client_id: a key is always one of its
 // tenant.
-func (d *document) entity(n *yaml.Node) field {
+func (d *document) entity(n *yaml.Node) fields {
 	items := []*yaml.Node{n}
 	if n.Kind == yaml.SequenceNode {
 		items = n.Content
@@ -242,13 +242,36 @@ func (d *document) entity(n *yaml.Node) field {
 	}
 	if len(items) != 1 {
 		d.on(n, "x-entity: want one field, or [tenant, field]")
-		return field{}
+		return nil
 	}
 	if items[0].Value == "tenant" {
-		return wholeTenant
+		return fields{wholeTenant}
 	}
-	return d.field("x-entity", items[0])
+	return fields{d.field("x-entity", items[0])}
 }
+
+// fields reads a field, or a list of them.
+func (d *document) fields(key string, n *yaml.Node) fields {
+	if n.Kind != yaml.SequenceNode {
+		return fields{d.field(key, n)}
+	}
+	if len(n.Content) == 0 || len(n.Content) > maxFields {
+		d.on(n, "%s: want 1 to %d fields", key, maxFields)
+		return nil
+	}
+	var list fields
+	for _, item := range n.Content {
+		f := d.field(key, item)
+		if list.part(f.name) > 0 {
+			d.on(item, "%s: %s stands twice", key, f.name)
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+// maxFields bounds how many fields a match joins.
+const maxFields = 16
 
 func (d *document) field(key string, n *yaml.Node) field {
 	f, err := parseField(d.scalar(key, n))
@@ -270,6 +293,7 @@ func (d *document) finds(r *Rule) {
 			a.rest("x-alert")
 		}
 	}
+	r.levels = d.levels()
 	if n := d.vals["x-tests"]; n != nil {
 		r.testsNode = n
 		r.Tests = parseTests(d)

@@ -3,6 +3,7 @@ package detect
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -17,12 +18,13 @@ type state struct {
 	plan   *plan
 	walked bool // slots hold what the raw log has
 
-	slots [][]string // by slot: the values found; strings alias event.Raw or arena
-	one   [1]string
-	kept  [1]string // of a field that is compared with another
-	arena []byte    // unescaped strings, and numbers as text
-	buf   bytes.Buffer
-	dec   *jsontext.Decoder
+	slots   [][]string // by slot: the values found; strings alias event.Raw or arena
+	one     [1]string
+	kept    [1]string // of a field that is compared with another
+	arena   []byte    // unescaped strings, and numbers as text
+	joining []byte    // of several fields
+	buf     bytes.Buffer
+	dec     *jsontext.Decoder
 }
 
 func newState() *state {
@@ -80,6 +82,50 @@ func (st *state) first(f *field) string {
 		return v[0]
 	}
 	return ""
+}
+
+// key joins what fields hold, ok where each holds something. It lies in the raw
+// log no more.
+func (st *state) key(fs fields) (key string, ok bool) {
+	for i := range fs {
+		v := st.first(&fs[i])
+		switch {
+		case v == "", len(v) > maxKey:
+			return "", false
+		case len(fs) == 1:
+			return strings.Clone(v), true
+		}
+		st.joining = appendPart(st.joining[:len(st.joining)*min(i, 1)], i, v)
+	}
+	return string(st.joining), len(fs) > 0
+}
+
+// joined joins what fields hold. It lies in the raw log no more.
+func (st *state) joined(fs fields) string {
+	if len(fs) == 1 {
+		v := st.first(&fs[0])
+		return strings.Clone(v[:min(len(v), maxValue)])
+	}
+	st.joining = st.joining[:0]
+	for i := range fs {
+		v := st.first(&fs[i])
+		st.joining = appendPart(st.joining, i, v[:min(len(v), maxPart)])
+	}
+	return string(st.joining)
+}
+
+// appendPart appends part i of a list to those before it.
+func appendPart(list []byte, i int, part string) []byte {
+	if i > 0 {
+		list = append(list, schemas.PartSeparator...)
+	}
+	for _, b := range []byte(part) {
+		if b == schemas.PartSeparator[0] {
+			b = ' '
+		}
+		list = append(list, b)
+	}
+	return list
 }
 
 func (st *state) raw(path []string) []string {

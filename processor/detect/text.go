@@ -21,7 +21,11 @@ type Summary struct {
 	Normal   string // successes a day, rounded
 	Networks []string
 	Evidence string // the texts of the evidence, each behind a semicolon
+	facts    map[string]string
 }
+
+// Fact is what the kind of the rule tells under a name, "" where it does not.
+func (s Summary) Fact(name string) string { return s.facts[name] }
 
 // related is what the text of an evidence may say.
 type related struct {
@@ -95,11 +99,12 @@ func (c *Correlation) Summary(row schemas.CorrelationRow, found []Found) string 
 		}
 	}
 	return c.summary.String(Summary{
-		Key:      row.Key,
+		Key:      strings.ReplaceAll(row.Key, schemas.PartSeparator, " / "),
 		Count:    row.Count,
 		Normal:   strconv.FormatFloat(math.Round(NormalPerDay(row)), 'f', 0, 64),
 		Networks: row.Values,
 		Evidence: evidence.String(),
+		facts:    row.Facts,
 	})
 }
 

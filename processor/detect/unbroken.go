@@ -8,9 +8,7 @@ import (
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// Query asks for the findings of the given keys whose triggers lie in
-// [from, to), which must be starts of periods: see Period and PeriodEnd. It
-// answers schemas.CorrelationRow.
+// unbroken counts failures of a key that nothing but failures lie between.
 //
 // What it finds, per key, with all times those of the events and ties in
 // order of log_id:
@@ -31,27 +29,35 @@ import (
 // Every step is linear in the matches read: running counts where a success
 // adds one and takes it away when it leaves the look-back, never a RANGE
 // frame, which counts anew for each row.
-//
-// Of a rule that finds something alone it is the matches of each key and period.
-func (c *Correlation) Query(tenant string, keys []string, from, to time.Time) schemas.Query {
-	if c.Alone() {
-		return c.aloneQuery(tenant, keys, from, to)
-	}
+type unbroken struct{}
+
+func (unbroken) uses(c *Correlation) []*Rule { return []*Rule{c.Main, c.Known} }
+func (unbroken) learns() bool                { return false }
+
+// reach: all that is counted lies within KnownLookback behind the success that
+// made its value known; the baseline lies before the first of it; and whether a
+// failure within the baseline was of a known value, again KnownLookback before
+// that.
+func (unbroken) reach(c *Correlation) time.Duration {
+	return c.KnownLookback + c.BaselineLookback + c.KnownLookback
+}
+
+func (unbroken) query(c *Correlation, a asked) schemas.Query {
 	clients := clientsOfMatches
-	if c.Main.key.name == "client_id" && c.Known.key.name == "client_id" {
+	if c.Main.key.name() == "client_id" && c.Known.key.name() == "client_id" {
 		clients = clientsAreKeys
 	}
-	lo := from.Add(-c.Reach())
+	lo := a.from.Add(-c.Reach())
 	return schemas.Query{
 		SQL: strings.ReplaceAll(correlationSQL, "{{clients}}", clients),
 		Params: map[string]any{
-			"tenant": tenant, "keys": keys,
+			"tenant": a.tenant, "keys": a.keys,
 			"main": c.Main.Selector, "known": c.Known.Selector,
 			"types":    c.types(),
 			"lo_day":   day(lo),
-			"seen_day": day(from.Add(-c.Timespan - c.KnownLookback)),
-			"from_day": day(from.Add(-c.Timespan)), "to_day": day(to),
-			"lo": millis(lo), "from": millis(from), "to": millis(to),
+			"seen_day": day(a.from.Add(-c.Timespan - c.KnownLookback)),
+			"from_day": day(a.from.Add(-c.Timespan)), "to_day": day(a.to),
+			"lo": millis(lo), "from": millis(a.from), "to": millis(a.to),
 			"timespan": uint64(c.Timespan.Milliseconds()), "threshold": c.Threshold, "before": c.Threshold - 1,
 			"known_ms": uint64(c.KnownLookback.Milliseconds()), "base_ms": uint64(c.BaselineLookback.Milliseconds()),
 			"base_days": c.BaselineLookback.Hours() / 24, "base_min": c.BaselineMin, "base_ratio": c.BaselineRatio,
@@ -60,27 +66,18 @@ func (c *Correlation) Query(tenant string, keys []string, from, to time.Time) sc
 	}
 }
 
-// CandidatesQuery asks which of the keys can have a trigger in [from, to) at
-// all, in column Key. Of the others Query finds nothing, and would read all of
-// their matches to say so; most touches are of clients that do not fail.
-func (c *Correlation) CandidatesQuery(tenant string, keys []string, from, to time.Time) schemas.Query {
-	if c.Alone() {
-		return c.aloneCandidates(tenant, keys, from, to)
-	}
+func (unbroken) candidates(c *Correlation, a asked) schemas.Query {
 	return schemas.Query{SQL: candidatesSQL, Params: map[string]any{
-		"tenant": tenant, "keys": keys, "main": c.Main.Selector, "known": c.Known.Selector,
-		"seen_day": day(from.Add(-c.Timespan - c.KnownLookback)), "from_day": day(from.Add(-c.Timespan)), "to_day": day(to),
-		"from": millis(from), "to": millis(to),
+		"tenant": a.tenant, "keys": a.keys, "main": c.Main.Selector, "known": c.Known.Selector,
+		"seen_day": day(a.from.Add(-c.Timespan - c.KnownLookback)), "from_day": day(a.from.Add(-c.Timespan)), "to_day": day(a.to),
+		"from": millis(a.from), "to": millis(a.to),
 		"timespan": uint64(c.Timespan.Milliseconds()), "threshold": c.Threshold,
 	}}
 }
 
 // types are those of the events that the query can need; none means any.
 func (c *Correlation) types() []string {
-	rules := []*Rule{c.Main}
-	if c.Known != nil {
-		rules = append(rules, c.Known)
-	}
+	rules := c.kind.uses(c)
 	if slices.ContainsFunc(rules, func(r *Rule) bool { return r.Types == nil }) {
 		return []string{}
 	}
@@ -109,7 +106,7 @@ const (
 // network of his own costs no more than this look.
 const candidatesSQL = `
 SELECT key, toUInt64(0) AS period, toUInt64(0) AS t, t AS last_t, toUInt64(0) AS n, CAST([], 'Array(String)') AS vals, vals AS logs,
-    toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success
+    toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success, CAST(map(), 'Map(String, String)') AS facts
 FROM (
     SELECT key FROM matches
     WHERE selector = {main:String} AND tenant = {tenant:String}
@@ -235,7 +232,8 @@ SELECT key, period,
     toUInt8(sum(live) = 0) AS all_imported,
     toUInt64(argMin(base, streak)) AS baseline,
     least(greatest((first_t - argMin(base_first, streak)) / 86400000, 1), {base_days:Float64}) AS baseline_days,
-    argMin(base_last, streak) AS last_success
+    argMin(base_last, streak) AS last_success,
+    CAST(map(), 'Map(String, String)') AS facts
 FROM sums
 WHERE triggered > 0 AND period >= {from:UInt64} AND period < {to:UInt64}
 GROUP BY key, period
