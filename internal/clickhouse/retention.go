@@ -43,6 +43,7 @@ func retained() map[string]string {
 		"presence":           "day",
 		"successes":          "toLastDayOfMonth(month)",
 		"reprocess_jobs":     "toDateTime(created_at)",
+		"backtests":          "toDateTime(created_at)",
 		"provision_log":      "toDateTime(at)",
 		"inventory_changes":  "toDateTime(found_at)",
 		"inventory_syncs":    "toDateTime(created_at)",

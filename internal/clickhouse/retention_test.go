@@ -41,7 +41,7 @@ func TestRetentionIsSetChangedAndRemoved(t *testing.T) {
 			want[table] = step.events
 		}
 		want["counts_daily"], want["usage_daily"], want["successes"] = step.daily, step.daily, step.daily
-		for _, table := range []string{"matches", "finding_changes", "deliveries", "counts_hourly", "presence", "reprocess_jobs", "provision_log", "inventory_changes", "inventory_syncs"} {
+		for _, table := range []string{"matches", "finding_changes", "deliveries", "counts_hourly", "presence", "reprocess_jobs", "backtests", "provision_log", "inventory_changes", "inventory_syncs"} {
 			want[table] = step.days
 		}
 		maps.DeleteFunc(want, func(_ string, days int) bool { return days == 0 })

@@ -695,3 +695,74 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_
 
 CREATE TABLE IF NOT EXISTS inventory_syncs ON CLUSTER 'main\'s' AS m2mwatch.inventory_syncs_local
 ENGINE = Distributed('main\'s', 'm2mwatch', 'inventory_syncs_local', sipHash64(id));
+
+CREATE TABLE IF NOT EXISTS matches_scratch_local ON CLUSTER 'main\'s'
+(
+    selector   LowCardinality(String),
+    tenant     LowCardinality(String),
+    bucket     Date                    CODEC(ZSTD(1)),
+    key        String                  CODEC(ZSTD(1)),
+    t          UInt64                  CODEC(Delta, ZSTD(1)),
+    log_id     String                  CODEC(ZSTD(1)),
+    value      String                  CODEC(ZSTD(1)),
+    client_id  String                  CODEC(ZSTD(1)),
+    ver        UInt64                  CODEC(ZSTD(1)),
+    source     Enum8('stream' = 1, 'pull' = 2, 'import' = 3, 'repair' = 4, 'custom' = 5),
+    generation UInt16                  CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+PARTITION BY toYYYYMM(bucket)
+ORDER BY (selector, tenant, bucket, key, t, log_id, generation)
+SETTINGS index_granularity = 1024;
+
+CREATE TABLE IF NOT EXISTS matches_scratch ON CLUSTER 'main\'s' AS m2mwatch.matches_scratch_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'matches_scratch_local', sipHash64(tenant, key));
+
+CREATE TABLE IF NOT EXISTS backtests_local ON CLUSTER 'main\'s'
+(
+    id         String,
+    state      LowCardinality(String),
+    job        String                  CODEC(ZSTD(3)),
+    created_at DateTime64(3, 'UTC'),
+    ver        UInt64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+PARTITION BY toYYYYMM(created_at)
+ORDER BY (created_at, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS backtests ON CLUSTER 'main\'s' AS m2mwatch.backtests_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'backtests_local', sipHash64(id));
+
+CREATE TABLE IF NOT EXISTS selectors_local ON CLUSTER 'main\'s'
+(
+    selector LowCardinality(String),
+    state    LowCardinality(String),
+    since    DateTime64(3, 'UTC'),
+    reach    UInt64,
+    done     UInt64,
+    total    UInt64,
+    ver      UInt64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+ORDER BY selector
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS selectors ON CLUSTER 'main\'s' AS m2mwatch.selectors_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'selectors_local', sipHash64(selector));
+
+CREATE TABLE IF NOT EXISTS expectations_local ON CLUSTER 'main\'s'
+(
+    tenant      LowCardinality(String),
+    identity    String,
+    expect      String                 CODEC(ZSTD(1)),
+    declared_at DateTime64(3, 'UTC'),
+    ver         UInt64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+ORDER BY (tenant, identity)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS expectations ON CLUSTER 'main\'s' AS m2mwatch.expectations_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'expectations_local', sipHash64(tenant, identity));
