@@ -66,15 +66,18 @@ them, too.`,
 			if yes, err := ask.agreed(inv, "disable "+what, "Disable "+what+"?"); !yes {
 				return err
 			}
-			valid, err := apps.Disable(cmd.Context(), app.ID, earlier, func(taken *provision.Disabled) error {
-				taken.Tenant, taken.At = o.domain, time.Now().UTC()
-				return d.keep(inv, taken)
+			taken, err := apps.Disable(cmd.Context(), app.ID, earlier, func(kept *provision.Disabled) error {
+				kept.Tenant, kept.At = o.domain, time.Now().UTC()
+				return d.keep(inv, kept)
 			})
 			if err != nil {
 				return err
 			}
 			fmt.Fprintln(inv.stderr, what, "is disabled")
-			tellTokens(cmd.Context(), inv, app.ID, valid)
+			if taken.Unmarked != nil {
+				fmt.Fprintf(inv.stderr, "warning: it is not marked as disabled, so that an apply of a file that has it gives it grants again: %v\n", taken.Unmarked)
+			}
+			tellTokens(cmd.Context(), inv, app.ID, taken.Valid)
 			return nil
 		},
 	}

@@ -137,6 +137,9 @@ func writePlan(w io.Writer, p *provision.Plan) error {
 			writeField(&b, c.Action, f)
 		}
 	}
+	for _, h := range p.Held {
+		fmt.Fprintf(&b, "! application %s (%s): disabled since %s, so its grants are left as they are; apps enable gives them back\n", printable(h.Key), printable(h.ID), printable(h.Since))
+	}
 	for _, l := range p.Leftovers {
 		fmt.Fprintf(&b, "- application %s (%s): left by an apply that was cut short, used by nobody\n", printable(l.Key), printable(l.ID))
 	}

@@ -35,6 +35,16 @@ type Validity struct {
 	Unknown  error         // why that is not known, where it is not
 }
 
+// MarkDisabled is the member of client_metadata that says since when an
+// application is disabled: an apply gives it no grants.
+const MarkDisabled = ownMark + "disabled"
+
+// Taken is what Disable tells of an application that has no grants any more.
+type Taken struct {
+	Valid    []Validity // tokens that it has
+	Unmarked error      // why MarkDisabled is not set; nil where it is
+}
+
 // ErrDisabled is wrapped where an application has no grants to take.
 var ErrDisabled = errors.New("it has no grants: it is disabled already")
 
@@ -67,21 +77,39 @@ func (d *Disabled) add(g Grant, organizations []Organization) {
 
 // Disable takes the grants of an application away when keep has kept them, and
 // looks whether they are gone: it gets no more tokens. Those that it has stay good
-// as long as is returned, which is asked for last and need not be known. What earlier runs have taken, and it does not have now,
-// is kept with the rest.
-func (a *Apps) Disable(ctx context.Context, id string, earlier []Disabled, keep func(*Disabled) error) ([]Validity, error) {
+// as long as is returned, which is asked for last and need not be known; nor need
+// it be marked, since what leaks must not go on for want of a scope. What earlier
+// runs have taken, and it does not have now, is kept with the rest.
+func (a *Apps) Disable(ctx context.Context, id string, earlier []Disabled, keep func(*Disabled) error) (Taken, error) {
 	app, err := a.Get(ctx, id)
 	if err != nil {
-		return nil, err
+		return Taken{}, err
 	}
 	grants, err := a.Grants(ctx, id)
 	if err != nil {
-		return nil, err
+		return Taken{}, err
 	}
 	if len(grants) == 0 {
-		return nil, fmt.Errorf("application %s: %w", id, ErrDisabled)
+		return Taken{}, fmt.Errorf("application %s: %w", id, ErrDisabled)
 	}
-	d := Disabled{Format: disabledFormat, ClientID: id, Name: app.Name, Organizations: map[string][]Organization{}}
+	d, err := a.taking(ctx, app, grants, earlier)
+	if err != nil {
+		return Taken{}, err
+	}
+	if err := keep(d); err != nil {
+		return Taken{}, err
+	}
+	if err := a.take(ctx, id, grants); err != nil {
+		return Taken{}, err
+	}
+	_, unmarked := a.Update(ctx, id, map[string]any{"client_metadata": map[string]any{MarkDisabled: d.At.UTC().Format(time.RFC3339)}})
+	return Taken{a.validities(ctx, grants), unmarked}, nil
+}
+
+// taking is what there is to keep of an application whose grants are taken.
+func (a *Apps) taking(ctx context.Context, app App, grants []Grant, earlier []Disabled) (*Disabled, error) {
+	d := &Disabled{Format: disabledFormat, ClientID: app.ID, Name: app.Name, Organizations: map[string][]Organization{}}
+	var err error
 	for _, g := range grants {
 		var organizations []Organization
 		if g.ToOrganizations() {
@@ -102,9 +130,11 @@ func (a *Apps) Disable(ctx context.Context, id string, earlier []Disabled, keep 
 		}
 		kept = append(kept, missing...)
 	}
-	if err := keep(&d); err != nil {
-		return nil, err
-	}
+	return d, nil
+}
+
+// take takes grants away, and looks whether the application has none.
+func (a *Apps) take(ctx context.Context, id string, grants []Grant) error {
 	var failed []error // one that stays is no reason to leave the others
 	for _, g := range grants {
 		if err := remove(ctx, a.API, "grant of "+g.Audience, []string{"client-grants", g.ID}); err != nil {
@@ -112,16 +142,13 @@ func (a *Apps) Disable(ctx context.Context, id string, earlier []Disabled, keep 
 		}
 	}
 	if len(failed) > 0 {
-		return nil, fmt.Errorf("application %s is not disabled, %d of its %d grants are left: %w", id, len(failed), len(grants), errors.Join(failed...))
+		return fmt.Errorf("application %s is not disabled, %d of its %d grants are left: %w", id, len(failed), len(grants), errors.Join(failed...))
 	}
 	left, err := a.Grants(ctx, id)
 	if err == nil && len(left) > 0 {
 		err = fmt.Errorf("application %s still has %d grants", id, len(left))
 	}
-	if err != nil {
-		return nil, err
-	}
-	return a.validities(ctx, grants), nil
+	return err
 }
 
 // validities are asked for when the grants are gone: what is only told must not keep
@@ -170,7 +197,8 @@ func (d *Disabled) ToOrganizations() bool { return len(d.Organizations) > 0 }
 // Enable gives an application back the grants that Disable has taken, with their
 // organizations. It may be called again where it was cut short.
 func (a *Apps) Enable(ctx context.Context, d *Disabled) error {
-	if _, err := a.Get(ctx, d.ClientID); err != nil {
+	app, err := a.Get(ctx, d.ClientID)
+	if err != nil {
 		return err
 	}
 	var failed []error // an API that is gone is no reason to keep the others
@@ -182,7 +210,11 @@ func (a *Apps) Enable(ctx context.Context, d *Disabled) error {
 	if len(failed) > 0 {
 		return fmt.Errorf("application %s: %d of its %d grants are not given back: %w", d.ClientID, len(failed), len(d.Grants), errors.Join(failed...))
 	}
-	return nil
+	if app.Mark(MarkDisabled) == "" {
+		return nil
+	}
+	_, err = a.Update(ctx, d.ClientID, map[string]any{"client_metadata": map[string]any{MarkDisabled: nil}})
+	return err
 }
 
 func (a *Apps) enableGrant(ctx context.Context, raw json.RawMessage, d *Disabled) error {

@@ -28,6 +28,9 @@ type Plan struct {
 	// Leftovers are applications that an apply has made and was not through with,
 	// beside the one that serves: nobody has their secret. Apply deletes them.
 	Leftovers []Leftover `json:"leftovers,omitempty"`
+	// Held are applications whose grants are left as they are, since they are
+	// disabled.
+	Held []Held `json:"held,omitempty"`
 
 	roles    []*roleState      // that there are, for what apply assigns
 	apps     []*appState       // that there are, for those that apply makes
@@ -40,6 +43,13 @@ type Plan struct {
 type Leftover struct {
 	Key string `json:"key"`
 	ID  string `json:"id"`
+}
+
+// Held is an application that is disabled; see MarkDisabled.
+type Held struct {
+	Key   string `json:"key"`
+	ID    string `json:"id"`
+	Since string `json:"since"`
 }
 
 // Change is what has to be done about one identity.

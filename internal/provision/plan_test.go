@@ -145,6 +145,44 @@ func TestAPlanTellsWhatDiffersFieldByField(t *testing.T) {
 	}
 }
 
+func TestAPlanLeavesWhatIsDisabledDisabled(t *testing.T) {
+	s, file := wantedTenant(t)
+	_, api := s.wire()
+	apps := &Apps{API: api}
+	var ledger string
+	for _, c := range planned(t, api, file).Changes {
+		if c.Key == "ledger" {
+			ledger = c.ID
+		}
+	}
+	var kept *Disabled
+	taken, err := apps.Disable(t.Context(), ledger, nil, func(d *Disabled) error {
+		d.At, kept = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), d
+		return nil
+	})
+	if err != nil || taken.Unmarked != nil {
+		t.Fatal(err, taken.Unmarked)
+	}
+	grants := func(p *Plan) (n int) {
+		for _, line := range lines(p) {
+			if strings.HasPrefix(line, "  grant of https://orders/: scopes [null") {
+				n++
+			}
+		}
+		return n
+	}
+	plan := planned(t, api, file)
+	if diff := cmp.Diff([]Held{{"ledger", ledger, "2026-05-01T12:00:00Z"}}, plan.Held); diff != "" || grants(plan) != 0 {
+		t.Errorf("held (-want +got):\n%s\n%q", diff, lines(plan))
+	}
+	if err := apps.Enable(t.Context(), kept); err != nil {
+		t.Fatal(err)
+	}
+	if plan := planned(t, api, file); len(plan.Held) != 0 || grants(plan) != 1 {
+		t.Errorf("held %+v, %q", plan.Held, lines(plan))
+	}
+}
+
 func TestAPlanTellsAllThatCannotBe(t *testing.T) {
 	s := newSim(t)
 	s.anAPI("https://orders/", "read")

@@ -181,6 +181,10 @@ func (p *Planner) planGrants(ctx context.Context, d *differ, w *WantedApp, is *a
 	if w.Grants == nil {
 		return nil
 	}
+	if since := is.Mark(MarkDisabled); since != "" {
+		p.plan.Held = append(p.plan.Held, Held{w.Key, is.ID, since})
+		return nil
+	}
 	for i := range w.Grants {
 		g := &w.Grants[i]
 		n := slices.IndexFunc(is.Grants, func(s grantState) bool { return s.Audience == g.Audience })

@@ -25,6 +25,8 @@ const (
 	WhenBackup = "without --no-backup"
 
 	WhenLifetimes = "for lifetimes of tokens"
+	WhenMark      = "to mark it as disabled"
+	WhenMarked    = "of one that is marked as disabled"
 
 	WhenGrants      = "of grants"
 	WhenConnections = "of connections"
@@ -89,8 +91,10 @@ func Needs() []Need {
 		always("apps update", "read:clients", "update:clients"),
 		always("apps disable", "read:clients", "read:client_grants", "delete:client_grants"),
 		{"apps disable", WhenLifetimes, []string{"read:resource_servers"}},
+		{"apps disable", WhenMark, []string{"update:clients"}},
 		{"apps disable", WhenOrganizations, []string{"read:organization_client_grants"}},
 		always("apps enable", "read:clients", "read:client_grants", "create:client_grants"),
+		{"apps enable", WhenMarked, []string{"update:clients"}},
 		{"apps enable", WhenOrganizations, []string{"create:organization_client_grants", "read:organization_client_grants"}},
 		always("apps rotate", "read:clients"),
 		{"apps rotate", WhenSecret, []string{"update:client_keys"}},
