@@ -11,7 +11,8 @@ import (
 
 // Terraform writes what a plan creates and changes as resources of the provider
 // auth0/auth0, whole, as the file wants them; what is there already is imported.
-// Deletions are told in comments. Passwords are variables, which it declares.
+// Deletions, what else is taken away, and grants that are left alone are told in
+// comments. Passwords are variables, which it declares.
 //
 // Source: the documentation of the provider's resources auth0_client,
 // auth0_client_credentials, auth0_client_grant, auth0_organization_client_grant,
@@ -27,7 +28,12 @@ func (p *Plan) Terraform(w io.Writer) error {
 	for _, r := range p.roles {
 		t.roleIDs = append(t.roleIDs, r.Role)
 	}
+	for _, h := range p.Held {
+		t.line("# application %s (%s) is disabled since %s: its grants are left as they are.", h.Key, hclText(h.ID), h.Since)
+		t.line("")
+	}
 	for _, c := range p.Changes {
+		t.takes(c)
 		switch {
 		case c.Action == ActionDelete:
 			t.line("# %s %s (%s) is to be deleted: take its resources out.", c.Kind, c.Key, hclText(c.ID))
@@ -42,6 +48,21 @@ func (p *Plan) Terraform(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, t.b.String())
 	return err
+}
+
+// takes tells what a change takes away that has no resource any more.
+func (t *terraform) takes(c *Change) {
+	if c.Action != ActionChange {
+		return
+	}
+	for _, f := range c.Fields {
+		switch {
+		case len(f.Remove) > 0:
+			t.line("# %s %s: %s: takes away %s", c.Kind, c.Key, f.Name, hclList(f.Remove))
+		case f.From != nil && f.To == nil && len(f.Add) == 0:
+			t.line("# %s %s: %s is taken away", c.Kind, c.Key, f.Name)
+		}
+	}
 }
 
 type terraform struct {

@@ -12,6 +12,9 @@ resource "auth0_role_permissions" "exporter" {
   }
 }
 
+# application ledger: owner is taken away
+# application ledger: grant of https://orders/: scopes: takes away ["erase"]
+# application ledger: grant of https://ledger/ is taken away
 import {
   to = auth0_client.ledger
   id = "ID-OF-ledger"
@@ -62,6 +65,9 @@ resource "auth0_client_grant" "loader_ledger" {
 
 # application gone ("ID-OF-gone") is to be deleted: take its resources out.
 
+# user nightly: app_metadata.ticket is taken away
+# user nightly: roles: takes away ["other"]
+# user nightly: permissions: takes away ["read@https://orders/"]
 import {
   to = auth0_user.nightly
   id = "ID-OF-nightly"
