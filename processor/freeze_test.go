@@ -14,7 +14,6 @@ import (
 	"github.com/m2mwatch/m2mwatch/internal/nats"
 	"github.com/m2mwatch/m2mwatch/internal/nats/natstest"
 	"github.com/m2mwatch/m2mwatch/processor"
-	"github.com/m2mwatch/m2mwatch/processor/detect"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
@@ -171,10 +170,7 @@ func TestPeriodThatNeedsNothingExpiredIsNotFrozen(t *testing.T) {
 
 func TestRetentionShorterThanARuleNeedsIsRefused(t *testing.T) {
 	t.Parallel()
-	rules, err := detect.Parse(processor.Rules())
-	if err != nil {
-		t.Fatal(err)
-	}
+	rules := workingClientRules(t)
 	broker := natstest.New(t)
 	for _, tt := range []struct {
 		evidence, findings time.Duration

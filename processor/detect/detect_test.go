@@ -18,3 +18,17 @@ func shipped(tb testing.TB) *detect.Set {
 	}
 	return set
 }
+
+// workingClient are MI-02 and what it needs, without the other shipped rules.
+func workingClient(tb testing.TB) *detect.Set {
+	tb.Helper()
+	text, err := os.ReadFile("../rules/mi-02-working-client-started-failing.yml")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	set, err := parse(string(text))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return set
+}

@@ -254,7 +254,7 @@ func TestMatch(t *testing.T) {
 }
 
 func TestMatchCarriesKeyValueAndVersion(t *testing.T) {
-	set := shipped(t)
+	set := workingClient(t)
 	at := time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
 	selectors := map[string]string{}
 	for _, r := range set.Rules() {
@@ -279,7 +279,7 @@ func TestMatchCarriesKeyValueAndVersion(t *testing.T) {
 }
 
 func TestMatchWithoutAUsableKeyIsDropped(t *testing.T) {
-	set := shipped(t)
+	set := workingClient(t)
 	for name, e := range map[string]schemas.Event{
 		"no client":       {Type: "feccft"},
 		"endless client":  {Type: "feccft", ClientID: strings.Repeat("x", 257)},

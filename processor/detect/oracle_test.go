@@ -203,5 +203,5 @@ func withEdges(r *rand.Rand, all []happening) []happening {
 
 func testCorrelation(t *testing.T) detect.Correlation {
 	t.Helper()
-	return shipped(t).Correlations()[0]
+	return workingClient(t).Correlations()[0]
 }
