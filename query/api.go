@@ -2,6 +2,7 @@
 package query
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -26,6 +27,9 @@ type Config struct {
 	Provision ProvisionLog
 	// Syncs takes the syncs of the inventory that are asked for. It must be set.
 	Syncs Syncs
+	// Explain adds to a finding's evidence what is known when it is looked at: whose
+	// it is, how to contain it. Nil adds nothing.
+	Explain func(context.Context, *schemas.Finding) error
 	// Channels are the types of the channels that alerts go to, by name.
 	Channels map[string]string
 	// Backlog tells what is accepted and not yet stored. Nil means that this

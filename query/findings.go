@@ -80,7 +80,9 @@ func (a *API) finding(ctx context.Context, in *findingInput) (*findingOutput, er
 		if d.Finding, err = a.cfg.Store.Finding(ctx, in.ID); err != nil {
 			return d, err
 		}
-		d.History, err = a.cfg.Store.FindingHistory(ctx, d.Finding)
+		if d.History, err = a.cfg.Store.FindingHistory(ctx, d.Finding); err == nil && a.cfg.Explain != nil {
+			err = a.cfg.Explain(ctx, &d.Finding)
+		}
 		return d, err
 	})
 	if err != nil {

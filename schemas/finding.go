@@ -109,6 +109,16 @@ type Evidence struct {
 	Causes       map[string]uint64 `json:"causes,omitempty"`       // descriptions of the events, counted
 	Facts        map[string]string `json:"facts,omitempty"`        // what the kind of the rule tells beside: new, median, distinct
 	NextCommand  string            `json:"next_command,omitempty"` // the command to look closer
+
+	// What follows is known when somebody looks or is told, and not stored: see
+	// FindingContext.
+	Owner       string     `json:"owner,omitempty"`        // the inventory's, of the identity
+	SourceKnown *bool      `json:"source_known,omitempty"` // the identity succeeded before from every network of it
+	TokensAlive uint64     `json:"tokens_alive,omitzero"`  // tokens of the identity that have not expired
+	TokensUntil *time.Time `json:"tokens_until,omitempty"` // when the last of them will
+	Contain     string     `json:"contain,omitempty"`      // the command that stops the identity
+	Undo        string     `json:"undo,omitempty"`         // the command that lets it go on
+	Runbook     string     `json:"runbook,omitempty"`      // the command that prints what to do about findings of its rule
 }
 
 // RelatedEvidence is one event beside a finding.

@@ -27,7 +27,8 @@ func (s *server) startNotify(ctx context.Context, rules *detect.Set) error {
 	outbox := nats.NewOutbox(s.broker, s.publisher, limits)
 	cfg := notify.Config{
 		Source: source, Outbox: outbox, Deliveries: clickhouse.NewFindingStore(s.writeDB), Routes: routes(s.cfg), Link: link(s.cfg),
-		Logger: s.log, Registerer: s.registry, At: s.at("notify."),
+		Explain: s.explainBy(clickhouse.NewFindingStore(s.writeDB)),
+		Logger:  s.log, Registerer: s.registry, At: s.at("notify."),
 	}
 	for _, c := range s.cfg.Notify.All() {
 		channel, err := newChannel(c, notify.HTTP{})
@@ -48,9 +49,12 @@ func (s *server) startNotify(ctx context.Context, rules *detect.Set) error {
 	if err != nil {
 		return err
 	}
-	for _, pattern := range unknownRules(cfg.Routes, rules) {
-		s.log.Warn("a route of notify names a rule that there is not: no alert of it will come that way", "rule", pattern)
+	s.rules.told = func(set *detect.Set) {
+		for _, pattern := range unknownRules(cfg.Routes, set) {
+			s.log.Warn("a route of notify names a rule that there is not: no alert of it will come that way", "rule", pattern)
+		}
 	}
+	s.rules.told(rules)
 	s.life.run("notify", notifier.Run)
 	return nil
 }
@@ -75,7 +79,7 @@ func newChannel(c config.Channel, over notify.HTTP) (notify.Channel, error) {
 func routes(cfg *config.Config) []notify.Route {
 	var all []notify.Route
 	for _, r := range cfg.Notify.Routes {
-		route := notify.Route{Tenants: r.Tenants, MinLevel: schemas.Level(r.MinLevel), Rules: r.Rules, Channels: r.Channels}
+		route := notify.Route{Tenants: r.Tenants, MinLevel: schemas.Level(r.MinLevel), Rules: r.Rules, Owners: r.Owners, Channels: r.Channels}
 		for _, level := range r.Levels {
 			route.Levels = append(route.Levels, schemas.Level(level))
 		}

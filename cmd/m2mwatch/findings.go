@@ -99,6 +99,9 @@ func writeFinding(out io.Writer, f schemas.FindingDetail) error {
 	row("state", "%s", f.State)
 	row("tenant", "%s", f.Tenant)
 	row("identity", "%s%s", f.Identity, named(f.Evidence.ClientName))
+	if f.Evidence.Owner != "" {
+		row("owner", "%s", f.Evidence.Owner)
+	}
 	row("what", "%s", f.Evidence.Summary)
 	row("since", "%s", clock(f.First))
 	row("last", "%s", clock(f.Last))
@@ -116,6 +119,9 @@ func writeFinding(out io.Writer, f schemas.FindingDetail) error {
 	}
 	for _, id := range f.Evidence.LogIDs {
 		row("event", "%s", id)
+	}
+	for _, told := range contextRows(f.Evidence) {
+		row(told[0], "%s", told[1])
 	}
 	for _, c := range f.History {
 		row("history", "%s  %s", clock(c.At), changeText(c))

@@ -55,6 +55,7 @@ type rules struct {
 	counters detect.Counters
 	log      *slog.Logger
 	check    func(processor.RuleSet) error // what else they must fit; nil for nothing
+	told     func(*detect.Set)             // hears of those that come into force; nil for nobody
 }
 
 // openRules loads the rules that a process begins with.
@@ -83,6 +84,9 @@ func (r *rules) next(cfg *config.Config) (commit func(), err error) {
 	return func() {
 		r.Replace(set)
 		r.tell(set)
+		if r.told != nil {
+			r.told(set)
+		}
 	}, nil
 }
 

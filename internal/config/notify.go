@@ -68,6 +68,7 @@ type Route struct {
 	Levels   []string `koanf:"levels"`    // informational, low, medium, high, critical
 	MinLevel string   `koanf:"min_level"` // this one and those above
 	Rules    []string `koanf:"rules"`     // ids, or their beginnings with a * behind
+	Owners   []string `koanf:"owners"`    // of the finding's identity, by the inventory; * for any characters, an empty one for nobody
 	Channels []string `koanf:"channels"`
 }
 

@@ -114,7 +114,7 @@ func TestDeployedExampleIsValid(t *testing.T) {
 		}
 	}
 	c, err := config.Load(config.Origin{File: filepath.Join(dir, "m2mwatch.yaml")})
-	if err != nil || len(c.Notify.Channels) != 5 || len(c.Notify.Routes) != 3 {
+	if err != nil || len(c.Notify.Channels) != 5 || len(c.Notify.Routes) != 4 {
 		t.Errorf("%+v, %v", c.Notify, err)
 	}
 }

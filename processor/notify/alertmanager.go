@@ -81,11 +81,13 @@ func (m *Alertmanager) Deliver(ctx context.Context, a schemas.Alert) error {
 }
 
 // alert makes labels of what stays the same in a finding's life, and annotations
-// of the rest: the labels are what it is resolved by.
+// of the rest: the labels are what it is resolved by. The owner is one since
+// Alertmanager routes by labels; where it changes meanwhile the alert ends after a
+// day.
 func (m *Alertmanager) alert(a schemas.Alert) postableAlert {
 	f, now := a.Finding, m.post.now().UTC()
 	p := postableAlert{
-		Labels:      map[string]string{"alertname": f.RuleID, "service": "m2mwatch", "tenant": f.Tenant, "identity": f.Identity, "severity": string(f.Level), "finding": f.ID},
+		Labels:      map[string]string{"alertname": f.RuleID, "service": "m2mwatch", "tenant": f.Tenant, "identity": f.Identity, "severity": string(f.Level), "finding": f.ID, "owner": f.Evidence.Owner},
 		Annotations: map[string]string{"summary": headline(a), "title": f.Title, "alert_id": a.ID},
 		StartsAt:    f.First.UTC(), EndsAt: now.Add(alertmanagerOpen), GeneratorURL: a.URL,
 	}

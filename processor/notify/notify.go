@@ -65,6 +65,9 @@ type Config struct {
 	Routes []Route
 	// Link tells where a finding can be looked at. nil is nowhere.
 	Link func(schemas.Finding) string
+	// Explain adds to a finding's evidence what is known when it is told: whose it
+	// is, how to contain it. nil adds nothing.
+	Explain func(context.Context, *schemas.Finding) error
 
 	Logger     *slog.Logger          // nil is silent
 	Registerer prometheus.Registerer // nil registers nothing

@@ -175,6 +175,8 @@ type ocsfEvent struct {
 	Metadata   ocsfMetadata  `json:"metadata"`
 	Finding    ocsfFinding   `json:"finding_info"`
 	Resources  []ocsfDetails `json:"resources,omitempty"`
+	Remedy     *ocsfRemedy   `json:"remediation,omitempty"`
+	Unmapped   *ocsfUnmapped `json:"unmapped,omitempty"`
 }
 
 type ocsfMetadata struct {
@@ -209,9 +211,28 @@ type ocsfAnalytic struct {
 }
 
 type ocsfDetails struct {
-	UID  string `json:"uid"`
-	Name string `json:"name,omitempty"`
-	Type string `json:"type"`
+	UID   string     `json:"uid"`
+	Name  string     `json:"name,omitempty"`
+	Type  string     `json:"type"`
+	Owner *ocsfOwner `json:"owner,omitempty"`
+}
+
+type ocsfOwner struct {
+	Name string `json:"name"`
+}
+
+// ocsfRemedy is how to contain what was found.
+type ocsfRemedy struct {
+	Desc string `json:"desc"`
+}
+
+// ocsfUnmapped is what the class has no member for.
+type ocsfUnmapped struct {
+	SourceKnown *bool  `json:"source_known,omitempty"`
+	TokensAlive uint64 `json:"tokens_alive,omitzero"`
+	TokensUntil int64  `json:"tokens_until,omitempty"`
+	Undo        string `json:"undo,omitempty"`
+	Runbook     string `json:"runbook,omitempty"`
 }
 
 func (o *OCSF) finding(a schemas.Alert) ocsfEvent {
@@ -235,9 +256,27 @@ func (o *OCSF) finding(a schemas.Alert) ocsfEvent {
 	e.TypeID = e.ClassID*100 + e.ActivityID
 	e.SeverityID, e.Severity = ocsfSeverity(f.Level)
 	if f.Identity != "" {
-		e.Resources = []ocsfDetails{{f.Identity, f.Evidence.ClientName, "machine identity"}}
+		e.Resources = []ocsfDetails{{UID: f.Identity, Name: f.Evidence.ClientName, Type: "machine identity"}}
+		if f.Evidence.Owner != "" {
+			e.Resources[0].Owner = &ocsfOwner{f.Evidence.Owner}
+		}
 	}
+	e.explain(f.Evidence)
 	return e
+}
+
+// explain adds what is known beside the events.
+func (e *ocsfEvent) explain(v schemas.Evidence) {
+	if v.Contain != "" {
+		e.Remedy = &ocsfRemedy{v.Contain}
+	}
+	u := ocsfUnmapped{SourceKnown: v.SourceKnown, TokensAlive: v.TokensAlive, Undo: v.Undo, Runbook: v.Runbook}
+	if v.TokensUntil != nil {
+		u.TokensUntil = millis(*v.TokensUntil)
+	}
+	if u != (ocsfUnmapped{}) {
+		e.Unmapped = &u
+	}
 }
 
 // millis is 0 for the zero time, which no member then tells.

@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,7 +19,7 @@ import (
 )
 
 func TestRouteMatchesWhatItNames(t *testing.T) {
-	f := schemas.Finding{Tenant: "acme", RuleID: "MI-02", Level: schemas.LevelHigh}
+	f := schemas.Finding{Tenant: "acme", RuleID: "MI-02", Level: schemas.LevelHigh, Evidence: schemas.Evidence{Owner: "team-billing@acme"}}
 	for name, c := range map[string]struct {
 		route notify.Route
 		want  bool
@@ -34,6 +35,13 @@ func TestRouteMatchesWhatItNames(t *testing.T) {
 		"rule":           {notify.Route{Rules: []string{"MI-02"}}, true},
 		"beginning":      {notify.Route{Rules: []string{"MI-*"}}, true},
 		"other rule":     {notify.Route{Rules: []string{"MI-0"}}, false},
+		"owner":          {notify.Route{Owners: []string{"ops", "team-billing@acme"}}, true},
+		"other owner":    {notify.Route{Owners: []string{"team-billing"}}, false},
+		"owner's end":    {notify.Route{Owners: []string{"*@acme"}}, true},
+		"owner's middle": {notify.Route{Owners: []string{"team-*ing*acme"}}, true},
+		"twice the same": {notify.Route{Owners: []string{"team-billing@acme*@acme"}}, false},
+		"any owner":      {notify.Route{Owners: []string{"*"}}, true},
+		"nobody's":       {notify.Route{Owners: []string{""}}, false},
 		"one of two":     {notify.Route{Tenants: []string{"acme"}, Rules: []string{"P-*"}}, false},
 	} {
 		if got := c.route.Matches(f); got != c.want {
@@ -141,4 +149,53 @@ func (o *fullOnce) Enqueue(ctx context.Context, channel string, a schemas.Alert)
 		o.good.Add(1)
 	}
 	return o.Outbox.Enqueue(ctx, channel, a)
+}
+
+// What is known beside the events is looked up when the alert is routed, and is in
+// what every channel is sent.
+func TestAlertsSayWhatIsKnownWhenTheyAreRouted(t *testing.T) {
+	t.Parallel()
+	broker, rows := natstest.New(t), &ledger{}
+	billing, others := newReceiver(t, 200), newReceiver(t, 200)
+	cfg := to(t, broker, rows, named(t, "billing", billing.URL), named(t, "others", others.URL))
+	cfg.Routes = []notify.Route{{Owners: []string{"bill*"}, Channels: []string{"billing"}}, {Owners: []string{""}, Channels: []string{"others"}}}
+	cfg.Explain = func(_ context.Context, f *schemas.Finding) error {
+		if f.ID == "finding1" {
+			f.Explain(schemas.FindingContext{Owner: "billing"}, "", "")
+		}
+		return nil
+	}
+	publish(t, broker, alert(1), alert(2))
+	start(t, cfg)
+	empty(t, broker)
+	if diff := cmp.Diff([]string{"finding1/open/1"}, billing.got()); diff != "" {
+		t.Errorf("billing (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"finding2/open/1"}, others.got()); diff != "" {
+		t.Errorf("others (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(billing.bodies[0], `"owner":"billing"`) {
+		t.Errorf("body %s does not tell the owner", billing.bodies[0])
+	}
+}
+
+func TestAlertThatCannotBeExplainedGoesToAllOwners(t *testing.T) {
+	t.Parallel()
+	broker, rows, r := natstest.New(t), &ledger{}, newReceiver(t, 200)
+	cfg := to(t, broker, rows, webhook(t, r.URL))
+	cfg.Routes = []notify.Route{{Owners: []string{"billing"}, Channels: []string{"webhook"}}}
+	var asked atomic.Int32
+	cfg.Explain = func(context.Context, *schemas.Finding) error {
+		asked.Add(1)
+		return errors.New("connection refused")
+	}
+	publish(t, broker, alert(1))
+	start(t, cfg)
+	empty(t, broker)
+	if diff := cmp.Diff([]string{"finding1/open/1"}, r.got()); diff != "" {
+		t.Errorf("ids (-want +got):\n%s", diff)
+	}
+	if got := asked.Load(); got != 3 {
+		t.Errorf("asked %d times, want 3", got)
+	}
 }

@@ -23,9 +23,10 @@ const maxRouted = 10_000
 // handle takes one alert into the queues of its channels. The steps, and what a
 // crash behind each means:
 //
-//  1. queue, for each channel: it is queued again, which the queue drops within
+//  1. explain: nothing has changed.
+//  2. queue, for each channel: it is queued again, which the queue drops within
 //     ten minutes; later it is delivered twice with one id.
-//  2. ack: done.
+//  3. ack: done.
 func (r *router) handle(ctx context.Context, m schemas.Message) {
 	stop := keep(m)
 	defer stop()
@@ -34,7 +35,8 @@ func (r *router) handle(ctx context.Context, m schemas.Message) {
 		r.unreadable(ctx, m, err)
 		return
 	}
-	if !r.route(ctx, a, m.Attempt()) {
+	explained := r.explain(ctx, &a, m.Attempt())
+	if !explained && (m.Attempt() < maxExplain || ctx.Err() != nil) || !r.route(ctx, a, m.Attempt(), !explained) {
 		r.putOff(ctx, m, a.ID, backoff(m.Attempt()))
 		return
 	}
@@ -44,9 +46,28 @@ func (r *router) handle(ctx context.Context, m schemas.Message) {
 	}
 }
 
+// maxExplain attempts are made to say whose a finding is and how to contain it.
+// Then it is told without: a page that says less is better than none.
+const maxExplain = 3
+
+// explain reports whether all is known that can be said.
+func (r *router) explain(ctx context.Context, a *schemas.Alert, attempt uint64) bool {
+	if r.cfg.Explain == nil {
+		return true
+	}
+	err := r.cfg.Explain(ctx, &a.Finding)
+	if err == nil {
+		return true
+	}
+	if ctx.Err() == nil {
+		r.cfg.Logger.WarnContext(ctx, "look up what is known of a finding", "alert_id", a.ID, "attempt", attempt, "error", err)
+	}
+	return false
+}
+
 // route reports whether all channels have the alert.
-func (r *router) route(ctx context.Context, a schemas.Alert, attempt uint64) bool {
-	channels := r.cfg.channelsFor(a.Finding)
+func (r *router) route(ctx context.Context, a schemas.Alert, attempt uint64, anyOwner bool) bool {
+	channels := r.cfg.channelsFor(a.Finding, anyOwner)
 	if len(channels) == 0 {
 		why := "no channel is configured"
 		if len(r.cfg.Lanes) > 0 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -86,13 +87,13 @@ func slackBody(a schemas.Alert) slackMessage {
 	if f.Evidence.Summary != "" {
 		m.Blocks = append(m.Blocks, slackBlock{Type: "section", Text: plain(f.Evidence.Summary, slackSection)})
 	}
-	fields := slackBlock{Type: "section"}
-	for _, x := range facts(a) {
-		if len(fields.Fields) < slackFields {
+	for some := range slices.Chunk(facts(a), slackFields) {
+		fields := slackBlock{Type: "section"}
+		for _, x := range some {
 			fields.Fields = append(fields.Fields, plain(x.name+": "+x.value, slackField))
 		}
+		m.Blocks = append(m.Blocks, fields)
 	}
-	m.Blocks = append(m.Blocks, fields)
 	foot := "finding `" + slackEscape(f.ID, 100) + "`"
 	if a.URL != "" {
 		foot += " · <" + slackEscape(strings.ReplaceAll(a.URL, "|", "%7C"), slackField) + "|look at it>"

@@ -39,6 +39,7 @@ func facts(a schemas.Alert) []fact {
 	all := []fact{
 		{"Identity", f.Identity},
 		{"Client", f.Evidence.ClientName},
+		{"Owner", f.Evidence.Owner},
 		{"Tenant", f.Tenant},
 		{"Level", string(f.Level)},
 		{"State", string(f.State)},
@@ -46,7 +47,13 @@ func facts(a schemas.Alert) []fact {
 		{"Last", at(f.Last)},
 		{"Events", fmt.Sprint(f.Count)},
 		{"Networks", strings.Join(f.Evidence.Networks, " ")},
+		{"Source", source(f.Evidence.SourceKnown)},
+		{"Normal", normal(f.Evidence)},
+		{"Tokens", tokens(f.Evidence)},
 		{"Look closer", f.Evidence.NextCommand},
+		{"Contain", f.Evidence.Contain},
+		{"Undo", f.Evidence.Undo},
+		{"Runbook", f.Evidence.Runbook},
 	}
 	var known []fact
 	for _, x := range all {
@@ -55,6 +62,35 @@ func facts(a schemas.Alert) []fact {
 		}
 	}
 	return known
+}
+
+// source says whether the identity was ever seen where the finding comes from.
+func source(known *bool) string {
+	switch {
+	case known == nil:
+		return ""
+	case *known:
+		return "known: it succeeded from there in the 30 days before"
+	}
+	return "new: it had not succeeded from there in the 30 days before"
+}
+
+func normal(e schemas.Evidence) string {
+	if e.NormalPerDay == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.0f successes a day", e.NormalPerDay)
+}
+
+// tokens says what goes on after the identity is contained.
+func tokens(e schemas.Evidence) string {
+	switch {
+	case e.TokensAlive == 0 || e.TokensUntil == nil:
+		return ""
+	case e.TokensAlive == 1:
+		return "1 is good until " + at(*e.TokensUntil)
+	}
+	return fmt.Sprintf("%d are good, the last until %s", e.TokensAlive, at(*e.TokensUntil))
 }
 
 func at(t time.Time) string {

@@ -1,0 +1,151 @@
+package clickhouse
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+const (
+	// knownWithin is how far back a network is looked for that an identity has
+	// succeeded from.
+	knownWithin = 30 * 24 * time.Hour
+	// longestLifetime is the longest that Auth0 lets an API give its tokens.
+	// https://auth0.com/docs/api/management/v2/resource-servers/post-resource-servers
+	longestLifetime = 2_592_000 * time.Second
+)
+
+// FindingContext is what is known beside the events of a finding at a moment. An
+// id that nobody is known by has none.
+func (r *Reader) FindingContext(ctx context.Context, f schemas.Finding, at time.Time) (c schemas.FindingContext, err error) {
+	if f.Identity == "" {
+		return c, nil
+	}
+	if c.Owner, err = r.owner(ctx, f.Tenant, f.Identity); err != nil {
+		return c, err
+	}
+	if f.State != schemas.StateOpen {
+		return c, nil
+	}
+	if c.SourceKnown, err = r.sourceKnown(ctx, &f); err != nil {
+		return c, err
+	}
+	c.TokensAlive, c.TokensUntil, err = r.tokensAlive(ctx, f.Tenant, f.Identity, at)
+	return c, err
+}
+
+func (r *Reader) owner(ctx context.Context, tenant, identity string) (string, error) {
+	owners, err := collect(ctx, r.conn, "read the owner of an identity", schemas.Query{
+		SQL:    "SELECT owner FROM inventory FINAL\nWHERE tenant = {tenant:String} AND identity = {identity:String} AND kind IN ('clients', 'users')\nORDER BY " + thereNow + " DESC, kind, id\nLIMIT 1",
+		Params: map[string]any{"tenant": tenant, "identity": identity},
+	}, scanText)
+	if err != nil || len(owners) == 0 {
+		return "", err
+	}
+	return owners[0], nil
+}
+
+func scanText(scan scanner) (s string, err error) {
+	err = scan(&s)
+	return s, err
+}
+
+// sourceKnown tells whether the identity had succeeded from every network of the
+// first events of a finding in the thirty days before it.
+func (r *Reader) sourceKnown(ctx context.Context, f *schemas.Finding) (*bool, error) {
+	if len(f.Evidence.LogIDs) == 0 {
+		return nil, nil //nolint:nilnil // nothing is told of where it came from
+	}
+	w := within(f.First.UnixMilli(), f.Last.UnixMilli()+1)
+	w.and("tenant = {tenant:String}", "tenant", f.Tenant)
+	w.and("log_id IN {log_ids:Array(String)}", "log_ids", f.Evidence.LogIDs)
+	w.conditions = append(w.conditions, "network != ''")
+	networks, err := collect(ctx, r.conn, "read the networks of a finding", w.query("SELECT DISTINCT network FROM events FINAL\n", withinPartitions), scanText)
+	if err != nil || len(networks) == 0 {
+		return nil, err
+	}
+	known, err := r.Stats(ctx, schemas.StatsFilter{
+		Tenant: f.Tenant, By: []string{"network"}, From: f.First.Add(-knownWithin), To: f.First, Limit: maxStatsRows,
+		Where: []schemas.Condition{
+			{Field: "identity", Values: exactly(f.Identity)}, {Field: "outcome", Values: exactly(string(schemas.OutcomeSuccess))}, {Field: "network", Values: exactly(networks...)},
+		},
+	})
+	all := len(known) == len(networks)
+	return &all, err
+}
+
+func exactly(values ...string) []schemas.Pattern {
+	patterns := make([]schemas.Pattern, len(values))
+	for i, v := range values {
+		patterns[i] = schemas.Pattern{v}
+	}
+	return patterns
+}
+
+// tokensAlive counts the tokens that an identity was issued and that have not
+// expired, by the lifetimes that the inventory knows of their APIs.
+func (r *Reader) tokensAlive(ctx context.Context, tenant, identity string, at time.Time) (n uint64, until time.Time, err error) {
+	audiences, lifetimes, err := r.lifetimes(ctx, tenant)
+	if err != nil {
+		return 0, until, err
+	}
+	w := within(r.within(at.Add(-longestLifetime), "events").UnixMilli(), at.UnixMilli()+1)
+	w.and("tenant = {tenant:String}", "tenant", tenant)
+	w.param("identity", identity)
+	if id, ok := strings.CutPrefix(identity, schemas.AppID("")); ok {
+		w.and("client_id = {client_id:String}", "client_id", id)
+	} else {
+		w.conditions = append(w.conditions, "(tenant, client_id, time) IN (\n    SELECT tenant, client_id, time FROM events_by_identity\n"+
+			"    WHERE tenant = {tenant:String} AND identity = {identity:String} AND time >= "+milliseconds("from")+"\n  )")
+	}
+	w.param("audiences", audiences)
+	w.param("lifetimes", lifetimes)
+	w.param("default", uint64(schemas.TokenLifetime.Seconds()))
+	w.conditions = append(w.conditions, "identity = {identity:String}", "outcome = 'success'", "token_id != ''",
+		"expires >= "+milliseconds("to"))
+	type alive struct {
+		n     uint64
+		until time.Time
+	}
+	rows, err := collect(ctx, r.conn, "count the tokens of an identity", w.query(
+		"SELECT uniqExact(token_id), max(time + toIntervalSecond(transform(audience, {audiences:Array(String)}, {lifetimes:Array(UInt64)}, {default:UInt64})) AS expires)\nFROM events FINAL\n",
+		withinPartitions), func(scan scanner) (a alive, err error) {
+		err = scan(&a.n, &a.until)
+		return a, err
+	})
+	if err != nil || len(rows) == 0 || rows[0].n == 0 {
+		return 0, until, err
+	}
+	return rows[0].n, rows[0].until.UTC(), nil
+}
+
+// lifetimes are those of the tokens of APIs, in seconds. There is always one, of
+// no API.
+func (r *Reader) lifetimes(ctx context.Context, tenant string) (audiences []string, seconds []uint64, err error) {
+	type lifetime struct {
+		audience string
+		seconds  uint64
+	}
+	rows, err := collect(ctx, r.conn, "read the lifetimes of tokens", schemas.Query{
+		SQL: "SELECT JSONExtractString(members, 'audience'), JSONExtractUInt(members, 'token_lifetime') AS lifetime FROM inventory FINAL\n" +
+			"WHERE tenant = {tenant:String} AND kind = 'apis' AND lifetime > 0 AND " + thereNow,
+		Params: map[string]any{"tenant": tenant},
+	}, func(scan scanner) (l lifetime, err error) {
+		err = scan(&l.audience, &l.seconds)
+		return l, err
+	})
+	audiences, seconds = []string{""}, []uint64{uint64(schemas.TokenLifetime.Seconds())}
+	for _, row := range rows {
+		if row.audience != "" {
+			audiences, seconds = append(audiences, row.audience), append(seconds, row.seconds)
+		}
+	}
+	return audiences, seconds, err
+}
+
+// FindingContext is that of Reader.
+func (s *FindingStore) FindingContext(ctx context.Context, f schemas.Finding, at time.Time) (schemas.FindingContext, error) {
+	return NewReader(s.db).FindingContext(ctx, f, at)
+}
