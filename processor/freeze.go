@@ -44,7 +44,7 @@ func (c *Correlator) Check(set RuleSet) error {
 	for i := range rules {
 		rule := &rules[i]
 		spare := 2*day + freezeEarly + rule.Dedupe // for late events, and a day's rounding
-		if need := rule.Reach() + spare; c.cfg.EvidenceKept > 0 && c.cfg.EvidenceKept < need {
+		if need := rule.Needs(); c.cfg.EvidenceKept > 0 && c.cfg.EvidenceKept < need {
 			errs = append(errs, fmt.Errorf("correlator: events and matches are kept for %s and rule %s needs those of %s: raise their retention",
 				days(c.cfg.EvidenceKept), rule.Code, days(need)))
 		}

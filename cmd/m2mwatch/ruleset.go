@@ -42,6 +42,7 @@ func loadRules(cfg *config.Config, counters *detect.Counters) (*detect.Set, erro
 	}
 	set, err := detect.Load(detect.Options{
 		Sources: sources, Placeholders: cfg.Rules.Placeholders, Catalogue: cfg.Catalogue(), Counters: counters,
+		Kept: retention(cfg).Evidence(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load rules: %w", err)

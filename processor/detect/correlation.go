@@ -82,6 +82,13 @@ func (c *Correlation) Reach() time.Duration {
 	return reach
 }
 
+// spare is what has to be kept beside what a rule looks back on: a day before it
+// can expire a period is frozen, two are for late events and a day's rounding.
+const spare = 3 * 24 * time.Hour
+
+// Needs is for how long events and matches must be kept so that c finds anything.
+func (c *Correlation) Needs() time.Duration { return c.Reach() + spare + c.Dedupe }
+
 // Learns reports whether c judges by what is usual, which it has to learn first.
 func (c *Correlation) Learns() bool { return c.kind.learns() }
 

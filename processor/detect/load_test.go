@@ -2,9 +2,12 @@ package detect_test
 
 import (
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -251,6 +254,26 @@ func TestKeyOfARuleThatFindsAlone(t *testing.T) {
 		c := set.Correlations()[0]
 		if id := c.IdentityID(got[0].Key); id != tc.find {
 			t.Errorf("%s: identity %q, want %q", name, id, tc.find)
+		}
+	}
+}
+
+// A rule that looks back further than anything is kept is told of, and does not
+// keep the others from work.
+func TestRuleThatNeedsMoreOfThePastThanIsKeptIsSetAside(t *testing.T) {
+	shipped := detect.Source{Name: "shipped", FS: os.DirFS("../rules"), Shipped: true}
+	for _, tc := range []struct {
+		kept  time.Duration
+		aside bool
+	}{{0, false}, {400 * 24 * time.Hour, false}, {25 * 24 * time.Hour, false}, {25*24*time.Hour - 1, true}} {
+		set, err := detect.Load(detect.Options{Sources: []detect.Source{shipped}, Kept: tc.kept})
+		if err != nil {
+			t.Fatal(err)
+		}
+		evaluated := slices.ContainsFunc(set.Correlations(), func(c detect.Correlation) bool { return c.Code == "MI-02" })
+		told := strings.Contains(strings.Join(asideTexts(set), "\n"), "mi-02-working-client-started-failing.yml:50: needs events and matches of 25 days")
+		if evaluated == tc.aside || told != tc.aside {
+			t.Errorf("kept for %s: evaluated %t, told %t: %q", tc.kept, evaluated, told, asideTexts(set))
 		}
 	}
 }

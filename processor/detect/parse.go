@@ -2,11 +2,13 @@ package detect
 
 import (
 	"cmp"
+	"fmt"
 	"io/fs"
 	"maps"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -21,6 +23,9 @@ type Options struct {
 	Placeholders map[string][]string
 	// Catalogue knows the types of events; others are noted. Default: nothing is.
 	Catalogue *schemas.Catalogue
+	// Kept is for how long events and matches are kept; rules that look back
+	// further are set aside. 0, the default, is for ever.
+	Kept time.Duration
 	// Counters count what look-around could not tell. Default: new ones.
 	Counters *Counters
 }
@@ -48,7 +53,7 @@ func Load(o Options) (*Set, error) {
 	if o.Counters == nil {
 		o.Counters = &Counters{}
 	}
-	p := parser{}
+	p := parser{kept: o.Kept}
 	for _, s := range o.Sources {
 		p.source(&source{
 			Source: s, strict: s.Shipped,
@@ -76,6 +81,7 @@ type source struct {
 }
 
 type parser struct {
+	kept         time.Duration
 	problems     Problems
 	sources      []*source
 	rules        []*parsedRule
@@ -247,7 +253,7 @@ func (p *parser) evaluated(correlations []Correlation) (rules []Rule, all []Corr
 		}
 	}
 	for _, c := range correlations {
-		if p.setAside(&c, place) {
+		if p.setAside(&c, place) || p.forgotten(&c) {
 			continue
 		}
 		all = append(all, c)
@@ -275,6 +281,23 @@ func (p *parser) setAside(c *Correlation, place map[*Rule]int) bool {
 		return true
 	}
 	return false
+}
+
+// forgotten reports whether a correlation needs more of the past than is kept, and
+// so is set aside: its findings would come and go with what expires. That is no
+// fault of the rule, shipped or not.
+func (p *parser) forgotten(c *Correlation) bool {
+	if p.kept <= 0 || c.Needs() <= p.kept {
+		return false
+	}
+	const day = 24 * time.Hour
+	text := fmt.Sprintf("needs events and matches of %d days, and they are kept for %d (store.retention, store.retention_by_table)", int(c.Needs()/day), int(p.kept/day))
+	for _, pending := range p.correlations {
+		if pending.Line == c.Line && pending.File == c.File {
+			pending.why.Reasons = append(pending.why.Reasons, Problem{File: c.File, Line: c.Line, Text: text})
+		}
+	}
+	return true
 }
 
 func (p *parser) asides() []Aside {
