@@ -179,3 +179,40 @@ func TestRuleTestsTellWhatIsWrong(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// What no log has, because normalizing adds it, a rule's test says beside the log.
+func TestRuleTestsSayWhereAnAddressIs(t *testing.T) {
+	t.Parallel()
+	db := clickhousetest.New(t)
+	set, err := detect.Load(detect.Options{Sources: []detect.Source{{FS: fstest.MapFS{"a.yml": {Data: []byte(`title: From one network of one country
+id: 00000000-0000-4000-8000-0000000000a7
+level: high
+logsource: {product: auth0}
+detection:
+  s: {type: seccft, asn: 64500, country: SE, as_org|startswith: Example}
+  condition: s
+x-tests:
+  - {name: fires, expect: 1, events: [{at: 0s, asn: 64500, country: SE, as_org: Example Ltd, log: {type: seccft, client_id: a, ip: 192.0.2.1}}]}
+  - {name: stays quiet, expect: 0, events: [{at: 0s, asn: 64501, country: SE, as_org: Example Ltd, log: {type: seccft, client_id: a, ip: 192.0.2.1}}]}
+  - {name: knows no place, expect: 0, events: [{at: 0s, log: {type: seccft, client_id: a, ip: 192.0.2.1}}]}
+`)}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := processor.RuleTests{
+		Store: clickhouse.NewWriter(db), Findings: clickhouse.NewFindingStore(db), Rules: set, Catalogue: schemas.EventTypes(), At: moment,
+	}
+	rule := set.Correlations()[0]
+	results, err := tests.Run(t.Context(), &rule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if !r.Passed() {
+			t.Errorf("%q: %d findings, want %d", r.Test, r.Got, r.Want)
+		}
+	}
+	if len(results) != 3 {
+		t.Errorf("%d tests, want 3", len(results))
+	}
+}

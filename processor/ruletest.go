@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -84,9 +85,11 @@ func (t *RuleTests) run(ctx context.Context, c *Correlator, rule *detect.Correla
 
 // events are those of a test, and their matches.
 func (t *RuleTests) events(rule *detect.Correlation, test detect.Test, tenant string) (events []schemas.Event, matches []schemas.Match, err error) {
-	normalizer := NewNormalizer(t.Catalogue, nil)
-	for _, raw := range test.Logs(t.At) {
-		e, err := normalizer.Normalize(&schemas.Log{Tenant: tenant, Source: schemas.SourceStream, IngestedAt: t.At, Raw: raw})
+	place := &anywhere{}
+	normalizer := NewNormalizer(t.Catalogue, place)
+	for _, l := range test.Logs(t.At) {
+		place.Here = l.Place
+		e, err := normalizer.Normalize(&schemas.Log{Tenant: tenant, Source: schemas.SourceStream, IngestedAt: t.At, Raw: l.Raw})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -100,3 +103,9 @@ func (t *RuleTests) events(rule *detect.Correlation, test detect.Test, tenant st
 	matches = slices.DeleteFunc(matches, func(m schemas.Match) bool { return !rule.Reads(m.Selector) })
 	return events, matches, nil
 }
+
+// anywhere is the same place for all addresses.
+type anywhere struct{ Here schemas.Place }
+
+// Place returns it.
+func (a *anywhere) Place(netip.Addr) schemas.Place { return a.Here }

@@ -55,6 +55,7 @@ type Rule struct {
 	summary   *text  // nil where the rule has none
 	levels    []levelIf
 	testsNode *yaml.Node
+	idle      bool // nothing uses it and it finds nothing, so it is not matched: a match is a row
 }
 
 // Rules returns the base rules, in the order of their files.
@@ -71,11 +72,13 @@ func (s *Set) Asides() []Aside { return slices.Clone(s.asides) }
 // Notes returns what is odd in the rules and harms nothing, by file and line.
 func (s *Set) Notes() Problems { return slices.Clone(s.notes) }
 
-// Selectors returns the selectors of the base rules, each once.
+// Selectors returns the selectors that events are matched with, each once.
 func (s *Set) Selectors() []string {
 	var all []string
 	for i := range s.rules {
-		all = append(all, s.rules[i].Selector)
+		if !s.rules[i].idle {
+			all = append(all, s.rules[i].Selector)
+		}
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
@@ -95,7 +98,7 @@ func newSet(rules []Rule, correlations []Correlation) *Set {
 	seen := map[string]bool{}
 	for i := range s.rules {
 		r := &s.rules[i]
-		if seen[r.Selector] {
+		if seen[r.Selector] || r.idle {
 			continue
 		}
 		seen[r.Selector] = true

@@ -41,6 +41,7 @@ var columns = map[string]func(*schemas.Event) string{
 	"ja4":               func(e *schemas.Event) string { return e.JA4 },
 	"sdk":               func(e *schemas.Event) string { return e.SDKName },
 	"sdk_version":       func(e *schemas.Event) string { return e.SDKVersion },
+	"runtime":           runtime,
 	"grant_type":        func(e *schemas.Event) string { return e.GrantType },
 	"token_id":          func(e *schemas.Event) string { return e.TokenID },
 	"used_token_id":     func(e *schemas.Event) string { return e.UsedTokenID },
@@ -70,6 +71,24 @@ var numberColumns = map[string]func(*schemas.Event) uint64{
 var listColumns = map[string]func(*schemas.Event) []string{
 	"scope":  func(e *schemas.Event) []string { return e.Scopes },
 	"scopes": func(e *schemas.Event) []string { return e.Scopes },
+}
+
+// runtime is the program that sent an event, without its version, which changes
+// with each deploy: the name of Auth0's SDK, else how the user agent begins, in
+// lower case: python-requests. It is "" where the log does not tell, as in the
+// copies of the Management API, which writes user agents in a form of its own.
+func runtime(e *schemas.Event) string {
+	if e.SDKName != "" {
+		return strings.ToLower(e.SDKName)
+	}
+	product := strings.ToLower(strings.TrimSpace(e.UserAgent))
+	if product == "unknown" || strings.HasPrefix(product, "other 0.0.0") {
+		return ""
+	}
+	if end := strings.IndexAny(product, "/ ("); end >= 0 {
+		product = product[:end]
+	}
+	return product
 }
 
 // targetUser is the user that an event acts upon, "" where it acts upon none.

@@ -223,6 +223,9 @@ func TestOddRulesAreNoted(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)
 	}
+	if len(set.Selectors()) != 0 || selects(set, schemas.Event{Type: "sapi"}) {
+		t.Error("a rule that nothing uses is matched, which costs a row for each event")
+	}
 }
 
 func TestKeyOfARuleThatFindsAlone(t *testing.T) {

@@ -381,3 +381,27 @@ func BenchmarkMatchOne(b *testing.B) {
 		}
 	}
 }
+
+// The version of a program changes with each deploy, its name does not.
+func TestRuntimeIsTheProgramWithoutItsVersion(t *testing.T) {
+	t.Parallel()
+	set := load(t, map[string]string{"a.yml": brought("One", "selection: {type: seccft}\ncondition: selection", "level: high\nx-match: {key: client_id, value: runtime}")}, nil)
+	for _, c := range []struct {
+		event schemas.Event
+		want  string
+	}{
+		{schemas.Event{SDKName: "Auth0-Python", UserAgent: "python-requests/2.31.0"}, "auth0-python"},
+		{schemas.Event{UserAgent: "python-requests/2.31.0"}, "python-requests"},
+		{schemas.Event{UserAgent: " Go-http-client/2.0"}, "go-http-client"},
+		{schemas.Event{UserAgent: "got (https://github.com/sindresorhus/got)"}, "got"},
+		{schemas.Event{UserAgent: "Other 0.0.0 / Other 0.0.0"}, ""},
+		{schemas.Event{UserAgent: "unknown"}, ""},
+		{schemas.Event{}, ""},
+	} {
+		c.event.Tenant, c.event.Type, c.event.ClientID = "acme", "seccft", "a"
+		matches := set.Match(nil, &c.event)
+		if len(matches) != 1 || matches[0].Value != c.want {
+			t.Errorf("runtime of %q, SDK %q: %+v, want %q", c.event.UserAgent, c.event.SDKName, matches, c.want)
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"testing/fstest"
 
-
 	"github.com/m2mwatch/m2mwatch/processor/detect"
 )
 
@@ -139,7 +138,6 @@ func TestParseRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		"neither":             {"title: x\n", "either detection or correlation"},
 		"not YAML":            {"a: [\n", "not YAML"},
 		"a list":              {"- a\n", "want a mapping"},
-		"rule without use":    {strings.Replace(good, "title:", "level: low\ntitle:", 1) + strings.Replace(frame, "rule: under_test", "rule: success", 1), "no correlation uses it"},
 		"rule without tests":  {good + strings.Replace(frame, "rule: under_test", "rule: success", 1), "x-tests: missing"},
 		"unknown rule":        {good + strings.Replace(frame, "rules: [failure]", "rules: [failures]", 1), `rule "failures": there is no such rule`},
 		"two rules":           {good + strings.Replace(frame, "rules: [failure]", "rules: [failure, success]", 1), "want a list of one name"},

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // Test is one of a rule's own tests: these logs, and how many findings of the
@@ -25,17 +27,24 @@ type testEvents struct {
 	every time.Duration
 	count uint64
 	log   map[string]any
+	place schemas.Place // of their address, which no log tells
 }
 
 const maxTestEvents = 100_000
 
-// Logs returns the raw logs of a test, in the order of the file, with its
-// moment 0s at the given time.
-func (t Test) Logs(at time.Time) [][]byte {
-	var logs [][]byte
+// TestLog is one log of a test: raw, and what is known of its address beside it.
+type TestLog struct {
+	Raw   []byte
+	Place schemas.Place
+}
+
+// Logs returns the logs of a test, in the order of the file, with its moment 0s
+// at the given time.
+func (t Test) Logs(at time.Time) []TestLog {
+	var logs []TestLog
 	for _, e := range t.events {
 		for i := range e.count {
-			logs = append(logs, e.raw(at.Add(e.at+time.Duration(i)*e.every).UTC(), len(logs)))
+			logs = append(logs, TestLog{e.raw(at.Add(e.at+time.Duration(i)*e.every).UTC(), len(logs)), e.place})
 		}
 	}
 	return logs
@@ -139,8 +148,19 @@ func (d *document) someEvents() testEvents {
 	if n := d.need("log"); n != nil {
 		e.log = d.logOf(n)
 	}
+	e.place = d.place()
 	d.rest("the events of a test")
 	return e
+}
+
+// place reads what no log tells and normalizing adds: asn, as_org and country.
+func (d *document) place() (p schemas.Place) {
+	if d.vals["asn"] != nil {
+		p.ASN = uint32(d.uint("asn"))
+	}
+	p.ASOrg = d.scalar("as_org", d.take("as_org"))
+	p.Country = d.scalar("country", d.take("country"))
+	return p
 }
 
 // offset reads a signed time span: -6d, 0s, 2m.
