@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo up build engine check test test-race test-openapi test-live test-detections lint fmt tidy golden fuzz histories bench bench-data bench-store bench-live build-bench generate clean tools fetch-engine
+.PHONY: help demo up build engine check test test-race test-openapi test-live test-detections lint fmt tidy golden fuzz histories bench bench-data bench-store bench-live detect-eval build-bench generate clean tools fetch-engine
 
 GO            ?= go
 CACHE         := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/m2mwatch
@@ -135,6 +135,12 @@ bench-store: build-bench engine ## measure the store on it: size, inserts, quest
 
 bench-live: build build-bench engine ## the memory of a whole instance on it, taking in 1,000 events/s
 	@$(BENCH_BIN) live --dir "$(BENCH_DIR)" $(ARGS)
+
+# EVENTS has a default above, which is no file: only one that was given counts.
+SEEDS  ?= 1
+LABELS ?=
+detect-eval: build-bench engine ## how good the rules are: SEEDS=20 made-up tenants, or EVENTS=file LABELS=file
+	@$(BENCH_BIN) detect $(if $(filter file automatic,$(origin EVENTS)),--seeds $(SEEDS),--events "$(EVENTS)" --labels "$(LABELS)") $(ARGS)
 
 build-bench: need-go
 	@CGO_ENABLED=0 $(GO) build -trimpath -o $(BENCH_BIN) ./internal/bench/m2mbench

@@ -1,0 +1,173 @@
+package deteval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/processor"
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// run takes one tenant through the stages, with what is known of its addresses.
+type run struct {
+	config Config
+	tenant *tenant
+	places processor.Places
+	rules  *detect.Set
+	engine *engine
+
+	clock clock
+	pager pager
+	dead  deadLetters
+}
+
+// clock is the time at which the tenant is.
+type clock struct{ ms atomic.Int64 }
+
+func (c *clock) set(t time.Time) { c.ms.Store(t.UnixMilli()) }
+func (c *clock) Now() time.Time  { return time.UnixMilli(c.ms.Load()).UTC() }
+
+// pager receives alerts, and keeps those that wake somebody.
+type pager struct {
+	mu    sync.Mutex
+	pages []schemas.Finding // guarded by mu
+}
+
+// PublishAlert is that of processor.Alerts.
+func (p *pager) PublishAlert(_ context.Context, a schemas.Alert) error {
+	if a.Finding.State != schemas.StateOpen || !a.Finding.Level.AtLeast(schemas.LevelHigh) {
+		return nil // what is less than high goes to the digest
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pages = append(p.pages, a.Finding)
+	return nil
+}
+
+// deadLetters counts what no event could be made of.
+type deadLetters struct {
+	count atomic.Int64
+	first atomic.Pointer[string]
+}
+
+// PublishDead is that of processor.DeadLetters.
+func (d *deadLetters) PublishDead(_ context.Context, dead schemas.Dead) error {
+	d.count.Add(1)
+	d.first.CompareAndSwap(nil, &dead.Reason)
+	return nil
+}
+
+// soleLease is that of the only process.
+type soleLease struct{}
+
+func (soleLease) Acquire(ctx context.Context, atLeast uint64) (context.Context, uint64, func(), error) {
+	held, release := context.WithCancel(ctx)
+	return held, atLeast + 1, release, nil
+}
+
+func (r *run) do(ctx context.Context) (_ *outcome, err error) {
+	db, drop, err := r.engine.database(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, drop()) }()
+	ctx, cancel := context.WithCancel(ctx)
+	q := &queue{tenant: r.tenant.name, messages: make(chan schemas.Message, 1000)}
+	stop, err := r.start(ctx, q, db)
+	defer func() { cancel(); stop() }()
+	if err != nil {
+		return nil, err
+	}
+	reader := clickhouse.NewReader(db)
+	out := &outcome{from: r.tenant.from, to: r.tenant.to}
+	if err := r.feed(ctx, q, reader); err != nil {
+		return nil, err
+	}
+	if out.findings, err = findings(ctx, reader); err != nil {
+		return nil, err
+	}
+	out.pages = r.pager.pages
+	for _, c := range r.rules.Correlations() {
+		out.rules = append(out.rules, ruleCode(c.Code))
+	}
+	if n := r.dead.count.Load(); n > 0 {
+		fmt.Fprintf(r.config.Progress, "%s: %d logs are no events; the first: %s\n", r.tenant.title, n, *r.dead.first.Load())
+	}
+	return out, nil
+}
+
+// start starts the stages; stop waits for their end.
+func (r *run) start(ctx context.Context, q *queue, db *clickhouse.DB) (stop func(), err error) {
+	var running sync.WaitGroup
+	r.clock.set(r.tenant.logs[0].Delivered)
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	p, err := processor.New(processor.Config{
+		Source: q, Store: clickhouse.NewWriter(db), Dead: &r.dead, Matcher: r.rules, Places: r.places, Logger: log, Now: r.clock.Now,
+		FlushAge: 100 * time.Millisecond,
+	})
+	if err != nil {
+		return running.Wait, err
+	}
+	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
+		Store: clickhouse.NewFindingStore(db), Alerts: &r.pager, Lease: soleLease{}, Rules: r.rules, Logger: log,
+		Interval: 10 * time.Millisecond, Now: r.clock.Now,
+	})
+	if err != nil {
+		return running.Wait, err
+	}
+	running.Go(func() { _ = p.Run(ctx) }) // both always return nil
+	running.Go(func() { _ = c.Run(ctx) })
+	return running.Wait, nil
+}
+
+// feed lets time pass, step by step.
+func (r *run) feed(ctx context.Context, q *queue, reader *clickhouse.Reader) error {
+	logs := r.tenant.logs
+	total := len(logs)
+	for len(logs) > 0 {
+		until := logs[0].Delivered.Truncate(r.config.Step).Add(r.config.Step)
+		n := 0
+		for n < len(logs) && logs[n].Delivered.Before(until) {
+			n++
+		}
+		r.clock.set(until)
+		if err := q.offer(ctx, logs[:n]); err != nil {
+			return err
+		}
+		logs = logs[n:]
+		if err := correlated(ctx, reader); err != nil {
+			return err
+		}
+		fmt.Fprintf(r.config.Progress, "\r%s: %s, %d of %d events ", r.tenant.title, until.Format(time.DateTime), total-len(logs), total)
+	}
+	fmt.Fprintln(r.config.Progress)
+	return nil
+}
+
+// correlated waits until the correlator has read all that was written.
+func correlated(ctx context.Context, reader *clickhouse.Reader) error {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		status, err := reader.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if status.Uncorrelated == 0 {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
