@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
@@ -63,14 +62,14 @@ func TestRuleAloneFindsWithoutACorrelation(t *testing.T) {
 	want := []schemas.Finding{{
 		ID: id, RuleID: "00000000-0000-4000-8000-0000000000a1", Title: "A grant was widened", Tenant: "acme", Key: "app:ci", Identity: "app:ci",
 		Level: schemas.LevelHigh, State: schemas.StateOpen, First: moment, Last: moment.Add(time.Hour), Count: 2,
-		Period: moment.Truncate(6 * time.Hour), Changes: 1, Source: schemas.SourceStream,
+		Period: moment.Truncate(6 * time.Hour), Changes: 1, Source: schemas.SourceStream, Paging: schemas.PagingPage,
 		Evidence: schemas.Evidence{
 			Summary: "2 events: A grant was widened", Networks: []string{"198.51.100.0/24"},
 			LogIDs: []string{"9002026ci000001", "9002026ci000002"}, ClientName: "Deployer",
 			Causes: map[string]uint64{"Update client grant": 2}, NextCommand: "m2mwatch findings show " + id,
 		},
 	}}
-	if diff := cmp.Diff(want, b.findings("acme"), cmpopts.IgnoreFields(schemas.Finding{}, "Ver")); diff != "" {
+	if diff := cmp.Diff(want, b.findings("acme"), whenFound); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{id + "/open/1"}, ids(b.alerts())); diff != "" {

@@ -181,11 +181,14 @@ func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
 	if err != nil {
 		return err
 	}
-	stored, err := c.cfg.Store.Findings(ctx, j.tenant, j.rule.Code, j.keys, from, to)
+	first, last := groupPeriods(j.rule, from, to)
+	stored, err := c.cfg.Store.Findings(ctx, j.tenant, j.rule.Code, j.keys, first, last)
 	if err != nil {
 		return fmt.Errorf("read the stored findings: %w", err)
 	}
-	return c.apply(ctx, compareFindings(stored, found, ver))
+	now := c.cfg.Now().UTC().Truncate(time.Millisecond)
+	p := pager{rule: j.rule, now: now, ver: ver}
+	return c.apply(ctx, p.decide(compareFindings(stored, found, from, to, now, ver)), now)
 }
 
 // found is what the rule finds. Most keys are out after a small look.
@@ -215,65 +218,64 @@ func (c *Correlator) found(ctx context.Context, j *job, from, to time.Time, ver 
 
 // change is what has to be done about one finding.
 type change struct {
-	kind    string          // opened, withdrawn, updated
+	kind    string          // opened, withdrawn, updated, paged; "" is nothing
 	was     schemas.Finding // the zero value for a new one
 	finding schemas.Finding
-	alert   bool
+	alert   bool // people are told
 }
 
 const (
 	changeOpened    = "opened"
 	changeWithdrawn = "withdrawn"
 	changeUpdated   = "updated"
+	changePaged     = "paged" // its state is what it was
 )
 
-// compareFindings tells how to come from the stored findings to those that
-// were found. What rests on imported history alone alerts nobody, neither when
-// it comes nor when it goes.
-func compareFindings(stored, found []schemas.Finding, ver uint64) []change {
+// compareFindings tells how to come from the stored findings to those that were
+// found in the periods of [from, to). A stored finding that need not change is
+// there, too, with no kind.
+func compareFindings(stored, found []schemas.Finding, from, to, at time.Time, ver uint64) []change {
 	before := make(map[string]schemas.Finding, len(stored))
 	for _, f := range stored {
 		before[f.ID] = f
 	}
-	var changes []change
+	changes := make([]change, 0, len(stored)+len(found))
 	for _, now := range found {
-		was, known := before[now.ID]
+		was := before[now.ID]
 		delete(before, now.ID)
-		if ch, ok := compareFinding(was, known, now); ok {
-			changes = append(changes, ch)
-		}
+		changes = append(changes, compareFinding(was, now, at))
 	}
 	for _, was := range stored {
-		if _, gone := before[was.ID]; !gone || was.State != schemas.StateOpen {
+		if _, left := before[was.ID]; !left {
 			continue
 		}
-		now := was
-		now.State, now.Ver = schemas.StateWithdrawn, ver
-		now.Changes++
-		changes = append(changes, change{changeWithdrawn, was, now, live(was)})
+		ch := change{was: was, finding: was}
+		if was.State == schemas.StateOpen && !was.Period.Before(from) && was.Period.Before(to) {
+			ch.kind = changeWithdrawn
+			ch.finding.State, ch.finding.Ver = schemas.StateWithdrawn, ver
+			ch.finding.Changes++
+		}
+		changes = append(changes, ch)
 	}
 	return changes
 }
 
-func live(f schemas.Finding) bool { return f.Source != schemas.SourceImport }
-
-func compareFinding(was schemas.Finding, known bool, now schemas.Finding) (change, bool) {
+// compareFinding compares one that holds with what is stored, which may be nothing.
+func compareFinding(was, now schemas.Finding, at time.Time) change {
 	now.Changes = was.Changes
-	switch {
-	case !known || was.State != schemas.StateOpen:
+	if was.State != schemas.StateOpen {
 		now.Changes++
-		return change{changeOpened, was, now, live(now)}, true
-	case !live(was) && live(now):
-		// History alone held it, so no alert of this change was sent yet.
-		return change{changeOpened, was, now, true}, true
-	case live(was):
-		// Somebody was alerted; when it goes, they must hear of that too.
-		now.Source = was.Source
+		now.FoundAt = at
+		return change{kind: changeOpened, was: was, finding: now}
+	}
+	now.Paging, now.PagingReason, now.PagedAt, now.FoundAt = was.Paging, was.PagingReason, was.PagedAt, was.FoundAt
+	if was.Source != schemas.SourceImport {
+		now.Source = was.Source // somebody may have been told; when it goes, they must hear of that too
 	}
 	if same(was, now) {
-		return change{}, false
+		return change{was: was, finding: was}
 	}
-	return change{changeUpdated, was, now, false}, true
+	return change{kind: changeUpdated, was: was, finding: now}
 }
 
 // same compares what people see of two findings.
@@ -290,7 +292,7 @@ func mustJSON(f schemas.Finding) []byte {
 }
 
 // apply does what step's comment says about the order.
-func (c *Correlator) apply(ctx context.Context, changes []change) error {
+func (c *Correlator) apply(ctx context.Context, changes []change, at time.Time) error {
 	if len(changes) == 0 {
 		return nil
 	}
@@ -305,7 +307,7 @@ func (c *Correlator) apply(ctx context.Context, changes []change) error {
 		}
 		c.cfg.At("alert_published")
 	}
-	if history := historyOf(changes, c.cfg.Now().UTC()); len(history) > 0 {
+	if history := historyOf(changes, at); len(history) > 0 {
 		if err := c.cfg.Store.InsertFindingChanges(ctx, history); err != nil {
 			return fmt.Errorf("write the history of findings: %w", err)
 		}
@@ -319,8 +321,8 @@ func (c *Correlator) apply(ctx context.Context, changes []change) error {
 	return nil
 }
 
-// historyOf tells which of the changes are of a state. A finding that only
-// grows has none.
+// historyOf tells which of the changes are of a state, or of what people are told.
+// A finding that only grows has none.
 func historyOf(changes []change, at time.Time) []schemas.FindingChange {
 	var history []schemas.FindingChange
 	for i := range changes {
@@ -329,7 +331,7 @@ func historyOf(changes []change, at time.Time) []schemas.FindingChange {
 			continue
 		}
 		h := schemas.FindingChange{
-			N: now.Changes, State: now.State, Reason: reasonOf(was, now), At: at,
+			N: now.Changes, State: now.State, Reason: reasonOf(was, now), At: at, Paging: now.Paging, PagingReason: now.PagingReason,
 			FindingID: now.ID, Tenant: now.Tenant, Period: now.Period, Ver: now.Ver,
 		}
 		if was.Changes > 0 {
@@ -346,6 +348,9 @@ func historyOf(changes []change, at time.Time) []schemas.FindingChange {
 // reasonOf: what lies behind the last event of a finding cannot take its
 // ground away, nor give it back; that is done by what came before it, late.
 func reasonOf(was, now *schemas.Finding) schemas.Reason {
+	if was.State == now.State {
+		return schemas.ReasonPaging
+	}
 	if was.Changes == 0 || now.Last.After(was.Last) {
 		return schemas.ReasonEvents
 	}

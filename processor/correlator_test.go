@@ -182,6 +182,9 @@ func (b *bench) alerts() []schemas.Alert {
 	}
 }
 
+// whenFound leaves out what the clock makes of a finding.
+var whenFound = cmpopts.IgnoreFields(schemas.Finding{}, "Ver", "PagedAt", "FoundAt")
+
 func ids(alerts []schemas.Alert) []string {
 	names := []string{}
 	for _, a := range alerts {
@@ -264,7 +267,7 @@ func TestFindingSaysWhatHappened(t *testing.T) {
 	want := []schemas.Finding{{
 		ID: id, RuleID: b.rule.Code, Title: "A working client started failing", Tenant: "acme", Key: "billing", Identity: "app:billing",
 		Level: schemas.LevelHigh, State: schemas.StateOpen, First: moment, Last: moment.Add(8 * time.Minute), Count: 9,
-		Period: moment.Truncate(24 * time.Hour), Changes: 1, Source: schemas.SourceStream,
+		Period: moment.Truncate(24 * time.Hour), Changes: 1, Source: schemas.SourceStream, Paging: schemas.PagingPage,
 		Evidence: schemas.Evidence{
 			Summary:      "9 token requests refused from its own network; normal 47 a day; its secret was rotated 2 minutes before and the consumer was not updated",
 			Networks:     []string{"198.51.100.0/24"},
@@ -277,7 +280,7 @@ func TestFindingSaysWhatHappened(t *testing.T) {
 			NextCommand:  "m2mwatch findings show " + id,
 		},
 	}}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(schemas.Finding{}, "Ver")); diff != "" {
+	if diff := cmp.Diff(want, got, whenFound); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	alerts := b.alerts()
@@ -325,9 +328,9 @@ func TestLateSuccessWithdrawsAndLateRefusalReopens(t *testing.T) {
 	first := &schemas.FindingExtent{Count: 3, First: moment, Last: moment.Add(2 * time.Minute)}
 	second := &schemas.FindingExtent{Count: 3, First: moment.Add(2 * time.Minute), Last: moment.Add(6 * time.Minute)}
 	want := []schemas.FindingChange{
-		{N: 1, State: schemas.StateOpen, Reason: schemas.ReasonEvents, At: moment.Add(time.Hour), After: first},
+		{N: 1, State: schemas.StateOpen, Reason: schemas.ReasonEvents, At: moment.Add(time.Hour), After: first, Paging: schemas.PagingPage},
 		{N: 2, State: schemas.StateWithdrawn, Reason: schemas.ReasonLateEvents, At: moment.Add(2 * time.Hour), Before: first},
-		{N: 3, State: schemas.StateOpen, Reason: schemas.ReasonEvents, At: moment.Add(3 * time.Hour), Before: first, After: second},
+		{N: 3, State: schemas.StateOpen, Reason: schemas.ReasonEvents, At: moment.Add(3 * time.Hour), Before: first, After: second, Paging: schemas.PagingPage},
 	}
 	for i := range want {
 		want[i].FindingID, want[i].Tenant, want[i].Period = id, "acme", after[0].Period
@@ -352,7 +355,7 @@ func TestImportedHistoryAlertsNobodyUntilItGoesOn(t *testing.T) {
 	}
 	b.insert(exchange("old", 5000, moment.Add(10*time.Minute), false, schemas.SourceStream))
 	b.correlateAll()
-	if diff := cmp.Diff([]string{imported[0].ID + "/open/1"}, ids(b.alerts())); diff != "" {
+	if diff := cmp.Diff([]string{imported[0].ID + "/open/2"}, ids(b.alerts())); diff != "" {
 		t.Errorf("alerts after a live refusal (-want +got):\n%s", diff)
 	}
 	if now := b.findings("acme"); len(now) != 1 || now[0].Source != schemas.SourceStream || now[0].Count != 5 {

@@ -346,7 +346,7 @@ func (b *again) view(events []schemas.Event) view {
 // written.
 var sameView = cmp.Options{
 	cmpopts.IgnoreFields(schemas.Event{}, "StoredAt", "Ver"),
-	cmpopts.IgnoreFields(schemas.Finding{}, "Ver", "Changes"),
+	cmpopts.IgnoreFields(schemas.Finding{}, "Ver", "Changes", "PagedAt", "FoundAt"),
 	cmpopts.EquateEmpty(),
 }
 

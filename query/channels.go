@@ -35,11 +35,7 @@ func channels(types map[string]string, waiting map[string]uint64, broker bool, d
 			continue // it was taken out of the configuration
 		}
 		v := view(d.Name)
-		v.Delivered, v.Refused, v.Summarised, v.LastDelivery, v.LastAttempt = d.Delivered, d.Refused, d.Summarised, known(d.LastOK), known(d.Last)
-		if d.Last.IsZero() { // nothing was tried
-			continue
-		}
-		v.Health = schemas.ChannelOK
+		v.Health, v.Delivered, v.Refused, v.LastDelivery, v.LastAttempt = schemas.ChannelOK, d.Delivered, d.Refused, known(d.LastOK), known(d.Last)
 		if d.OK {
 			continue
 		}

@@ -55,29 +55,55 @@ type Finding struct {
 	Count    uint64    `json:"count"` // events of it
 	Evidence Evidence  `json:"evidence"`
 
+	Paging       Paging    `json:"paging,omitempty"`        // what people are told of it; empty where a former build found it
+	PagingReason string    `json:"paging_reason,omitempty"` // why, for those who ask
+	PagedAt      time.Time `json:"paged_at,omitzero"`       // when people were last told that it is open; zero where they were not
+	FoundAt      time.Time `json:"found_at,omitzero"`       // when it was found to hold
+
 	Period  time.Time `json:"-"` // start of its dedupe period
-	Changes uint32    `json:"-"` // how often State changed; 1 when it is new
+	Changes uint32    `json:"-"` // of its state and of what people are told; 1 when it is new
 	Source  Source    `json:"-"` // SourceImport where nothing but imported history holds it
 	Ver     uint64    `json:"-"` // of the recomputation that wrote it
 }
 
-// Reason says why the state of a finding changed.
+// Paging is the verdict on whether people are told of a finding now.
+type Paging string
+
+// The verdicts.
+const (
+	PagingPage      Paging = "page"
+	PagingDigest    Paging = "digest"    // its level is too low to wake anybody
+	PagingImported  Paging = "imported"  // it rests on imported history alone
+	PagingContinued Paging = "continued" // of an attack that people were told of under another finding
+)
+
+// Told reports whether people were told that f is open, and not yet that it is
+// over. Whoever found it before there were verdicts told of all but history.
+func (f *Finding) Told() bool {
+	return !f.PagedAt.IsZero() || f.Paging == "" && f.Changes > 0 && f.State == StateOpen && f.Source != SourceImport
+}
+
+// Reason says why the state of a finding changed, or what people are told of it.
 type Reason string
 
 // The reasons.
 const (
 	ReasonEvents     Reason = "events"      // new events make it hold
 	ReasonLateEvents Reason = "late_events" // older events came late and took its ground away, or gave it back
+	ReasonPaging     Reason = "paging"      // its state is what it was: people are told of it now
 )
 
-// FindingChange is one change of a finding's state.
+// FindingChange is one change of a finding's state, or of what people are told.
 type FindingChange struct {
 	N      uint32         `json:"n" doc:"Counts the changes of the finding, from 1." example:"2"`
 	State  State          `json:"state" enum:"open,withdrawn" doc:"The state from then on."`
-	Reason Reason         `json:"reason" enum:"events,late_events" doc:"late_events: older events came late and took the finding's ground away, or gave it back."`
+	Reason Reason         `json:"reason" enum:"events,late_events,paging" doc:"late_events: older events came late and took the finding's ground away, or gave it back. paging: the state is what it was, and people are told of it now."`
 	At     time.Time      `json:"at" doc:"When it was found out." example:"2025-03-14T12:00:03.100Z"`
 	Before *FindingExtent `json:"before,omitempty" doc:"The finding before the change; absent in the first."`
 	After  *FindingExtent `json:"after,omitempty" doc:"The finding after the change; absent where it was withdrawn."`
+
+	Paging       Paging `json:"paging,omitempty" doc:"Whether people were told of it: page, or what held that back." example:"page"`
+	PagingReason string `json:"paging_reason,omitempty" doc:"Why."`
 
 	FindingID string    `json:"-"`
 	Tenant    string    `json:"-"`
@@ -159,8 +185,6 @@ func FindingID(ruleID, tenant, key string, period time.Time) string {
 type Alert struct {
 	ID      string  `json:"id"` // <finding id>/<state>/<n>: the idempotency key of every channel
 	Finding Finding `json:"finding"`
-	// Summary is there where the alert stands for others, which Finding sums up.
-	Summary *Summary `json:"summary,omitempty"`
 
 	URL  string `json:"-"` // where the finding can be looked at; set when it is sent, empty where that is not known
 	Test bool   `json:"-"` // somebody tries a channel: there is no such finding
@@ -185,13 +209,6 @@ type Delivery struct {
 	// Error is why not. It begins with DeliveryRefused where the alert was given
 	// up.
 	Error string
-
-	Kind   AlertKind // "" in a row of a former build
-	RuleID string
-	Level  Level
-	// Summary is the id of the summary that tells the channel of the alert: then
-	// this is no attempt.
-	Summary string
 }
 
 // DeliveryRefused begins the error of an attempt that was the last, since the

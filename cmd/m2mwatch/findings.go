@@ -97,6 +97,9 @@ func writeFinding(out io.Writer, f schemas.FindingDetail) error {
 	row("rule", "%s  %s", f.RuleID, f.Title)
 	row("level", "%s", f.Level)
 	row("state", "%s", f.State)
+	if f.Paging != "" {
+		row("paging", "%s", pagingText(f.Paging, f.PagingReason))
+	}
 	row("tenant", "%s", f.Tenant)
 	row("identity", "%s%s", f.Identity, named(f.Evidence.ClientName))
 	if f.Evidence.Owner != "" {
@@ -124,9 +127,21 @@ func writeFinding(out io.Writer, f schemas.FindingDetail) error {
 		row(told[0], "%s", told[1])
 	}
 	for _, c := range f.History {
-		row("history", "%s  %s", clock(c.At), changeText(c))
+		paging := ""
+		if c.Paging != "" {
+			paging = "; " + pagingText(c.Paging, c.PagingReason)
+		}
+		row("history", "%s  %s%s", clock(c.At), changeText(c), paging)
 	}
 	return w.Flush()
+}
+
+// pagingText says whether people are told, and why not.
+func pagingText(p schemas.Paging, why string) string {
+	if why == "" {
+		return string(p)
+	}
+	return string(p) + ": " + why
 }
 
 // changeText says what became of a finding, and why.
@@ -138,6 +153,8 @@ func changeText(c schemas.FindingChange) string {
 	switch {
 	case c.State == schemas.StateWithdrawn && c.Before != nil:
 		return fmt.Sprintf("withdrawn%s; it had %d events", why, c.Before.Count)
+	case c.Reason == schemas.ReasonPaging && c.After != nil:
+		return fmt.Sprintf("open as before, with %d events", c.After.Count)
 	case c.Before != nil && c.After != nil:
 		return fmt.Sprintf("open again%s, with %d events", why, c.After.Count)
 	case c.After != nil:

@@ -36,6 +36,8 @@ func changeColumns() []column[schemas.FindingChange] {
 		{"reason", func(c *change) any { return string(c.Reason) }},
 		{"at", func(c *change) any { return c.At.UnixMilli() }},
 		{"period", func(c *change) any { return c.Period.UnixMilli() }},
+		{"paging", func(c *change) any { return string(c.Paging) }},
+		{"paging_reason", func(c *change) any { return c.PagingReason }},
 		{"ver", func(c *change) any { return c.Ver }},
 	}
 	columns = append(columns, extentColumns("_before", func(c *change) *schemas.FindingExtent { return c.Before })...)
@@ -56,7 +58,7 @@ func extentColumns(suffix string, of func(*schemas.FindingChange) *schemas.Findi
 	}
 }
 
-const selectChanges = `SELECT tenant, finding_id, n, state, reason, at, period, ver,
+const selectChanges = `SELECT tenant, finding_id, n, state, reason, at, period, paging, paging_reason, ver,
     count_before, first_before, last_before, count, first, last
 FROM finding_changes FINAL
 `
@@ -76,11 +78,12 @@ func scanFindingChange(scan scanner) (schemas.FindingChange, error) {
 	var (
 		c             schemas.FindingChange
 		state, reason string
+		paging        string
 		before, after schemas.FindingExtent
 	)
-	err := scan(&c.Tenant, &c.FindingID, &c.N, &state, &reason, &c.At, &c.Period, &c.Ver,
+	err := scan(&c.Tenant, &c.FindingID, &c.N, &state, &reason, &c.At, &c.Period, &paging, &c.PagingReason, &c.Ver,
 		&before.Count, &before.First, &before.Last, &after.Count, &after.First, &after.Last)
-	c.State, c.Reason = schemas.State(state), schemas.Reason(reason)
+	c.State, c.Reason, c.Paging = schemas.State(state), schemas.Reason(reason), schemas.Paging(paging)
 	c.Before, c.After = extentOrNone(before), extentOrNone(after)
 	for _, t := range []*time.Time{&c.At, &c.Period} {
 		*t = t.UTC()

@@ -47,13 +47,18 @@ func findingColumns() []column[schemas.Finding] {
 		{"period", func(f *finding) any { return f.Period.UnixMilli() }},
 		{"changes", func(f *finding) any { return f.Changes }},
 		{"source", func(f *finding) any { return int8(f.Source) }},
+		{"paging", func(f *finding) any { return string(f.Paging) }},
+		{"paging_reason", func(f *finding) any { return f.PagingReason }},
+		{"paged_at", func(f *finding) any { return noTime(f.PagedAt) }},
+		{"found_at", func(f *finding) any { return noTime(f.FoundAt) }},
 		{"ver", func(f *finding) any { return f.Ver }},
 	}
 }
 
 // selectFindings ends in FINAL, so that conditions see what survived. A
 // finding's id fixes its period, so no copy lies in another partition.
-const selectFindings = `SELECT id, rule_id, title, tenant, key, identity, level, state, first, last, count, evidence, period, changes, source, ver
+const selectFindings = `SELECT id, rule_id, title, tenant, key, identity, level, state, first, last, count, evidence, period, changes, source, ver,
+    paging, paging_reason, paged_at, found_at
 FROM findings FINAL
 `
 
@@ -63,13 +68,16 @@ func scanFinding(scan scanner) (schemas.Finding, error) {
 		level, state string
 		evidence     string
 		source       int8
+		paging       string
 	)
 	if err := scan(&f.ID, &f.RuleID, &f.Title, &f.Tenant, &f.Key, &f.Identity, &level, &state,
-		&f.First, &f.Last, &f.Count, &evidence, &f.Period, &f.Changes, &source, &f.Ver); err != nil {
+		&f.First, &f.Last, &f.Count, &evidence, &f.Period, &f.Changes, &source, &f.Ver,
+		&paging, &f.PagingReason, &f.PagedAt, &f.FoundAt); err != nil {
 		return f, err
 	}
 	f.Level, f.State, f.Source = schemas.Level(level), schemas.State(state), schemas.Source(source)
 	f.First, f.Last, f.Period = f.First.UTC(), f.Last.UTC(), f.Period.UTC()
+	f.Paging, f.PagedAt, f.FoundAt = schemas.Paging(paging), timeOrNone(f.PagedAt), timeOrNone(f.FoundAt)
 	if err := json.Unmarshal([]byte(evidence), &f.Evidence); err != nil {
 		return f, fmt.Errorf("finding %s: its evidence is not readable: %w", f.ID, err)
 	}

@@ -3,6 +3,7 @@ package exact_test
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -83,16 +84,21 @@ func (l *ledger) settle(h *history, at time.Time) {
 				}
 			}
 		}
+		before := maps.Clone(stored)
 		for id, now := range found {
 			l.hold(stored, id, now, at)
 		}
 		for id, was := range stored {
 			if _, holds := found[id]; !holds && was.RuleID == c.Code && was.State == schemas.StateOpen && !was.Period.Before(live) {
 				now := was
-				now.State = schemas.StateWithdrawn
-				l.change(stored, was, now, schemas.ReasonLateEvents, was.Source != schemas.SourceImport, at)
+				now.State, now.Paging, now.PagingReason, now.PagedAt = schemas.StateWithdrawn, "", "", time.Time{}
+				l.change(stored, was, now, schemas.ReasonLateEvents, at)
+				if !was.PagedAt.IsZero() {
+					l.alert(stored[id])
+				}
 			}
 		}
+		l.page(c, before, stored, at)
 	}
 }
 
@@ -120,22 +126,19 @@ func (l *ledger) hold(stored map[string]schemas.Finding, id string, now schemas.
 	if !known || now.Last.After(was.Last) {
 		reason = schemas.ReasonEvents
 	}
-	live := now.Source != schemas.SourceImport
-	switch {
-	case !known || was.State != schemas.StateOpen:
-		l.change(stored, was, now, reason, live, at)
-	case was.Source == schemas.SourceImport && live: // its state is what it was; people hear of it now
-		stored[id] = now
-		l.alert(now)
-	default:
-		if was.Source != schemas.SourceImport {
-			now.Source = was.Source
-		}
-		stored[id] = now
+	if !known || was.State != schemas.StateOpen {
+		now.FoundAt = at
+		l.change(stored, was, now, reason, at)
+		return
 	}
+	now.Paging, now.PagingReason, now.PagedAt, now.FoundAt = was.Paging, was.PagingReason, was.PagedAt, was.FoundAt
+	if was.Source != schemas.SourceImport {
+		now.Source = was.Source
+	}
+	stored[id] = now
 }
 
-func (l *ledger) change(stored map[string]schemas.Finding, was, now schemas.Finding, reason schemas.Reason, alert bool, at time.Time) {
+func (l *ledger) change(stored map[string]schemas.Finding, was, now schemas.Finding, reason schemas.Reason, at time.Time) {
 	now.Changes = was.Changes + 1
 	change := schemas.FindingChange{N: now.Changes, State: now.State, Reason: reason, At: at, FindingID: now.ID, Tenant: now.Tenant, Period: now.Period}
 	if was.Changes > 0 {
@@ -145,10 +148,64 @@ func (l *ledger) change(stored map[string]schemas.Finding, was, now schemas.Find
 		change.After = now.Extent()
 	}
 	l.history[now.ID] = append(l.history[now.ID], change)
-	if alert {
-		l.alert(now)
-	}
 	stored[now.ID] = now
+}
+
+// page says which findings of a correlation people are told of, of those that hold
+// and that they do not know of yet. One that has a neighbour of the same attack that
+// they know of is no news.
+func (l *ledger) page(c *detect.Correlation, before, stored map[string]schemas.Finding, at time.Time) {
+	var list []string
+	for id, f := range stored {
+		if f.RuleID == c.Code && f.State == schemas.StateOpen {
+			list = append(list, id)
+		}
+	}
+	slices.SortFunc(list, func(a, b string) int {
+		return cmp.Or(strings.Compare(stored[a].Key, stored[b].Key), stored[a].Period.Compare(stored[b].Period))
+	})
+	for start, i := 0, 1; i <= len(list); i++ {
+		if i < len(list) {
+			former, next := stored[list[i-1]], stored[list[i]]
+			beside := former.Key == next.Key && next.Period.Equal(former.Period.Add(c.Dedupe))
+			if beside && next.First.Before(former.Last.Add(time.Hour)) {
+				continue
+			}
+		}
+		l.pageGroup(list[start:i], before, stored, at)
+		start = i
+	}
+}
+
+func (l *ledger) pageGroup(group []string, before, stored map[string]schemas.Finding, at time.Time) {
+	known := slices.ContainsFunc(group, func(id string) bool { return !stored[id].PagedAt.IsZero() })
+	for _, id := range group {
+		was, now := before[id], stored[id]
+		isNew := was.State != schemas.StateOpen
+		grew := now.Count > was.Count || now.Last.After(was.Last) || now.Source != was.Source
+		if !now.PagedAt.IsZero() || !isNew && !grew && (known || now.Paging != schemas.PagingContinued) {
+			continue
+		}
+		switch {
+		case now.Source == schemas.SourceImport:
+			now.Paging, now.PagingReason = schemas.PagingImported, "it rests on imported history alone"
+		case now.Level == schemas.LevelLow:
+			now.Paging, now.PagingReason = schemas.PagingDigest, "level low pages nobody"
+		case known:
+			now.Paging, now.PagingReason = schemas.PagingContinued, "it goes on from the period beside it, of which people were told"
+		default:
+			now.Paging, now.PagingReason, now.PagedAt, known = schemas.PagingPage, "", at, true
+			if !isNew {
+				l.change(stored, was, now, schemas.ReasonPaging, at)
+				now = stored[id]
+			}
+			l.alert(now)
+		}
+		stored[id] = now
+		if last := len(l.history[id]) - 1; isNew || now.Paging == schemas.PagingPage {
+			l.history[id][last].Paging, l.history[id][last].PagingReason = now.Paging, now.PagingReason
+		}
+	}
 }
 
 func (l *ledger) alert(f schemas.Finding) {

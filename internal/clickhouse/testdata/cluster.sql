@@ -697,17 +697,72 @@ CREATE TABLE IF NOT EXISTS inventory_syncs ON CLUSTER 'main\'s' AS m2mwatch.inve
 ENGINE = Distributed('main\'s', 'm2mwatch', 'inventory_syncs_local', sipHash64(id));
 
 
-ALTER TABLE deliveries_local ON CLUSTER 'main\'s'
-    ADD COLUMN IF NOT EXISTS kind LowCardinality(String),
-    ADD COLUMN IF NOT EXISTS rule_id LowCardinality(String),
-    ADD COLUMN IF NOT EXISTS level LowCardinality(String),
-    ADD COLUMN IF NOT EXISTS summary String CODEC(ZSTD(1));
+ALTER TABLE findings_local ON CLUSTER 'main\'s'
+    ADD COLUMN IF NOT EXISTS paging LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS paging_reason String CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS paged_at DateTime64(3, 'UTC'),
+    ADD COLUMN IF NOT EXISTS found_at DateTime64(3, 'UTC');
 
-ALTER TABLE deliveries ON CLUSTER 'main\'s'
-    ADD COLUMN IF NOT EXISTS kind LowCardinality(String),
-    ADD COLUMN IF NOT EXISTS rule_id LowCardinality(String),
-    ADD COLUMN IF NOT EXISTS level LowCardinality(String),
-    ADD COLUMN IF NOT EXISTS summary String CODEC(ZSTD(1));
+ALTER TABLE findings ON CLUSTER 'main\'s'
+    ADD COLUMN IF NOT EXISTS paging LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS paging_reason String CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS paged_at DateTime64(3, 'UTC'),
+    ADD COLUMN IF NOT EXISTS found_at DateTime64(3, 'UTC');
+
+
+ALTER TABLE finding_changes_local ON CLUSTER 'main\'s'
+    ADD COLUMN IF NOT EXISTS paging LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS paging_reason String CODEC(ZSTD(1));
+
+ALTER TABLE finding_changes ON CLUSTER 'main\'s'
+    ADD COLUMN IF NOT EXISTS paging LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS paging_reason String CODEC(ZSTD(1));
+
+CREATE TABLE IF NOT EXISTS finding_acts_local ON CLUSTER 'main\'s'
+(
+    tenant     LowCardinality(String),
+    finding_id String,
+    rule_id    LowCardinality(String),
+    key        String,
+    period     DateTime64(3, 'UTC'),
+    at         DateTime64(3, 'UTC'),
+    id         String,
+    act        LowCardinality(String),
+    who        String,
+    reason     String CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+PARTITION BY toYYYYMM(period)
+ORDER BY (tenant, finding_id, at, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS finding_acts ON CLUSTER 'main\'s' AS m2mwatch.finding_acts_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'finding_acts_local', sipHash64(tenant, key));
+
+CREATE TABLE IF NOT EXISTS silences_local ON CLUSTER 'main\'s'
+(
+    id         String,
+    tenant     LowCardinality(String),
+    rule_id    LowCardinality(String),
+    identity   String,
+    key        String,
+    level      LowCardinality(String),
+    owner      String,
+    made_by    String,
+    reason     String CODEC(ZSTD(1)),
+    made_at    DateTime64(3, 'UTC'),
+    starts_at  DateTime64(3, 'UTC'),
+    ends_at    DateTime64(3, 'UTC'),
+    expired_by String,
+    ver        UInt64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+ORDER BY id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS silences ON CLUSTER 'main\'s' AS m2mwatch.silences_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'silences_local', sipHash64(id));
 
 CREATE TABLE IF NOT EXISTS matches_scratch_local ON CLUSTER 'main\'s'
 (

@@ -594,11 +594,56 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_
          ttl_only_drop_parts = 1;
 
 
-ALTER TABLE deliveries 
-    ADD COLUMN IF NOT EXISTS kind LowCardinality(String),
-    ADD COLUMN IF NOT EXISTS rule_id LowCardinality(String),
-    ADD COLUMN IF NOT EXISTS level LowCardinality(String),
-    ADD COLUMN IF NOT EXISTS summary String CODEC(ZSTD(1));
+ALTER TABLE findings 
+    ADD COLUMN IF NOT EXISTS paging LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS paging_reason String CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS paged_at DateTime64(3, 'UTC'),
+    ADD COLUMN IF NOT EXISTS found_at DateTime64(3, 'UTC');
+
+
+ALTER TABLE finding_changes 
+    ADD COLUMN IF NOT EXISTS paging LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS paging_reason String CODEC(ZSTD(1));
+
+CREATE TABLE IF NOT EXISTS finding_acts 
+(
+    tenant     LowCardinality(String),
+    finding_id String,
+    rule_id    LowCardinality(String),
+    key        String,
+    period     DateTime64(3, 'UTC'),
+    at         DateTime64(3, 'UTC'),
+    id         String,
+    act        LowCardinality(String),
+    who        String,
+    reason     String CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(period)
+ORDER BY (tenant, finding_id, at, id)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS silences 
+(
+    id         String,
+    tenant     LowCardinality(String),
+    rule_id    LowCardinality(String),
+    identity   String,
+    key        String,
+    level      LowCardinality(String),
+    owner      String,
+    made_by    String,
+    reason     String CODEC(ZSTD(1)),
+    made_at    DateTime64(3, 'UTC'),
+    starts_at  DateTime64(3, 'UTC'),
+    ends_at    DateTime64(3, 'UTC'),
+    expired_by String,
+    ver        UInt64
+)
+ENGINE = ReplacingMergeTree(ver)
+ORDER BY id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 CREATE TABLE IF NOT EXISTS matches_scratch 
 (

@@ -1,0 +1,105 @@
+package processor
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+var (
+	pageRule = &detect.Correlation{Code: "MI-02", Timespan: 15 * time.Minute, Dedupe: 6 * time.Hour}
+	pageDay  = time.Date(2026, 4, 14, 0, 0, 0, 0, time.UTC)
+)
+
+// foundIn is a finding of the nth period of a day, that begins and ends so many
+// minutes after it.
+func foundIn(n int, from, to time.Duration) schemas.Finding {
+	period := pageDay.Add(time.Duration(n) * pageRule.Dedupe)
+	return schemas.Finding{
+		ID: fmt.Sprintf("f%d", n), Key: "billing", Level: schemas.LevelHigh, State: schemas.StateOpen, Source: schemas.SourceStream, Changes: 1, Count: 3,
+		Period: period, First: period.Add(from * time.Minute), Last: period.Add(to * time.Minute),
+	}
+}
+
+func told(f schemas.Finding) schemas.Finding {
+	f.Paging, f.PagedAt = schemas.PagingPage, pageDay
+	return f
+}
+
+func continuing(f schemas.Finding) schemas.Finding {
+	f.Paging = schemas.PagingContinued
+	return f
+}
+
+func opened(f schemas.Finding) change   { return change{kind: changeOpened, finding: f} }
+func standing(f schemas.Finding) change { return change{was: f, finding: f} }
+
+func withdrawn(f schemas.Finding) change {
+	now := f
+	now.State = schemas.StateWithdrawn
+	return change{kind: changeWithdrawn, was: f, finding: now}
+}
+
+// decided are the verdicts on changes, by finding, with a ! where people are told.
+func decided(changes ...change) map[string]string {
+	p := pager{rule: pageRule, now: pageDay.Add(24 * time.Hour), ver: 9}
+	all := map[string]string{}
+	for _, ch := range p.decide(changes) {
+		all[ch.finding.ID] = ch.kind + " " + string(ch.finding.Paging)
+		if ch.alert {
+			all[ch.finding.ID] += "!"
+		}
+	}
+	return all
+}
+
+func TestOneAttackOverPeriodsPagesOnce(t *testing.T) {
+	t.Parallel()
+	low, history := foundIn(0, 0, 5), foundIn(0, 0, 5)
+	low.Level, history.Source = schemas.LevelLow, schemas.SourceImport
+	first, second, third := foundIn(0, 300, 355), foundIn(1, -60, 355), foundIn(2, 10, 20)
+	for name, test := range map[string]struct {
+		changes []change
+		want    map[string]string
+	}{
+		"alone":                          {[]change{opened(first)}, map[string]string{"f0": "opened page!"}},
+		"low":                            {[]change{opened(low)}, map[string]string{"f0": "opened digest"}},
+		"history":                        {[]change{opened(history)}, map[string]string{"f0": "opened imported"}},
+		"three together":                 {[]change{opened(third), opened(second), opened(first)}, map[string]string{"f0": "opened page!", "f1": "opened continued", "f2": "opened continued"}},
+		"behind one that was told":       {[]change{standing(told(first)), opened(second)}, map[string]string{"f1": "opened continued"}},
+		"before one that was told":       {[]change{opened(first), standing(told(second))}, map[string]string{"f0": "opened continued"}},
+		"behind a pause":                 {[]change{standing(told(first)), opened(foundIn(1, 55, 60))}, map[string]string{"f1": "opened page!"}},
+		"not beside":                     {[]change{standing(told(first)), opened(third)}, map[string]string{"f2": "opened page!"}},
+		"what it went on from is gone":   {[]change{withdrawn(told(first)), standing(continuing(second)), standing(continuing(third))}, map[string]string{"f0": "withdrawn !", "f1": "paged page!"}},
+		"what nobody heard of goes away": {[]change{withdrawn(continuing(first))}, map[string]string{"f0": "withdrawn "}},
+		"nothing new":                    {[]change{standing(told(first)), standing(continuing(second))}, map[string]string{}},
+	} {
+		if diff := cmp.Diff(test.want, decided(test.changes...)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// What grew and was not told is judged again, and its page has a number of its own.
+func TestFindingThatGrowsIsJudgedAgain(t *testing.T) {
+	t.Parallel()
+	was := foundIn(0, 0, 5)
+	was.Source, was.Paging = schemas.SourceImport, schemas.PagingImported
+	now := was
+	now.Source, now.Count = schemas.SourceStream, 4
+	p := pager{rule: pageRule, now: pageDay, ver: 9}
+	got := p.decide([]change{{kind: changeUpdated, was: was, finding: now}})
+	if len(got) != 1 || got[0].kind != changePaged || !got[0].alert || alertOf(got[0].finding).ID != "f0/open/2" || !got[0].finding.PagedAt.Equal(pageDay) {
+		t.Errorf("changes %+v, want a page under f0/open/2", got)
+	}
+	was = told(was)
+	now.PagedAt = was.PagedAt
+	if got := p.decide([]change{{kind: changeUpdated, was: was, finding: now}}); len(got) != 1 || got[0].alert || got[0].kind != changeUpdated {
+		t.Errorf("changes %+v, want an update of which nobody is told again", got)
+	}
+}
