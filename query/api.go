@@ -23,6 +23,8 @@ type Config struct {
 	Store Store
 	// Jobs takes what the processor is to do. It must be set.
 	Jobs Jobs
+	// Backtests takes the backtests that are asked for. It must be set.
+	Backtests Backtests
 	// Provision keeps what provisioning commands change. It must be set.
 	Provision ProvisionLog
 	// Syncs takes the syncs of the inventory that are asked for. It must be set.
@@ -99,6 +101,7 @@ func (a *API) Register(e *echo.Echo, middlewares ...echo.MiddlewareFunc) {
 	a.registerEventTypes(api)
 	a.registerFindings(api)
 	a.registerReprocess(api)
+	a.registerBacktests(api)
 	a.registerProvision(api)
 	a.registerDead(api)
 	a.registerStatus(api)

@@ -35,7 +35,11 @@ func channels(types map[string]string, waiting map[string]uint64, broker bool, d
 			continue // it was taken out of the configuration
 		}
 		v := view(d.Name)
-		v.Health, v.Delivered, v.Refused, v.LastDelivery, v.LastAttempt = schemas.ChannelOK, d.Delivered, d.Refused, known(d.LastOK), known(d.Last)
+		v.Delivered, v.Refused, v.Summarised, v.LastDelivery, v.LastAttempt = d.Delivered, d.Refused, d.Summarised, known(d.LastOK), known(d.Last)
+		if d.Last.IsZero() { // nothing was tried
+			continue
+		}
+		v.Health = schemas.ChannelOK
 		if d.OK {
 			continue
 		}

@@ -185,6 +185,8 @@ func FindingID(ruleID, tenant, key string, period time.Time) string {
 type Alert struct {
 	ID      string  `json:"id"` // <finding id>/<state>/<n>: the idempotency key of every channel
 	Finding Finding `json:"finding"`
+	// Summary is there where the alert stands for others, which Finding sums up.
+	Summary *Summary `json:"summary,omitempty"`
 
 	URL  string `json:"-"` // where the finding can be looked at; set when it is sent, empty where that is not known
 	Test bool   `json:"-"` // somebody tries a channel: there is no such finding
@@ -209,6 +211,13 @@ type Delivery struct {
 	// Error is why not. It begins with DeliveryRefused where the alert was given
 	// up.
 	Error string
+
+	Kind   AlertKind // "" in a row of a former build
+	RuleID string
+	Level  Level
+	// Summary is the id of the summary that tells the channel of the alert: then
+	// this is no attempt.
+	Summary string
 }
 
 // DeliveryRefused begins the error of an attempt that was the last, since the

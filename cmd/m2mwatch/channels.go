@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/config"
@@ -43,7 +44,7 @@ func (s *server) startNotify(ctx context.Context, rules *detect.Set) error {
 			return err
 		}
 		s.life.closes("queue of channel "+c.Name, queue)
-		cfg.Lanes = append(cfg.Lanes, notify.Lane{Channel: channel, Queue: queue})
+		cfg.Lanes = append(cfg.Lanes, notify.Lane{Channel: channel, Queue: queue, Burst: c.Pages()})
 	}
 	notifier, err := notify.New(cfg)
 	if err != nil {
@@ -88,14 +89,19 @@ func routes(cfg *config.Config) []notify.Route {
 	return all
 }
 
-// link tells where the API shows a finding; nil where nobody is told that it can
-// be reached.
-func link(cfg *config.Config) func(schemas.Finding) string {
+// link tells where the API shows what an alert tells of; nil where nobody is told
+// that it can be reached.
+func link(cfg *config.Config) func(schemas.Alert) string {
 	if cfg.ExternalURL == "" {
 		return nil
 	}
 	base := strings.TrimSuffix(cfg.ExternalURL, "/")
-	return func(f schemas.Finding) string { return base + "/v1/findings/" + f.ID }
+	return func(a schemas.Alert) string {
+		if a.Summary != nil {
+			return base + "/v1/findings?from=" + a.Summary.From.UTC().Format(time.RFC3339) + "&to=" + a.Summary.To.UTC().Format(time.RFC3339)
+		}
+		return base + "/v1/findings/" + a.Finding.ID
+	}
 }
 
 // unknownRules are the rules of routes that fit none that there is.

@@ -62,13 +62,13 @@ func writeChannels(inv *invocation, channels []schemas.ChannelView) error {
 		return nil
 	}
 	w := table(inv.stdout)
-	fmt.Fprintln(w, "CHANNEL\tTYPE\tHEALTH\tWAITING\tDELIVERED\tREFUSED\tLAST DELIVERY\tERROR")
+	fmt.Fprintln(w, "CHANNEL\tTYPE\tHEALTH\tWAITING\tDELIVERED\tSUMMARISED\tREFUSED\tLAST DELIVERY\tERROR")
 	for _, c := range channels {
 		last := ""
 		if c.LastDelivery != nil {
 			last = clock(*c.LastDelivery)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", printable(c.Name), c.Type, c.Health, orUnknown(c.Waiting), c.Delivered, c.Refused, last, printable(c.Error))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", printable(c.Name), c.Type, c.Health, orUnknown(c.Waiting), c.Delivered, c.Summarised, c.Refused, last, printable(c.Error))
 	}
 	return w.Flush()
 }
@@ -163,7 +163,7 @@ func knownChannels(all []config.Channel) string {
 }
 
 // tryChannel sends a test, and where it would stay open its end.
-func tryChannel(ctx context.Context, c config.Channel, link func(schemas.Finding) string) (answers []string, err error) {
+func tryChannel(ctx context.Context, c config.Channel, link func(schemas.Alert) string) (answers []string, err error) {
 	heard := &hearing{inner: http.DefaultTransport, secrets: c.Secrets()}
 	if u, err := url.Parse(c.URL.Reveal()); err == nil && (c.Type == config.ChannelSlack || c.Type == config.ChannelWebhook) {
 		heard.secrets = append(heard.secrets, config.Secret(strings.Trim(u.Path, "/")), config.Secret(u.RawQuery)) // tokens, often
@@ -177,7 +177,7 @@ func tryChannel(ctx context.Context, c config.Channel, link func(schemas.Finding
 	}
 	a := testAlert(time.Now())
 	if link != nil {
-		a.URL = link(a.Finding)
+		a.URL = link(a)
 	}
 	err = channel.Deliver(ctx, a)
 	if err == nil && (c.Type == config.ChannelPagerDuty || c.Type == config.ChannelAlertmanager) {

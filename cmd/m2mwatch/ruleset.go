@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -57,6 +58,7 @@ type rules struct {
 	log      *slog.Logger
 	check    func(processor.RuleSet) error // what else they must fit; nil for nothing
 	told     func(*detect.Set)             // hears of those that come into force; nil for nobody
+	cfg      atomic.Pointer[config.Config] // that they were loaded by
 }
 
 // openRules loads the rules that a process begins with.
@@ -67,6 +69,7 @@ func openRules(cfg *config.Config, log *slog.Logger, registry prometheus.Registe
 		return nil, err
 	}
 	r.Live = detect.NewLive(set)
+	r.cfg.Store(cfg)
 	r.tell(set)
 	return r, errors.Join(r.register(registry)...)
 }
@@ -84,11 +87,20 @@ func (r *rules) next(cfg *config.Config) (commit func(), err error) {
 	}
 	return func() {
 		r.Replace(set)
+		r.cfg.Store(cfg)
 		r.tell(set)
 		if r.told != nil {
 			r.told(set)
 		}
 	}, nil
+}
+
+// compile compiles one file beside them, with what the configuration fills.
+func (r *rules) compile(file, text string) (*detect.Set, error) {
+	cfg := r.cfg.Load()
+	return detect.Load(detect.Options{
+		Sources: []detect.Source{{Name: file, Text: text}}, Placeholders: cfg.Rules.Placeholders, Catalogue: cfg.Catalogue(), Counters: &r.counters,
+	})
 }
 
 // tell says which rules are not evaluated, and what is odd.

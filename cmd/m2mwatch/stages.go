@@ -35,6 +35,9 @@ func (s *server) startProcess(ctx context.Context) error {
 	if err := s.startReprocessor(); err != nil {
 		return err
 	}
+	if err := s.startBacktester(); err != nil {
+		return err
+	}
 	if err := s.startInventory(); err != nil {
 		return err
 	}
@@ -129,5 +132,17 @@ func (s *server) startReprocessor() error {
 		return err
 	}
 	s.life.run("reprocessor", r.Run)
+	return nil
+}
+
+func (s *server) startBacktester() error {
+	b, err := processor.NewBacktester(processor.BacktesterConfig{
+		Store: clickhouse.NewBacktestStore(s.writeDB), Lease: s.lease("backtester"), Rules: s.rules.Set, Compile: s.rules.compile,
+		Logger: s.log, Registerer: s.registry,
+	})
+	if err != nil {
+		return err
+	}
+	s.life.run("backtester", b.Run)
 	return nil
 }

@@ -403,6 +403,27 @@ func (c *Client) CancelReprocess(ctx context.Context, id string) (schemas.Reproc
 	return job, decode(b, &job)
 }
 
+// StartBacktest asks to run a rule over stored events.
+func (c *Client) StartBacktest(ctx context.Context, r schemas.BacktestRequest) (schemas.Backtest, error) {
+	var job schemas.Backtest
+	body, err := json.Marshal(r)
+	if err != nil {
+		return job, fmt.Errorf("write the request: %w", err)
+	}
+	b, err := c.do(ctx, http.MethodPost, "/v1/backtests", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return job, err
+	}
+	return job, decode(b, &job)
+}
+
+// Backtest is how far a backtest is, and what it found.
+func (c *Client) Backtest(ctx context.Context, id string) (schemas.Backtest, error) {
+	var job schemas.Backtest
+	err := c.get(ctx, "/v1/backtests/"+url.PathEscape(id), nil, &job)
+	return job, err
+}
+
 // Import sends logs of a tenant's history in any form that ingest reads, gzip
 // or not, and reads r as fast as they are taken. After an error none, some or
 // all of them may be stored; sending them again is harmless.

@@ -23,6 +23,10 @@ func (s *FindingStore) InsertDelivery(ctx context.Context, d schemas.Delivery) e
 		{"attempt", func(d *delivery) any { return d.Attempt }},
 		{"ok", func(d *delivery) any { return flag(d.OK) }},
 		{"error", func(d *delivery) any { return d.Error }},
+		{"kind", func(d *delivery) any { return string(d.Kind) }},
+		{"rule_id", func(d *delivery) any { return d.RuleID }},
+		{"level", func(d *delivery) any { return string(d.Level) }},
+		{"summary", func(d *delivery) any { return d.Summary }},
 	}
 	return insert(ctx, s.db, "deliveries", columns, func(d *delivery) int64 { return monthOf(d.Time) }, []delivery{d})
 }
@@ -45,16 +49,16 @@ func (r *Reader) addChannels(ctx context.Context, status *schemas.StoreStatus) e
 // selectChannels takes a repeat of an attempt, which a crash makes, for one. The
 // times of nothing are those of the epoch.
 const selectChannels = `SELECT
-    channel, maxIf(time, ok = 1) AS last_ok, max(time),
-    argMax(ok, (time, attempt)), argMax(error, (time, attempt)),
-    arrayMin(arrayFilter(t -> t > last_ok, groupArrayIf(time, ok = 0))),
-    uniqExactIf(alert_id, ok = 1), uniqExactIf(alert_id, startsWith(error, '` + schemas.DeliveryRefused + `'))
+    channel, maxIf(time, ok = 1) AS last_ok, maxIf(time, summary = ''),
+    argMaxIf(ok, (time, attempt), summary = ''), argMaxIf(error, (time, attempt), summary = ''),
+    arrayMin(arrayFilter(t -> t > last_ok, groupArrayIf(time, ok = 0 AND summary = ''))),
+    uniqExactIf(alert_id, ok = 1), uniqExactIf(alert_id, startsWith(error, '` + schemas.DeliveryRefused + `')), uniqExactIf(alert_id, summary != '')
 FROM deliveries
 `
 
 func scanChannel(scan scanner) (c schemas.ChannelDeliveries, err error) {
 	var ok uint8
-	err = scan(&c.Name, &c.LastOK, &c.Last, &ok, &c.Error, &c.FailingSince, &c.Delivered, &c.Refused)
+	err = scan(&c.Name, &c.LastOK, &c.Last, &ok, &c.Error, &c.FailingSince, &c.Delivered, &c.Refused, &c.Summarised)
 	c.OK = ok == 1
 	for _, t := range []*time.Time{&c.LastOK, &c.Last, &c.FailingSince} {
 		if t.UnixMilli() == 0 {

@@ -57,6 +57,9 @@ type Channel struct {
 	// Token is sent to alertmanager as a bearer token. Default none.
 	Token     Secret `koanf:"token"`
 	TokenFile string `koanf:"token_file"`
+	// Burst is how many pages it gets within ten minutes; of more it is told in one
+	// summary. -1 is any number. Default 10, of ocsf any number: a file wakes nobody.
+	Burst int `koanf:"burst"`
 	// OutputFile is what ocsf appends to. Its folder must be there.
 	OutputFile string `koanf:"output_file"`
 }
@@ -70,6 +73,20 @@ type Route struct {
 	Rules    []string `koanf:"rules"`     // ids, or their beginnings with a * behind
 	Owners   []string `koanf:"owners"`    // of the finding's identity, by the inventory; * for any characters, an empty one for nobody
 	Channels []string `koanf:"channels"`
+}
+
+// defaultBurst is how many pages a person may get within ten minutes.
+const defaultBurst = 10
+
+// Pages is how many pages the channel gets within ten minutes; 0 is any number.
+func (c *Channel) Pages() uint64 {
+	switch {
+	case c.Burst > 0:
+		return uint64(c.Burst)
+	case c.Burst < 0, c.Type == ChannelOCSF:
+		return 0
+	}
+	return defaultBurst
 }
 
 // All are the channels, with the one of Webhook.
@@ -156,6 +173,7 @@ func (p *problems) channel(where string, c Channel) {
 		p.check(false, "%s: type %q: want slack, pagerduty, webhook, alertmanager or ocsf", where, c.Type)
 		return
 	}
+	p.check(c.Burst >= -1, "%s: burst: want a number of pages within ten minutes, or -1 for any", where)
 	set := c.keys()
 	for _, key := range []string{"url", "url_file", "routing_key", "routing_key_file", "secret", "secret_file", "token", "token_file", "output_file"} {
 		// A secret that was read from a file is told by the file's key.

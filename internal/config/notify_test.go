@@ -118,3 +118,19 @@ func TestDeployedExampleIsValid(t *testing.T) {
 		t.Errorf("%+v, %v", c.Notify, err)
 	}
 }
+
+func TestChannelsHaveAShareOfPages(t *testing.T) {
+	for want, c := range map[uint64]config.Channel{
+		10: {Type: config.ChannelSlack}, 3: {Type: config.ChannelOCSF, Burst: 3}, 0: {Type: config.ChannelPagerDuty, Burst: -1},
+	} {
+		if got := c.Pages(); got != want {
+			t.Errorf("%+v gets %d pages, want %d", c, got, want)
+		}
+	}
+	if file := (&config.Channel{Type: config.ChannelOCSF}); file.Pages() != 0 {
+		t.Errorf("a file gets %d pages, want any number", file.Pages())
+	}
+	if _, err := loadNotify(t, "notify: {channels: [{name: a, type: ocsf, output_file: f, burst: -2}]}"); err == nil || !strings.Contains(err.Error(), "channel a: burst") {
+		t.Errorf("error %v, want it to name burst", err)
+	}
+}

@@ -58,6 +58,9 @@ type Evidence struct {
 	text     *text
 }
 
+// Rules are the base rules whose matches c reads, its main one first.
+func (c *Correlation) Rules() []*Rule { return c.uses() }
+
 // Reads reports whether matches of the selector can change what c finds.
 func (c *Correlation) Reads(selector string) bool {
 	return slices.ContainsFunc(c.uses(), func(r *Rule) bool { return r.Selector == selector })

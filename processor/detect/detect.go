@@ -84,6 +84,15 @@ func (s *Set) Selectors() []string {
 	return slices.Compact(all)
 }
 
+// Selecting is a set that matches by the selectors of these rules alone.
+func Selecting(rules ...*Rule) *Set {
+	chosen := make([]Rule, len(rules))
+	for i, r := range rules {
+		chosen[i] = *r
+	}
+	return newSet(chosen, nil)
+}
+
 // plan is what has to be tried for the events of one type.
 type plan struct {
 	selectors []*Rule

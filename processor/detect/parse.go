@@ -34,6 +34,7 @@ type Options struct {
 type Source struct {
 	Name string // before the names of its files in Problems; "" for none
 	FS   fs.FS
+	Text string // where FS is nil: the text of one file, which Name is the name of
 	// Shipped holds the rules to what the program's own must be: none is set
 	// aside, nothing is odd, and those that find something have tests.
 	Shipped bool
@@ -98,6 +99,10 @@ type parsedRule struct {
 
 func (p *parser) source(s *source) {
 	p.sources = append(p.sources, s)
+	if s.FS == nil {
+		p.text(p.reporter(s, ""), []byte(s.Text))
+		return
+	}
 	err := fs.WalkDir(s.FS, ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -130,6 +135,10 @@ func (p *parser) file(s *source, name string) {
 		r.at(0, "read: %v", err)
 		return
 	}
+	p.text(r, data)
+}
+
+func (p *parser) text(r reporter, data []byte) {
 	for _, n := range documents(r, data) {
 		p.document(r, n)
 	}

@@ -97,6 +97,9 @@ func (m *Alertmanager) alert(a schemas.Alert) postableAlert {
 	if f.State == schemas.StateWithdrawn {
 		p.EndsAt = now
 	}
+	if a.Kind() == schemas.AlertSummary { // nobody will resolve it
+		p.EndsAt = now.Add(schemas.SummaryWindow)
+	}
 	if a.Test {
 		p.Labels["test"] = "true"
 		p.EndsAt = now.Add(time.Minute)

@@ -41,6 +41,9 @@ func (b *Busy) Error() string { return b.Err.Error() }
 // Unwrap returns what failed.
 func (b *Busy) Unwrap() error { return b.Err }
 
+// errNotRecorded says that the store did not take a record; why was logged.
+var errNotRecorded = errors.New("it could not be recorded")
+
 // longestBusy bounds what a receiver may ask for.
 const longestBusy = time.Hour
 
@@ -58,8 +61,12 @@ func (l *lane) handle(ctx context.Context, m schemas.Message) {
 		l.unreadable(ctx, m, err)
 		return
 	}
+	if left, err := l.leave(ctx, a, m.Attempt()); left || err != nil {
+		l.after(ctx, m, a.ID, err)
+		return
+	}
 	if l.cfg.Link != nil {
-		a.URL = l.cfg.Link(a.Finding)
+		a.URL = l.cfg.Link(a)
 	}
 	err := l.Channel.Deliver(ctx, a)
 	l.cfg.At("alert_sent")
@@ -67,7 +74,8 @@ func (l *lane) handle(ctx context.Context, m schemas.Message) {
 		l.putOff(ctx, m, a.ID, 0) // the end of this process is no failure of the channel
 		return
 	}
-	d := schemas.Delivery{AlertID: a.ID, Tenant: a.Finding.Tenant, Channel: l.Channel.Name(), Attempt: m.Attempt(), OK: err == nil}
+	d := deliveryOf(a, l.Channel.Name(), m.Attempt())
+	d.OK = err == nil
 	again := l.judge(ctx, &d, err)
 	if again > 0 {
 		l.record(ctx, d)

@@ -29,10 +29,23 @@ type Outbox interface {
 	Enqueue(ctx context.Context, channel string, a schemas.Alert) error
 }
 
-// Deliveries records what became of each attempt. InsertDelivery returns nil
-// only when the row is synced; a repeat makes a second row.
+// Deliveries records what became of each attempt, and what was left to a summary:
+// how many pages a channel had, and what it has yet to be told, is read from there
+// alone, so that neither another process nor a crash counts anew. InsertDelivery
+// returns nil only when the row is synced; a repeat makes a second row. Reads see
+// every insert that has returned.
 type Deliveries interface {
 	InsertDelivery(ctx context.Context, d schemas.Delivery) error
+	// Pages counts the pages that a channel has taken since a time, but for that of
+	// one alert.
+	Pages(ctx context.Context, channel, except string, since time.Time) (uint64, error)
+	// Told says what became of the pages of a finding on a channel.
+	Told(ctx context.Context, channel, tenant, findingID string) (schemas.Told, error)
+	// Delivered reports whether a channel has taken an alert, or refused it.
+	Delivered(ctx context.Context, channel, tenant, alertID string) (bool, error)
+	// Summaries are those of windows that were over at a time, and that the channel
+	// has neither taken nor refused.
+	Summaries(ctx context.Context, channel string, at time.Time) ([]schemas.Summary, error)
 }
 
 // Channel is one way to reach people. Deliver returns nil when the receiver
@@ -50,6 +63,9 @@ type Channel interface {
 type Lane struct {
 	Channel Channel
 	Queue   Source
+	// Burst is how many pages it gets within ten minutes. Of more it is told in one
+	// summary at the end of the ten minutes. 0 is any number.
+	Burst uint64
 }
 
 // Config is what a Notifier needs.
@@ -63,8 +79,8 @@ type Config struct {
 	Lanes []Lane
 	// Routes say which alerts go to which channels; without any, all go to all.
 	Routes []Route
-	// Link tells where a finding can be looked at. nil is nowhere.
-	Link func(schemas.Finding) string
+	// Link tells where what an alert tells of can be looked at. nil is nowhere.
+	Link func(schemas.Alert) string
 	// Explain adds to a finding's evidence what is known when it is told: whose it
 	// is, how to contain it. nil adds nothing.
 	Explain func(context.Context, *schemas.Finding) error
@@ -72,8 +88,12 @@ type Config struct {
 	Logger     *slog.Logger          // nil is silent
 	Registerer prometheus.Registerer // nil registers nothing
 	Now        func() time.Time      // nil is time.Now
+	// LookEvery is the wait between two looks for summaries that are due. Default
+	// 10 s.
+	LookEvery time.Duration
 	// At is called behind each step, for tests that crash there: alert_queued,
-	// alert_routed, alert_sent, delivery_recorded, alert_acked. nil does nothing.
+	// alert_routed, alert_sent, delivery_recorded, alert_acked, summary_queued. nil
+	// does nothing.
 	At func(point string)
 }
 
@@ -103,6 +123,9 @@ func New(cfg Config) (*Notifier, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.LookEvery <= 0 {
+		cfg.LookEvery = 10 * time.Second
+	}
 	if cfg.At == nil {
 		cfg.At = func(string) {}
 	}
@@ -122,7 +145,7 @@ func (n *Notifier) measure() error {
 	n.metrics = metrics{
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "m2mwatch_notify_deliveries_total",
-			Help: "Attempts to deliver an alert, by channel and outcome (ok, failed, refused, none, unreadable).",
+			Help: "Attempts to deliver an alert, by channel and outcome (ok, failed, refused, none, unreadable), and alerts that were left to a summary (summarised).",
 		}, []string{"channel", "outcome"}),
 		failing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "m2mwatch_notify_channel_failing",
@@ -186,6 +209,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 	running.Go(func() { n.read(ctx, n.cfg.Source, n.router.handle) })
 	for _, l := range n.lanes {
 		running.Go(func() { n.read(ctx, l.Queue, l.handle) })
+		running.Go(func() { l.summarise(ctx) })
 	}
 	running.Wait()
 	return nil
@@ -282,7 +306,9 @@ func (n *Notifier) putOff(ctx context.Context, m schemas.Message, alertID string
 
 // record stores how an attempt ended and reports whether that went well.
 func (n *Notifier) record(ctx context.Context, d schemas.Delivery) bool {
-	d.Time = n.cfg.Now().UTC()
+	if d.Time.IsZero() {
+		d.Time = n.cfg.Now().UTC()
+	}
 	d.Error = strings.ToValidUTF8(d.Error, "?")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
 	defer cancel()

@@ -41,6 +41,65 @@ func (l *ledger) InsertDelivery(_ context.Context, d schemas.Delivery) error {
 	return nil
 }
 
+// over are the recorded attempts of a channel behind which there is no other.
+func (l *ledger) over(channel string, kinds ...schemas.AlertKind) map[string]time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ids := map[string]time.Time{}
+	for _, d := range l.rows {
+		if d.Channel == channel && slices.Contains(kinds, d.Kind) && (d.OK || strings.HasPrefix(d.Error, schemas.DeliveryRefused)) {
+			ids[d.AlertID] = d.Time
+		}
+	}
+	return ids
+}
+
+func (l *ledger) Pages(_ context.Context, channel, except string, since time.Time) (n uint64, err error) {
+	for id, at := range l.over(channel, schemas.AlertPage) {
+		if id != except && at.After(since) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func (l *ledger) Told(_ context.Context, channel, tenant, findingID string) (told schemas.Told, err error) {
+	for _, d := range l.all() {
+		if d.Channel == channel && d.Tenant == tenant && d.Kind == schemas.AlertPage && strings.HasPrefix(d.AlertID, findingID+"/") {
+			told.Paged, told.Summarised = told.Paged || d.OK, told.Summarised || d.Summary != ""
+		}
+	}
+	return told, nil
+}
+
+func (l *ledger) Delivered(_ context.Context, channel, _, alertID string) (bool, error) {
+	_, ok := l.over(channel, schemas.AlertPage, schemas.AlertEnd, schemas.AlertSummary)[alertID]
+	return ok, nil
+}
+
+func (l *ledger) Summaries(_ context.Context, channel string, at time.Time) ([]schemas.Summary, error) {
+	had, due := l.over(channel, schemas.AlertSummary), map[string]*schemas.Summary{}
+	for _, d := range l.all() {
+		from := d.Time.Truncate(schemas.SummaryWindow)
+		if _, ok := had[d.Summary]; ok || d.Channel != channel || d.Summary == "" || !from.Before(at.Truncate(schemas.SummaryWindow)) {
+			continue
+		}
+		if due[d.Summary] == nil {
+			due[d.Summary] = &schemas.Summary{ID: d.Summary, From: from, To: from.Add(schemas.SummaryWindow)}
+		}
+		if d.Kind == schemas.AlertPage {
+			due[d.Summary].Findings++
+		} else {
+			due[d.Summary].Ended++
+		}
+	}
+	var list []schemas.Summary
+	for _, id := range slices.Sorted(maps.Keys(due)) {
+		list = append(list, *due[id])
+	}
+	return list, nil
+}
+
 func (l *ledger) all() []schemas.Delivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -170,9 +229,9 @@ func TestFailedDeliveryIsTriedAgainUntilItSucceeds(t *testing.T) {
 		t.Errorf("ids (-want +got):\n%s", diff)
 	}
 	want := []schemas.Delivery{
-		{AlertID: "finding1/open/1", Tenant: "acme", Channel: "webhook", Attempt: 1, Error: "post to " + r.URL + ": status 500"},
-		{AlertID: "finding1/open/1", Tenant: "acme", Channel: "webhook", Attempt: 2, Error: "post to " + r.URL + ": status 302: the receiver does not take it"},
-		{AlertID: "finding1/open/1", Tenant: "acme", Channel: "webhook", Attempt: 3, OK: true},
+		{AlertID: "finding1/open/1", Tenant: "acme", Kind: schemas.AlertPage, Level: schemas.LevelHigh, Channel: "webhook", Attempt: 1, Error: "post to " + r.URL + ": status 500"},
+		{AlertID: "finding1/open/1", Tenant: "acme", Kind: schemas.AlertPage, Level: schemas.LevelHigh, Channel: "webhook", Attempt: 2, Error: "post to " + r.URL + ": status 302: the receiver does not take it"},
+		{AlertID: "finding1/open/1", Tenant: "acme", Kind: schemas.AlertPage, Level: schemas.LevelHigh, Channel: "webhook", Attempt: 3, OK: true},
 	}
 	if diff := cmp.Diff(want, rows.all(), cmpopts.IgnoreFields(schemas.Delivery{}, "Time")); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
@@ -199,7 +258,7 @@ func TestAlertWithoutChannelIsRecordedAndDone(t *testing.T) {
 	publish(t, broker, alert(1))
 	start(t, notify.Config{Source: broker.Alerts(t), Deliveries: rows})
 	empty(t, broker)
-	want := []schemas.Delivery{{AlertID: "finding1/open/1", Tenant: "acme", Attempt: 2, Error: "no channel is configured"}}
+	want := []schemas.Delivery{{AlertID: "finding1/open/1", Tenant: "acme", Kind: schemas.AlertPage, Level: schemas.LevelHigh, Attempt: 2, Error: "no channel is configured"}}
 	if diff := cmp.Diff(want, rows.all(), cmpopts.IgnoreFields(schemas.Delivery{}, "Time")); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}

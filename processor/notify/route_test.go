@@ -70,7 +70,7 @@ func TestAlertsGoWhereRoutesLead(t *testing.T) {
 	if diff := cmp.Diff([]string{"finding1/open/1", "finding2/open/1"}, chat.got()); diff != "" {
 		t.Errorf("chat (-want +got):\n%s", diff)
 	}
-	want := schemas.Delivery{AlertID: "finding3/open/1", Tenant: "acme", Attempt: 1, Error: "no route leads to a channel"}
+	want := schemas.Delivery{AlertID: "finding3/open/1", Tenant: "acme", Kind: schemas.AlertPage, Level: schemas.LevelLow, Attempt: 1, Error: "no route leads to a channel"}
 	found := false
 	for _, d := range rows.all() {
 		found = found || cmp.Equal(want, d, cmpopts.IgnoreFields(schemas.Delivery{}, "Time"))
@@ -84,32 +84,12 @@ func TestAlertsLinkToTheirFinding(t *testing.T) {
 	t.Parallel()
 	broker, rows, r := natstest.New(t), &ledger{}, newReceiver(t, 200)
 	cfg := to(t, broker, rows, webhook(t, r.URL))
-	cfg.Link = func(f schemas.Finding) string { return "https://m2mwatch.example/v1/findings/" + f.ID }
+	cfg.Link = func(a schemas.Alert) string { return "https://m2mwatch.example/v1/findings/" + a.Finding.ID }
 	publish(t, broker, alert(1))
 	start(t, cfg)
 	empty(t, broker)
 	if got := r.bodies[0]; !strings.Contains(got, `"url":"https://m2mwatch.example/v1/findings/finding1"`) {
 		t.Errorf("body %s, want the link", got)
-	}
-}
-
-// A queue knows a repeat only for a while. So an alert of which one channel has no
-// room must not go to the others again and again.
-func TestFullQueueOfOneChannelRepeatsNothingAtAnother(t *testing.T) {
-	t.Parallel()
-	broker, rows, good, dead := natstest.New(t), &ledger{}, newReceiver(t, 200), newReceiver(t, 200)
-	publish(t, broker, alert(1))
-	cfg := to(t, broker, rows, named(t, "good", good.URL), named(t, "dead", dead.URL))
-	outbox := &fullOnce{Outbox: cfg.Outbox}
-	outbox.left.Store(2)
-	cfg.Outbox = outbox
-	start(t, cfg)
-	empty(t, broker)
-	if len(good.got()) != 1 || len(dead.got()) != 1 {
-		t.Errorf("good got %v, dead got %v, want one each", good.got(), dead.got())
-	}
-	if got := outbox.good.Load(); got != 1 {
-		t.Errorf("queued for the good one %d times, want once", got)
 	}
 }
 
@@ -133,22 +113,6 @@ func TestRetryAfterIsWaitedFor(t *testing.T) {
 	if got := time.Duration(second.Load() - first.Load()); got < 3*time.Second {
 		t.Errorf("asked again after %s, want 3 s", got)
 	}
-}
-
-// fullOnce has no room for the channel dead, some times.
-type fullOnce struct {
-	notify.Outbox
-	left, good atomic.Int64
-}
-
-func (o *fullOnce) Enqueue(ctx context.Context, channel string, a schemas.Alert) error {
-	if channel == "dead" && o.left.Add(-1) >= 0 {
-		return schemas.ErrFull
-	}
-	if channel == "good" {
-		o.good.Add(1)
-	}
-	return o.Outbox.Enqueue(ctx, channel, a)
 }
 
 // What is known beside the events is looked up when the alert is routed, and is in

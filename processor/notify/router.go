@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -11,8 +12,8 @@ import (
 // handles one message at a time.
 type router struct {
 	*Notifier
-	// routed are the channels that have an alert which is not acked, since
-	// another's queue is full: how far apart the queue knows a repeat is bounded.
+	// routed are the channels that have an alert which is not acked, since another
+	// has not: how far apart the queue knows a repeat is bounded.
 	routed map[string]map[string]bool
 }
 
@@ -74,14 +75,22 @@ func (r *router) route(ctx context.Context, a schemas.Alert, attempt uint64, any
 			why = "no route leads to a channel"
 		}
 		r.metrics.deliveries.WithLabelValues("", "none").Inc()
-		return r.record(ctx, schemas.Delivery{AlertID: a.ID, Tenant: a.Finding.Tenant, Attempt: attempt, Error: why})
+		d := deliveryOf(a, "", attempt)
+		d.Error = why
+		return r.record(ctx, d)
 	}
 	all := true
 	for _, channel := range channels {
 		if r.routed[a.ID][channel] {
 			continue
 		}
-		if err := r.cfg.Outbox.Enqueue(ctx, channel, a); err != nil {
+		err := r.cfg.Outbox.Enqueue(ctx, channel, a)
+		if errors.Is(err, schemas.ErrFull) {
+			if left, leaveErr := r.leaveOut(ctx, channel, a, attempt); left || leaveErr != nil {
+				err = leaveErr
+			}
+		}
+		if err != nil {
 			if ctx.Err() == nil {
 				r.cfg.Logger.ErrorContext(ctx, "queue an alert: it will be tried again", "alert_id", a.ID, "channel", channel, "error", err)
 			}

@@ -83,6 +83,9 @@ func slackBody(a schemas.Alert) slackMessage {
 	f := a.Finding
 	m := slackMessage{Text: slackEscape(headline(a)+" (finding "+f.ID+")", slackText)}
 	title := mark(a) + f.RuleID + " " + f.Title
+	if a.Kind() == schemas.AlertSummary {
+		title = f.Title
+	}
 	m.Blocks = append(m.Blocks, slackBlock{Type: "header", Text: plain(title, slackHeader)})
 	if f.Evidence.Summary != "" {
 		m.Blocks = append(m.Blocks, slackBlock{Type: "section", Text: plain(f.Evidence.Summary, slackSection)})

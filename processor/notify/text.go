@@ -16,6 +16,9 @@ func headline(a schemas.Alert) string {
 	if f.Evidence.Summary != "" {
 		what = f.Evidence.Summary
 	}
+	if a.Kind() == schemas.AlertSummary {
+		return what
+	}
 	return fmt.Sprintf("%s%s %s: %s", mark(a), strings.ToUpper(string(f.Level)), f.RuleID, what)
 }
 

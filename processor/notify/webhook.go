@@ -79,10 +79,10 @@ func (w *Webhook) Name() string { return w.name }
 
 // webhookBody is what a receiver reads.
 type webhookBody struct {
-	Type      string          `json:"type"` // finding.open, finding.withdrawn, or finding.test where somebody tries the channel
-	Timestamp time.Time       `json:"timestamp"`
-	Data      schemas.Finding `json:"data"`
-	URL       string          `json:"url,omitempty"` // where to look at it
+	Type      string    `json:"type"` // finding.open, finding.withdrawn, finding.test where somebody tries the channel, or findings.summary
+	Timestamp time.Time `json:"timestamp"`
+	Data      any       `json:"data"`          // schemas.Finding, or schemas.Summary
+	URL       string    `json:"url,omitempty"` // where to look at it
 }
 
 // Deliver posts one alert.
@@ -92,7 +92,11 @@ func (w *Webhook) Deliver(ctx context.Context, a schemas.Alert) error {
 	if a.Test {
 		kind = "finding.test"
 	}
-	body, err := json.Marshal(webhookBody{Type: kind, Timestamp: now, Data: a.Finding, URL: a.URL})
+	data := any(a.Finding)
+	if a.Summary != nil {
+		kind, data = "findings.summary", a.Summary
+	}
+	body, err := json.Marshal(webhookBody{Type: kind, Timestamp: now, Data: data, URL: a.URL})
 	if err != nil {
 		return fmt.Errorf("write the body: %w", err)
 	}

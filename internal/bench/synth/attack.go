@@ -82,6 +82,9 @@ const day = 24 * time.Hour
 // warmUp is before when nothing happens: an identity is not known yet.
 const warmUp = 8 * day
 
+// margin is kept free before the quiet week, for what comes after something.
+const margin = 2 * time.Hour
+
 // window draws when something of about this length happens, in none of the first
 // days and not in the quiet week. It may come out shorter.
 func (g *generator) window(length time.Duration) (from, to time.Time) {
@@ -94,10 +97,10 @@ func (g *generator) window(length time.Duration) (from, to time.Time) {
 		if to.After(g.to) {
 			to = g.to
 		}
-		if from.Before(quietFrom) && to.After(quietFrom.Add(-2*Grace)) {
-			to = quietFrom.Add(-2 * Grace)
+		if end := quietFrom.Add(-margin); from.Before(quietFrom) && to.After(end) {
+			to = end
 		}
-		if (to.Before(quietFrom) || from.After(quietTo)) && to.After(from) {
+		if (to.Before(quietFrom) || from.After(quietTo.Add(6*margin))) && to.After(from) {
 			return from, to
 		}
 	}

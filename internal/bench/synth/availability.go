@@ -72,7 +72,7 @@ func (g *generator) silent(name string) {
 	from, to := g.window(g.span(30*time.Minute, 5*day))
 	m.spells = append([]spell{{from: from, to: to, mute: true, part: 1}}, m.spells...)
 	interval := time.Duration(24 * float64(time.Hour) / m.rate)
-	g.label(Label{Identity: m.identity(), Kind: name, Rules: []string{"MI-18", "MI-20"}, From: from, To: to, Faint: to.Sub(from) < max(6*interval, 2*time.Hour)})
+	g.label(Label{Identity: m.identity(), Kind: name, Rules: []string{"MI-18", "MI-20"}, From: from.Add(-interval), To: to, Faint: to.Sub(from) < max(6*interval, 2*time.Hour)})
 }
 
 // streamSilent is a stream that brings nothing for a while; what it held back comes

@@ -12,7 +12,7 @@ func (g *generator) failureBurst(name string) {
 	for _, at := range all {
 		g.refusal(at, m, home, m.softwareAt(at), why)
 	}
-	allowed := []string{"MI-01", "MI-02", "MI-03"}
+	allowed := []string{"MI-01", "MI-02", "MI-03", "MI-06"}
 	if why != wrongSecret && why != badAssertion {
 		allowed = append(allowed, "MI-07")
 	}
@@ -26,7 +26,7 @@ func (g *generator) credentialExpired(name string) {
 	from, to := g.window(g.span(20*time.Minute, 2*day))
 	s := spell{from: from, to: to, part: 1, retries: g.logUniform(0.5, 20), why: pick(g, []string{wrongSecret, wrongSecret, badAssertion, noGrant(m.api.audience)})}
 	m.spells = append([]spell{s}, m.spells...)
-	allowed := []string{"MI-02", "MI-01", "MI-18", "MI-03"}
+	allowed := []string{"MI-02", "MI-01", "MI-18", "MI-03", "MI-06"}
 	switch {
 	case m.user:
 		allowed = append(allowed, "MI-32")
@@ -49,7 +49,7 @@ func (g *generator) guessing(name string) {
 	got := last(all).Add(g.span(time.Second, 2*time.Minute))
 	g.token(got, m, home, &with)
 	before := densest(all[max(0, len(all)-3):], 13*time.Minute)
-	g.label(Label{Identity: m.identity(), Kind: name, Rules: rules("MI-03", "MI-01"), From: from, To: got, Faint: before < 3 && !g.known(m, from)})
+	g.label(Label{Identity: m.identity(), Kind: name, Rules: rules("MI-03", "MI-01", "MI-06"), From: from, To: got, Faint: before < 3 && !g.known(m, from)})
 }
 
 // spraying is one source that tries many ids.
@@ -63,7 +63,7 @@ func (g *generator) spraying(name string) {
 		if m := pick(g, g.machines); g.chance(part) && !m.user {
 			g.stranger(at, m.id, m.name, home, &with)
 			if !victims[m.id] {
-				g.label(Label{Identity: m.identity(), Kind: name + "_victim", Rules: []string{"MI-01", "MI-04"}, From: from, To: last(all), Beside: true})
+				g.label(Label{Identity: m.identity(), Kind: name + "_victim", Rules: []string{"MI-01", "MI-04", "MI-06"}, From: from, To: last(all), Beside: true})
 			}
 			victims[m.id] = true
 			continue
@@ -82,7 +82,7 @@ func (g *generator) idTried(name string) {
 	for _, at := range all {
 		g.stranger(at, m.id, m.name, home, &with)
 	}
-	g.label(Label{Identity: m.identity(), Kind: name, Rules: []string{"MI-01", "MI-04"}, Also: []string{g.tenantIdentity()}, From: from, To: last(all), Faint: densest(all, 5*time.Minute) < 5})
+	g.label(Label{Identity: m.identity(), Kind: name, Rules: []string{"MI-01", "MI-04", "MI-06"}, Also: []string{g.tenantIdentity()}, From: from, To: last(all), Faint: densest(all, 5*time.Minute) < 5})
 }
 
 // retiredCalling is a machine that was deleted and goes on.

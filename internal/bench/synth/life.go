@@ -39,7 +39,7 @@ func (g *generator) deploys(m *machine) {
 			next := soft
 			m.moves = append(m.moves, move{at: end, soft: &next})
 		}
-		if g.chance(0.05) {
+		if g.chance(0.025) {
 			for i := range 1 + g.r.IntN(3) {
 				g.refusal(t.Add(-time.Duration(3-i)*20*time.Second), m, from[0], m.softwareAt(t), wrongSecret)
 			}

@@ -15,9 +15,18 @@ func (g *generator) use(m *machine, all []time.Time, home host, with *software, 
 // uses draws when a thief uses a secret.
 func (g *generator) uses(from, to time.Time) []time.Time { return g.moments(from, to, g.count(1, 120)) }
 
+// victim is an application, or now and then a programmatic user, and the rules that
+// may find its credential in strange hands.
+func (g *generator) victim(first string) (*machine, []string) {
+	if g.chance(0.2) {
+		return g.target(programmatic), rules(first, "MI-32")
+	}
+	return g.target(application), rules(first)
+}
+
 // stolenNewNetwork is a thief who looks like the machine but for the network.
 func (g *generator) stolenNewNetwork(name string) {
-	m := g.target(application)
+	m, allowed := g.victim("MI-08")
 	from, to := g.window(g.span(time.Second, 2*day))
 	at := g.homeAt(m, from, 0).net
 	if len(m.pool) > 0 {
@@ -26,7 +35,7 @@ func (g *generator) stolenNewNetwork(name string) {
 	home := g.world.host(g.world.network(pick(g, strange), at.country))
 	all := g.uses(from, to)
 	g.use(m, all, home, m.softwareAt(from), nil)
-	g.label(Label{Identity: m.identity(), Kind: name, Rules: rules("MI-08"), From: from, To: last(all), Faint: !g.known(m, from)})
+	g.label(Label{Identity: m.identity(), Kind: name, Rules: allowed, From: from, To: last(all), Faint: !g.known(m, from)})
 }
 
 // stolenNewCountry is one who uses the machine's own cloud in another country.
@@ -56,12 +65,12 @@ func (g *generator) newRuntime(name string) {
 
 // stolenSecret is a thief of whom everything is new.
 func (g *generator) stolenSecret(name string) {
-	m := g.target(application)
+	m, allowed := g.victim("MI-11")
 	from, to := g.window(g.span(time.Second, 2*day))
 	home, with := g.attacker()
 	all := g.uses(from, to)
 	g.use(m, all, home, &with, nil)
-	g.label(Label{Identity: m.identity(), Kind: name, Rules: rules("MI-11"), From: from, To: last(all), Faint: !g.known(m, from)})
+	g.label(Label{Identity: m.identity(), Kind: name, Rules: allowed, From: from, To: last(all), Faint: !g.known(m, from)})
 }
 
 // newAudience is a machine that gets tokens for an API it never used.

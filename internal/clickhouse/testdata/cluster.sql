@@ -764,6 +764,19 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_
 CREATE TABLE IF NOT EXISTS silences ON CLUSTER 'main\'s' AS m2mwatch.silences_local
 ENGINE = Distributed('main\'s', 'm2mwatch', 'silences_local', sipHash64(id));
 
+
+ALTER TABLE deliveries_local ON CLUSTER 'main\'s'
+    ADD COLUMN IF NOT EXISTS kind LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS rule_id LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS level LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS summary String CODEC(ZSTD(1));
+
+ALTER TABLE deliveries ON CLUSTER 'main\'s'
+    ADD COLUMN IF NOT EXISTS kind LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS rule_id LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS level LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS summary String CODEC(ZSTD(1));
+
 CREATE TABLE IF NOT EXISTS matches_scratch_local ON CLUSTER 'main\'s'
 (
     selector   LowCardinality(String),

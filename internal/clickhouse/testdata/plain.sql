@@ -645,6 +645,13 @@ ENGINE = ReplacingMergeTree(ver)
 ORDER BY id
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
+
+ALTER TABLE deliveries 
+    ADD COLUMN IF NOT EXISTS kind LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS rule_id LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS level LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS summary String CODEC(ZSTD(1));
+
 CREATE TABLE IF NOT EXISTS matches_scratch 
 (
     selector   LowCardinality(String),

@@ -1,0 +1,327 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// backtest is a job that is run.
+type backtest struct {
+	*schemas.Backtest
+	b *Backtester
+	v *versions
+
+	mu    sync.Mutex // guards Done and saved while days are matched
+	saved time.Time
+}
+
+// backtestRefusal ends a job that cannot be run as it was asked for.
+type backtestRefusal struct{ text string }
+
+func (r *backtestRefusal) Error() string { return r.text }
+
+func refuseBacktest(format string, args ...any) error {
+	return &backtestRefusal{fmt.Sprintf(format, args...)}
+}
+
+// run takes a job from its beginning to its result. What a rule finds is a
+// function of the stored events: the matches are made anew of all of them, and
+// the rule's own query is asked over a longer range.
+func (t *backtest) run(ctx context.Context) error {
+	rules := []schemas.BacktestRule{t.Rule}
+	if t.Against != nil {
+		rules = append(rules, *t.Against)
+	}
+	var all []*detect.Correlation
+	for _, r := range rules {
+		found, err := t.compile(r, all)
+		if err != nil {
+			return err
+		}
+		all = append(all, found)
+	}
+	t.State, t.Done, t.Total = schemas.BacktestRunning, 0, 0
+	days, err := t.days(ctx, all)
+	if err != nil {
+		return err
+	}
+	if err := t.b.cfg.Store.ClearScratch(ctx); err != nil {
+		return err
+	}
+	if err := t.match(ctx, all, days); err != nil {
+		return err
+	}
+	var results [][]schemas.Finding
+	for i := range all {
+		findings, leftOut, err := t.find(ctx, all[i], days)
+		if err != nil {
+			return err
+		}
+		result := backtestResult(all[i], findings)
+		result.LeftOut = leftOut
+		if i == 0 {
+			t.Result = &result
+		} else {
+			t.Other = &result
+		}
+		results = append(results, findings)
+	}
+	if len(results) == 2 {
+		diff := diffFindings(results[0], results[1])
+		t.Diff = &diff
+	}
+	return t.b.cfg.Store.ClearScratch(ctx)
+}
+
+func (t *backtest) save(ctx context.Context) error {
+	t.Ver, t.UpdatedAt = t.v.next(), t.b.cfg.Now().UTC().Truncate(time.Millisecond)
+	if err := t.b.cfg.Store.SaveBacktest(ctx, *t.Backtest); err != nil {
+		return fmt.Errorf("save how far it is: %w", err)
+	}
+	return nil
+}
+
+// compile finds the rule that is asked for. Without a name it is the one that
+// goes by the code of the rule before it, or else the only one of its file.
+func (t *backtest) compile(asked schemas.BacktestRule, before []*detect.Correlation) (*detect.Correlation, error) {
+	set := t.b.cfg.Rules()
+	if asked.Text != "" {
+		var err error
+		if set, err = t.b.cfg.Compile(asked.File, asked.Text); err != nil {
+			return nil, refuseBacktest("%v", err)
+		}
+	}
+	all := set.Correlations()
+	name := asked.Rule
+	if name == "" && len(before) > 0 && slices.ContainsFunc(all, func(c detect.Correlation) bool { return c.Code == before[0].Code }) {
+		name = before[0].Code
+	}
+	var found []*detect.Correlation
+	for i := range all {
+		c := &all[i]
+		if name == "" || strings.EqualFold(c.Code, name) || strings.EqualFold(c.ID, name) || c.Name == name {
+			found = append(found, c)
+		}
+	}
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	return nil, noSingleRule(set, name, found)
+}
+
+func noSingleRule(set *detect.Set, name string, found []*detect.Correlation) error {
+	for _, a := range set.Asides() {
+		if len(found) == 0 && (name == "" || strings.EqualFold(a.ID, name) || a.Name == name) {
+			return refuseBacktest("rule %s is not evaluated: %s", a.Title, a.Reasons.Error())
+		}
+	}
+	switch {
+	case len(found) > 1 && name == "":
+		return refuseBacktest("%d rules of the file find something: name one (--rule)", len(found))
+	case len(found) > 1:
+		return refuseBacktest("%d rules have the name %q: give the id of one", len(found), name)
+	case name == "":
+		return refuseBacktest("no rule of the file finds anything")
+	}
+	return refuseBacktest("there is no rule %q that finds anything (see m2mwatch rules list)", name)
+}
+
+// periods are the rule's dedupe periods that meet the range.
+func (t *backtest) periods(rule *detect.Correlation) (from, to time.Time) {
+	return rule.Period(t.From), rule.PeriodEnd(t.To)
+}
+
+// days are those whose events the rules may look at.
+func (t *backtest) days(ctx context.Context, all []*detect.Correlation) ([]schemas.HistoryDay, error) {
+	first, last := t.From, t.To
+	for _, one := range all {
+		from, to := t.periods(one)
+		if from = from.Add(-one.Reach()); from.Before(first) {
+			first = from
+		}
+		if to.After(last) {
+			last = to
+		}
+	}
+	first = first.Truncate(24 * time.Hour)
+	days, err := t.b.cfg.Store.HistoryDays(ctx, t.Tenant, first, last)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range days {
+		t.Total += d.Events
+	}
+	return days, t.save(ctx)
+}
+
+// match makes the matches of all days, two at a time or as many as there are
+// cores.
+func (t *backtest) match(ctx context.Context, all []*detect.Correlation, days []schemas.HistoryDay) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for _, day := range days {
+		group.Go(func() error {
+			if err := t.matchDay(ctx, all, day); err != nil {
+				return fmt.Errorf("match %s of %s: %w", day.Day.Format(time.DateOnly), day.Tenant, err)
+			}
+			return t.matched(ctx, day.Events)
+		})
+	}
+	return group.Wait()
+}
+
+// matched tells now and then how far it is.
+func (t *backtest) matched(ctx context.Context, events uint64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Done += events
+	if now := t.b.cfg.Now(); now.Sub(t.saved) >= 300*time.Millisecond {
+		t.saved = now
+		return t.save(ctx)
+	}
+	return nil
+}
+
+// matchDay makes the matches of one day. What the store can select is selected
+// there; the rest comes here, as few columns and events of it as may be.
+func (t *backtest) matchDay(ctx context.Context, all []*detect.Correlation, day schemas.HistoryDay) error {
+	from, to := day.Day, day.Day.Add(24*time.Hour)
+	done := map[string]bool{}
+	for _, one := range all {
+		for _, r := range one.Rules() {
+			if done[r.Selector] {
+				continue
+			}
+			done[r.Selector] = true
+			sel := r.Selection()
+			if sel.Exact {
+				if err := t.b.cfg.Store.SelectInto(ctx, sel, day.Tenant, from, to); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := t.matchHere(ctx, detect.Selecting(r), sel, day.Tenant, from, to); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// scratchRows is how many matches one insert has.
+const scratchRows = 10_000
+
+func (t *backtest) matchHere(ctx context.Context, by *detect.Set, sel schemas.Selection, tenant string, from, to time.Time) error {
+	matches := make([]schemas.Match, 0, scratchRows)
+	flush := func() error {
+		err := t.b.cfg.Store.InsertScratch(ctx, matches)
+		matches = matches[:0]
+		return err
+	}
+	err := t.b.cfg.Store.EachSelected(ctx, sel, tenant, from, to, func(e *schemas.Event) error {
+		if matches = by.Match(matches, e); len(matches) >= scratchRows {
+			return flush()
+		}
+		return nil
+	})
+	if err != nil || len(matches) == 0 {
+		return err
+	}
+	return flush()
+}
+
+// find is what a rule finds over the matches that were made, by period, tenant
+// and key.
+func (t *backtest) find(ctx context.Context, rule *detect.Correlation, days []schemas.HistoryDay) (findings []schemas.Finding, leftOut uint64, err error) {
+	from, to := t.periods(rule)
+	c := &Correlator{cfg: CorrelatorConfig{Store: scratchOnly{correlates: t.b.cfg.Store}}.withDefaults()}
+	f := finder{c: c}
+	for _, tenant := range tenantsOf(days) {
+		keys, err := t.b.cfg.Store.ScratchKeys(ctx, rule.Main.Selector, tenant, from.Add(-rule.Reach()), to)
+		if err != nil {
+			return nil, 0, err
+		}
+		for some := range slices.Chunk(keys, maxKeys) {
+			if err := f.find(ctx, job{rule: rule, tenant: tenant, keys: some}, from, to); err != nil {
+				return nil, 0, fmt.Errorf("correlate rule %s, tenant %s: %w", rule.Code, tenant, err)
+			}
+		}
+	}
+	slices.SortFunc(f.findings, compareByPlace)
+	return f.findings, f.leftOut, nil
+}
+
+func tenantsOf(days []schemas.HistoryDay) []string {
+	var tenants []string
+	for _, d := range days {
+		tenants = append(tenants, d.Tenant)
+	}
+	slices.Sort(tenants)
+	return slices.Compact(tenants)
+}
+
+// correlates is the part of a FindingStore that finding needs.
+type correlates interface {
+	Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error)
+}
+
+// scratchOnly is a FindingStore that nothing is written to: only its Correlate
+// is called.
+type scratchOnly struct {
+	FindingStore
+	correlates
+}
+
+// Correlate is that of the scratch matches.
+func (s scratchOnly) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
+	return s.correlates.Correlate(ctx, q)
+}
+
+// finder finds, in halves where the store says that it is too much at once:
+// first of the keys, then of the time.
+type finder struct {
+	c        *Correlator
+	findings []schemas.Finding
+	leftOut  uint64
+}
+
+func (f *finder) find(ctx context.Context, j job, from, to time.Time) error {
+	found, err := f.c.found(ctx, &j, from, to, 0)
+	switch {
+	case err == nil:
+		f.findings = append(f.findings, found...)
+		return nil
+	case !errors.Is(err, schemas.ErrQueryTooLarge):
+		return err
+	case len(j.keys) > 1:
+		half := len(j.keys) / 2
+		for _, keys := range [][]string{j.keys[:half], j.keys[half:]} {
+			part := j
+			part.keys = keys
+			if err := f.find(ctx, part, from, to); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	middle := j.rule.Period(from.Add(to.Sub(from) / 2))
+	if !middle.After(from) {
+		f.leftOut++
+		return nil
+	}
+	if err := f.find(ctx, j, from, middle); err != nil {
+		return err
+	}
+	return f.find(ctx, j, middle, to)
+}

@@ -1,0 +1,171 @@
+package processor_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/internal/nats/natstest"
+	"github.com/m2mwatch/m2mwatch/processor"
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// grantWidenedByRaw selects the same as grantWidened, by what only the raw log has.
+var grantWidenedByRaw = strings.ReplaceAll(grantWidened, "description: Update client grant", "details.does: widen")
+
+// tester runs backtests over a bench's store, one after the other.
+type tester struct {
+	*bench
+	store *clickhouse.BacktestStore
+	n     int
+}
+
+func newTester(t *testing.T, b *bench, db *clickhouse.DB) *tester {
+	t.Helper()
+	bt := &tester{bench: b, store: clickhouse.NewBacktestStore(db)}
+	p, err := processor.NewBacktester(processor.BacktesterConfig{
+		Store: bt.store, Lease: everybodysLease{}, Rules: func() *detect.Set { return b.rules }, Interval: 5 * time.Millisecond,
+		Compile: func(file, text string) (*detect.Set, error) {
+			return detect.Load(detect.Options{Sources: []detect.Source{{Name: file, Text: text}}})
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return bt
+}
+
+func (bt *tester) run(rule schemas.BacktestRule, against *schemas.BacktestRule, from, to time.Time) schemas.Backtest {
+	bt.t.Helper()
+	bt.n++
+	id := fmt.Sprint("job-", bt.n)
+	job := schemas.Backtest{ID: id, Rule: rule, Against: against, From: from, To: to, State: schemas.BacktestPending, CreatedAt: moment}
+	if err := bt.store.AddBacktest(bt.t.Context(), job); err != nil {
+		bt.t.Fatal(err)
+	}
+	natstest.Eventually(bt.t, "the backtest is over", func() bool {
+		var err error
+		job, err = bt.store.Backtest(bt.t.Context(), id)
+		return err == nil && job.Over()
+	})
+	return job
+}
+
+// someChanges are grants that are widened and others, with copies that lost.
+func someChanges(r *rand.Rand) (events []schemas.Event) {
+	for n := range 120 {
+		at := moment.Add(time.Duration(r.IntN(72*3600)) * time.Second)
+		survivor := grantChange(fmt.Sprintf("app-%d", r.IntN(5)), n, at, 10, "Update client grant")
+		survivor.Raw = fmt.Appendf(nil, `{"log_id":%q,"details":{"does":"widen"}}`, survivor.LogID)
+		if r.IntN(3) == 0 {
+			survivor.Description, survivor.Raw = "Delete client grant", []byte(`{"details":{"does":"nothing"}}`)
+		}
+		loser := survivor
+		loser.Ver, loser.Description, loser.Raw = 5, "Update client grant", []byte(`{"details":{"does":"widen"}}`)
+		events = append(events, survivor, loser)
+	}
+	return events
+}
+
+// A backtest tells what the correlator found of the same events, whoever selects
+// them, and leaves no trace.
+func TestBacktestFindsWhatWasFound(t *testing.T) {
+	t.Parallel()
+	db := clickhousetest.New(t)
+	b := newBenchOn(t, db)
+	set, err := detect.Load(detect.Options{Sources: []detect.Source{{Text: grantWidened}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.rules, b.rule = set, set.Correlations()[0]
+	b.insert(someChanges(rand.New(rand.NewPCG(41, 42)))...)
+	b.correlateAll()
+	stored := b.findings("acme")
+	var events uint64
+	days := map[string]uint64{}
+	for _, f := range stored {
+		events += f.Count
+		days[f.Last.Format(time.DateOnly)]++
+	}
+
+	bt := newTester(t, b, db)
+	from, to := moment.Add(-24*time.Hour), moment.Add(96*time.Hour)
+	loaded := bt.run(schemas.BacktestRule{Rule: b.rule.ID}, nil, from, to)
+	raw := bt.run(schemas.BacktestRule{File: "raw.yml", Text: grantWidenedByRaw}, nil, from, to)
+	if loaded.State != schemas.BacktestDone || loaded.Result.Findings != uint64(len(stored)) || loaded.Result.Events != events || len(stored) < 10 {
+		t.Fatalf("%+v\n%+v: want %d findings of %d events", loaded, loaded.Result, len(stored), events)
+	}
+	for _, d := range loaded.Result.Days {
+		if days[d.Day] != d.Findings {
+			t.Errorf("%s: %d findings, want %d", d.Day, d.Findings, days[d.Day])
+		}
+	}
+	if diff := cmp.Diff(loaded.Result, raw.Result); diff != "" {
+		t.Errorf("selected by the store and here (-store +here):\n%s", diff)
+	}
+	if again := bt.run(schemas.BacktestRule{Rule: b.rule.ID}, nil, from, to); cmp.Diff(again.Result, loaded.Result) != "" {
+		t.Errorf("the same again: %s", cmp.Diff(again.Result, loaded.Result))
+	}
+	if diff := cmp.Diff(stored, b.findings("acme")); diff != "" {
+		t.Errorf("a backtest changed what was found (-before +after):\n%s", diff)
+	}
+	if keys, err := bt.store.ScratchKeys(t.Context(), b.rule.Main.Selector, "acme", from, to); len(keys) > 0 || err != nil {
+		t.Errorf("keys %q are left, error %v", keys, err)
+	}
+}
+
+func TestBacktestTellsTheDifferenceOfTwoVersions(t *testing.T) {
+	t.Parallel()
+	db := clickhousetest.New(t)
+	b := newBenchOn(t, db)
+	deploy := grantChange("ci", 1, moment, 1, "Update client grant")
+	other := grantChange("ops", 2, moment.Add(time.Hour), 1, "Update client grant")
+	created := grantChange("ops", 3, moment.Add(24*time.Hour), 1, "Create client grant")
+	b.insert(deploy, other, created)
+	bt := newTester(t, b, db)
+	wider := strings.Replace(grantWidened, "description: Update client grant", "description: [Update client grant, Create client grant], client_id: ops", 1)
+	job := bt.run(schemas.BacktestRule{File: "new.yml", Text: wider}, &schemas.BacktestRule{File: "old.yml", Text: grantWidened}, moment.Add(-time.Hour), moment.Add(48*time.Hour))
+	if d := job.Diff; d == nil || d.Same != 1 || d.Added != 1 || d.Gone != 1 || d.Changed != 0 || d.AddedBy[0].LogIDs[0] != created.LogID || d.GoneBy[0].Key != "app:ci" {
+		t.Errorf("%+v: %+v", job, d)
+	}
+}
+
+func TestBacktestSaysWhyItCannotRun(t *testing.T) {
+	t.Parallel()
+	db := clickhousetest.New(t)
+	bt := newTester(t, newBenchOn(t, db), db)
+	for rule, want := range map[schemas.BacktestRule]string{
+		{Rule: "MI-99"}:                            `there is no rule "MI-99"`,
+		{File: "a.yml", Text: "title: x\n"}:        "a.yml:1",
+		{File: "a.yml", Text: "title: [x\n"}:       "not YAML",
+		{File: "a.yml", Text: placeholderRule}:     "needs configuration",
+		{File: "a.yml", Text: "# nothing here.\n"}: "no rule of the file finds anything",
+	} {
+		job := bt.run(rule, nil, moment, moment.Add(time.Hour))
+		if job.State != schemas.BacktestFailed || !strings.Contains(job.Error, want) {
+			t.Errorf("%+v: %s, %q, want %q", rule, job.State, job.Error, want)
+		}
+	}
+}
+
+const placeholderRule = `title: Left to fill
+logsource: {product: auth0}
+detection:
+  selection: {hostname: '{your-tenant-domain}'}
+  condition: selection
+`
