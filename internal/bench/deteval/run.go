@@ -24,9 +24,10 @@ type run struct {
 	rules  *detect.Set
 	engine *engine
 
-	clock clock
-	pager pager
-	dead  deadLetters
+	clock  clock
+	pager  pager
+	dead   deadLetters
+	marked chan struct{} // the correlator has done some touches
 }
 
 // clock is the time at which the tenant is.
@@ -86,12 +87,11 @@ func (r *run) do(ctx context.Context) (_ *outcome, err error) {
 	if err != nil {
 		return nil, err
 	}
-	reader := clickhouse.NewReader(db)
 	out := &outcome{from: r.tenant.from, to: r.tenant.to}
-	if err := r.feed(ctx, q, reader); err != nil {
+	if err := r.feed(ctx, q, clickhouse.NewFindingStore(db)); err != nil {
 		return nil, err
 	}
-	if out.findings, err = findings(ctx, reader); err != nil {
+	if out.findings, err = findings(ctx, clickhouse.NewReader(db)); err != nil {
 		return nil, err
 	}
 	out.pages = r.pager.pages
@@ -108,6 +108,7 @@ func (r *run) do(ctx context.Context) (_ *outcome, err error) {
 func (r *run) start(ctx context.Context, q *queue, db *clickhouse.DB) (stop func(), err error) {
 	var running sync.WaitGroup
 	r.clock.set(r.tenant.logs[0].Delivered)
+	r.marked = make(chan struct{}, 1)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	p, err := processor.New(processor.Config{
 		Source: q, Store: clickhouse.NewWriter(db), Dead: &r.dead, Matcher: r.rules, Places: r.places, Logger: log, Now: r.clock.Now,
@@ -118,7 +119,7 @@ func (r *run) start(ctx context.Context, q *queue, db *clickhouse.DB) (stop func
 	}
 	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
 		Store: clickhouse.NewFindingStore(db), Alerts: &r.pager, Lease: soleLease{}, Rules: r.rules, Logger: log,
-		Interval: 10 * time.Millisecond, Now: r.clock.Now,
+		Interval: 50 * time.Millisecond, Now: r.clock.Now, At: r.at,
 	})
 	if err != nil {
 		return running.Wait, err
@@ -129,7 +130,7 @@ func (r *run) start(ctx context.Context, q *queue, db *clickhouse.DB) (stop func
 }
 
 // feed lets time pass, step by step.
-func (r *run) feed(ctx context.Context, q *queue, reader *clickhouse.Reader) error {
+func (r *run) feed(ctx context.Context, q *queue, store processor.FindingStore) error {
 	logs := r.tenant.logs
 	total := len(logs)
 	for len(logs) > 0 {
@@ -143,7 +144,7 @@ func (r *run) feed(ctx context.Context, q *queue, reader *clickhouse.Reader) err
 			return err
 		}
 		logs = logs[n:]
-		if err := correlated(ctx, reader); err != nil {
+		if err := r.correlated(ctx, store); err != nil {
 			return err
 		}
 		fmt.Fprintf(r.config.Progress, "\r%s: %s, %d of %d events ", r.tenant.title, until.Format(time.DateTime), total-len(logs), total)
@@ -152,20 +153,27 @@ func (r *run) feed(ctx context.Context, q *queue, reader *clickhouse.Reader) err
 	return nil
 }
 
+// at hears of each step of the correlator.
+func (r *run) at(point string) {
+	if point != "touches_marked" {
+		return
+	}
+	select {
+	case r.marked <- struct{}{}:
+	default:
+	}
+}
+
 // correlated waits until the correlator has read all that was written.
-func correlated(ctx context.Context, reader *clickhouse.Reader) error {
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
+func (r *run) correlated(ctx context.Context, store processor.FindingStore) error {
 	for {
-		status, err := reader.Status(ctx)
-		if err != nil {
+		_, flushes, err := store.Touched(ctx, 1)
+		if err != nil || len(flushes) == 0 {
 			return err
 		}
-		if status.Uncorrelated == 0 {
-			return nil
-		}
 		select {
-		case <-ticker.C:
+		case <-r.marked:
+		case <-time.After(2 * time.Second): // it marked them before this looked
 		case <-ctx.Done():
 			return ctx.Err()
 		}
