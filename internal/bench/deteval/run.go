@@ -36,19 +36,24 @@ type clock struct{ ms atomic.Int64 }
 func (c *clock) set(t time.Time) { c.ms.Store(t.UnixMilli()) }
 func (c *clock) Now() time.Time  { return time.UnixMilli(c.ms.Load()).UTC() }
 
-// pager receives alerts, and keeps those that wake somebody.
+// pager receives alerts: whom nobody is told of has none.
 type pager struct {
 	mu    sync.Mutex
+	seen  map[string]bool   // ids; guarded by mu
 	pages []schemas.Finding // guarded by mu
 }
 
 // PublishAlert is that of processor.Alerts.
 func (p *pager) PublishAlert(_ context.Context, a schemas.Alert) error {
-	if a.Finding.State != schemas.StateOpen || !a.Finding.Level.AtLeast(schemas.LevelHigh) {
-		return nil // what is less than high goes to the digest
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if a.Finding.State != schemas.StateOpen || p.seen[a.ID] {
+		return nil
+	}
+	if p.seen == nil {
+		p.seen = map[string]bool{}
+	}
+	p.seen[a.ID] = true
 	p.pages = append(p.pages, a.Finding)
 	return nil
 }
