@@ -84,10 +84,7 @@ func ruleViews(set *detect.Set) []ruleView {
 			Tests: len(c.Tests), File: c.File, Line: c.Line, id: c.ID,
 		}
 		if !c.Alone() {
-			v.Uses = []string{c.Main.Name, c.Known.Name}
-			for _, e := range c.Evidence {
-				v.Uses = append(v.Uses, e.Rule.Name)
-			}
+			v.Uses = c.RuleNames()
 		}
 		views = append(views, v)
 	}

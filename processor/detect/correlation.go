@@ -66,6 +66,18 @@ func (c *Correlation) Reads(selector string) bool {
 	return slices.ContainsFunc(c.uses(), func(r *Rule) bool { return r.Selector == selector })
 }
 
+// RuleNames are the names of the base rules whose matches c reads, or their ids
+// where they have none.
+func (c *Correlation) RuleNames() []string {
+	var names []string
+	for _, r := range c.uses() {
+		if name := cmp.Or(r.Name, r.ID); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // uses are the rules whose matches c reads.
 func (c *Correlation) uses() []*Rule {
 	rules := c.kind.uses(c)
@@ -169,8 +181,9 @@ func identityOf(field, value string) string {
 type pending struct {
 	Correlation
 	reporter
-	plain    bool // Sigma's own, without this program's x-
-	generate bool // the rules it names find something, too
+	plain    bool     // Sigma's own, without this program's x-
+	generate bool     // the rules it names find something, too
+	others   []string // names and ids of all correlations
 	rules    []*yaml.Node
 	groupBy  *yaml.Node
 	main     *yaml.Node
@@ -181,12 +194,13 @@ type pending struct {
 	own      pendingKind // of a document that says its kind under a key of kindReaders
 }
 
-// parseCorrelation reads a correlation.
+// parseCorrelation reads a correlation: as Sigma has it or, with x-unbroken, a
+// count that starts anew.
 func parseCorrelation(d *document) *pending {
 	p := &pending{reporter: d.reporter}
 	p.File, p.Line = d.file, d.node.Line
-	if !d.set.strict && !d.hasOwn() {
-		p.readPlain(d)
+	if d.vals["x-unbroken"] == nil {
+		p.readSigma(d)
 		return p
 	}
 	p.ID, p.Name, p.Title, p.Status = d.id(), d.name(), d.needText("title"), d.status()
@@ -238,44 +252,6 @@ func (d *document) hasOwn() bool {
 		}
 	}
 	return false
-}
-
-// readPlain reads a correlation that is nothing but Sigma: as far as needed to
-// tell which rules it is about. They find nothing by themselves, as Sigma has it.
-func (p *pending) readPlain(d *document) {
-	p.plain = true
-	p.Title, p.Name = d.needText("title"), d.name()
-	if d.keys["id"] != nil {
-		p.ID = d.id()
-		p.Code = p.ID
-	}
-	c := d.child("correlation")
-	if c == nil {
-		return
-	}
-	kind := c.needText("type")
-	rules := c.need("rules")
-	if rules != nil {
-		p.rules = rules.Content
-		if rules.Kind == yaml.ScalarNode {
-			p.rules = []*yaml.Node{rules}
-		}
-	}
-	if n := c.take("generate"); n != nil {
-		p.generate = n.Value == "true"
-	}
-	d.aside(d.node, "correlation of type %s: is not evaluated without x-known, x-unbroken and x-baseline", clip(kind))
-}
-
-// resolvePlain looks up the rules of a correlation that is set aside.
-func (p *pending) resolvePlain(find func(string) *Rule) {
-	for _, n := range p.rules {
-		if n.Kind != yaml.ScalarNode {
-			p.on(n, "correlation rules: want names, found %s", kindName(n))
-			continue
-		}
-		p.find(n, find)
-	}
 }
 
 func (p *pending) readCount(d *document) {
@@ -447,6 +423,9 @@ func (p *pending) resolveEvidence(c *Correlation, find func(string) *Rule) {
 		p.keyed(n, c.Evidence[i].Rule, c.Main)
 	}
 }
+
+// isCorrelation reports whether a name is that of another correlation.
+func (p *pending) isCorrelation(name string) bool { return slices.Contains(p.others, name) }
 
 func (p *pending) find(n *yaml.Node, find func(string) *Rule) *Rule {
 	if n == nil {

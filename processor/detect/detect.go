@@ -19,6 +19,7 @@ import (
 // number of goroutines.
 type Set struct {
 	rules        []Rule
+	matched      []*Rule // each with a selector of its own
 	correlations []Correlation
 
 	asides []Aside
@@ -52,6 +53,8 @@ type Rule struct {
 	selection expr
 	key       fields
 	value     fields // none where the rule has no value
+	used      bool   // by a correlation
+	base      *Rule  // which this one selects the same as, with another key or value; nil for a rule of a file
 	summary   *text  // nil where the rule has none
 	levels    []levelIf
 	testsNode *yaml.Node
@@ -75,13 +78,11 @@ func (s *Set) Notes() Problems { return slices.Clone(s.notes) }
 // Selectors returns the selectors that events are matched with, each once.
 func (s *Set) Selectors() []string {
 	var all []string
-	for i := range s.rules {
-		if !s.rules[i].idle {
-			all = append(all, s.rules[i].Selector)
-		}
+	for _, r := range s.matched {
+		all = append(all, r.Selector)
 	}
 	slices.Sort(all)
-	return slices.Compact(all)
+	return all
 }
 
 // Selecting is a set that matches by the selectors of these rules alone.
@@ -103,24 +104,42 @@ type plan struct {
 func newSet(rules []Rule, correlations []Correlation) *Set {
 	s := &Set{rules: rules, correlations: correlations, plans: map[string]*plan{}}
 	s.pool.New = func() any { return newState() }
-	var selectors, untyped []*Rule
-	seen := map[string]bool{}
-	for i := range s.rules {
-		r := &s.rules[i]
-		if seen[r.Selector] || r.idle {
-			continue
-		}
-		seen[r.Selector] = true
-		selectors = append(selectors, r)
+	s.matched = matchedRules(rules, correlations)
+	var untyped []*Rule
+	for _, r := range s.matched {
 		if r.Types == nil {
 			untyped = append(untyped, r)
 		}
 	}
 	s.other = newPlan(untyped)
-	for _, typ := range indexedTypes(selectors) {
-		s.plans[typ] = newPlan(selectorsOf(selectors, typ))
+	for _, typ := range indexedTypes(s.matched) {
+		s.plans[typ] = newPlan(selectorsOf(s.matched, typ))
 	}
 	return s
+}
+
+// matchedRules are the rules that events are matched with, one for each selector:
+// those that are read, and those that nothing uses. Of a rule whose correlations
+// all want other keys or values nobody would read the matches.
+func matchedRules(rules []Rule, correlations []Correlation) []*Rule {
+	var read []*Rule
+	for i := range correlations {
+		read = append(read, correlations[i].uses()...)
+	}
+	for i := range rules {
+		if !rules[i].used && !rules[i].idle {
+			read = append(read, &rules[i])
+		}
+	}
+	var matched []*Rule
+	seen := map[string]bool{}
+	for _, r := range read {
+		if !seen[r.Selector] {
+			seen[r.Selector] = true
+			matched = append(matched, r)
+		}
+	}
+	return matched
 }
 
 func indexedTypes(selectors []*Rule) []string {

@@ -64,11 +64,15 @@ func (c *Correlation) DetailsQuery(tenant string, keys, logIDs []string, from, t
 	if c.Main.key.name() != "client_id" {
 		clients = `(
     SELECT DISTINCT client_id FROM matches
-    WHERE selector = {selector:String} AND tenant = {tenant:String}
+    WHERE selector IN {selectors:Array(String)} AND tenant = {tenant:String}
       AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)})`
 	}
+	var selectors []string
+	for _, r := range c.kind.uses(c) {
+		selectors = append(selectors, r.Selector)
+	}
 	return schemas.Query{SQL: strings.ReplaceAll(detailsSQL, "{{clients}}", clients), Params: map[string]any{
-		"tenant": tenant, "keys": keys, "log_ids": logIDs, "selector": c.Main.Selector,
+		"tenant": tenant, "keys": keys, "log_ids": logIDs, "selectors": selectors,
 		"from": millis(from), "to": millis(to), "from_day": day(from), "to_day": day(to),
 	}}
 }

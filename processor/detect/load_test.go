@@ -158,7 +158,9 @@ func TestRuleThatCannotBeEvaluatedSaysWhyAndStopsNoOther(t *testing.T) {
 		"count.yml": strings.Replace(brought("Base", "selection: {type: f}\ncondition: selection", "name: selected_events"), "title", "id: 00000000-0000-4000-8000-000000000001\ntitle", 1) +
 			"---\ntitle: Many\ncorrelation: {type: value_count, rules: [selected_events], group-by: [data.ip], timespan: 1h, condition: {gte: 9, field: data.user_id}}\n",
 		"again.yml": brought("Other base", "selection: {type: fu}\ncondition: selection", "name: selected_events") +
-			"---\ntitle: Many of the other\ncorrelation: {type: event_count, rules: selected_events, generate: true}\n",
+			"---\ntitle: Many of the other\ncorrelation: {type: event_count, rules: selected_events, timespan: 1m, condition: {gt: 1}, generate: true}\n",
+		"few.yml": brought("Few", "selection: {type: fcoa}\ncondition: selection", "name: selected_events") +
+			"---\ntitle: Fewer\ncorrelation: {type: event_count, rules: selected_events, timespan: 1m, condition: {lte: 1}}\n",
 		"fine.yml":        brought("Fine", "selection: {type: fp}\ncondition: selection", ""),
 		".hidden.yml":     "no rule",
 		"..2026/fine.yml": brought("Fine", "selection: {type: fp}\ncondition: selection", ""),
@@ -166,8 +168,7 @@ func TestRuleThatCannotBeEvaluatedSaysWhyAndStopsNoOther(t *testing.T) {
 	}
 	set := load(t, files, nil)
 	want := []string{
-		"/etc/rules/again.yml:8: correlation of type event_count: is not evaluated without x-known, x-unbroken and x-baseline",
-		"/etc/rules/count.yml:9: correlation of type value_count: is not evaluated without x-known, x-unbroken and x-baseline",
+		"/etc/rules/few.yml:9: condition: a count is looked at when an event comes: one that has no lower bound above 0 (gte, gt or eq) holds at the first event of everything, and what never happens is not found",
 		"/etc/rules/never.yml:1: detection: no event has a type for which it can hold",
 		"/etc/rules/okta.yml:2: logsource: want product auth0, found \"okta\", of which no logs come here",
 		"/etc/rules/old.yml:5: timeframe: belongs to an aggregation of the old Sigma; a correlation has a timespan",
@@ -181,11 +182,11 @@ func TestRuleThatCannotBeEvaluatedSaysWhyAndStopsNoOther(t *testing.T) {
 		finds[r.Title] = r.Finds
 	}
 	// What a correlation counts finds nothing by itself, unless it says generate.
-	if diff := cmp.Diff(map[string]bool{"Base": false, "Other base": true, "Fine": true}, finds); diff != "" {
+	if diff := cmp.Diff(map[string]bool{"Base": false, "Few": false, "Other base": true, "Fine": true}, finds); diff != "" {
 		t.Errorf("rules, and whether they find (-want +got):\n%s", diff)
 	}
-	if got := len(set.Correlations()); got != 2 {
-		t.Errorf("%d correlations, want those of the two that find", got)
+	if got := len(set.Correlations()); got != 4 {
+		t.Errorf("%d correlations, want two and those of the two that find alone", got)
 	}
 }
 
@@ -199,7 +200,10 @@ func TestWhatABroughtFileMayNotHave(t *testing.T) {
 		"a slip":            {map[string]string{"a.yml": good + "levl: high\n"}, "/etc/rules/a.yml:7: levl: not understood"},
 		"a modifier":        {map[string]string{"a.yml": strings.Replace(good, "type:", "type|base64:", 1)}, `modifier "base64": is not supported`},
 		"the same twice":    {map[string]string{"a.yml": good, "b.yml": good}, "is taken"},
-		"own without known": {map[string]string{"a.yml": good + "---\ntitle: x\ncorrelation: {type: event_count, rules: [a]}\nx-dedupe: 1h\n"}, "x-known: missing"},
+		"no timespan":       {map[string]string{"a.yml": good + "---\ntitle: x\ncorrelation: {type: event_count, rules: [a], condition: {gte: 1}}\n"}, "timespan: missing"},
+		"no such rule":      {map[string]string{"a.yml": good + "---\ntitle: x\ncorrelation: {type: event_count, rules: [a], timespan: 1h, condition: {gte: 1}}\n"}, `"a": there is no such rule`},
+		"a short period":    {map[string]string{"a.yml": good + "---\ntitle: x\ncorrelation: {type: event_count, rules: [One], timespan: 1h, condition: {gte: 1}}\nx-dedupe: 1m\n"}, "no less than the timespan"},
+		"values of nothing": {map[string]string{"a.yml": good + "---\ntitle: x\ncorrelation: {type: value_count, rules: [One], timespan: 1h, condition: {gte: 1}}\n"}, "field: missing"},
 	} {
 		set, err := tryLoad(tc.files, nil)
 		var problems detect.Problems

@@ -162,7 +162,7 @@ func (p *parser) document(r reporter, n *yaml.Node) {
 		p.rules = append(p.rules, &parsedRule{Rule: &rule, reporter: d.reporter})
 	case correlation && !rule && kind == "":
 		c := parseCorrelation(d)
-		r.why.ID, r.why.Name, r.why.Title = c.ID, c.Name, c.Title
+		r.why.ID, r.why.Name, r.why.Title, r.why.Level = c.ID, c.Name, c.Title, c.Level
 		p.correlations = append(p.correlations, c)
 	default:
 		d.on(n, "want either detection or correlation in a document, or one of %s", strings.Join(slices.Sorted(maps.Keys(kindReaders)), ", "))
@@ -174,7 +174,12 @@ func (p *parser) document(r reporter, n *yaml.Node) {
 // nothing uses find by themselves.
 func (p *parser) resolve() []Correlation {
 	p.unique()
+	var others []string
 	for _, c := range p.correlations {
+		others = append(others, c.ID, c.Name)
+	}
+	for _, c := range p.correlations {
+		c.others = others
 		for _, name := range c.names() {
 			if r := p.find(name, c.file); r != nil {
 				r.used = r.used || !c.generate
@@ -193,10 +198,8 @@ func (p *parser) resolve() []Correlation {
 			}
 			return nil
 		}
-		if c.plain {
-			c.resolvePlain(find)
-		} else {
-			correlations = append(correlations, c.resolve(find))
+		if resolved := c.resolve(find); len(c.why.Reasons) == 0 {
+			correlations = append(correlations, resolved)
 		}
 	}
 	return correlations
@@ -228,6 +231,7 @@ var finding = []schemas.Level{schemas.LevelMedium, schemas.LevelHigh, schemas.Le
 // now that it is known what uses it.
 func (r *parsedRule) settle() {
 	n := &yaml.Node{Line: r.Line}
+	r.Rule.used = r.used
 	r.Finds = !r.used && slices.Contains(finding, r.Level)
 	switch {
 	case r.Finds && r.set.strict && len(r.Tests) == 0 && r.testsNode == nil:
@@ -283,7 +287,7 @@ func (p *parser) evaluated(correlations []Correlation) (rules []Rule, all []Corr
 // is itself.
 func (p *parser) setAside(c *Correlation, place map[*Rule]int) bool {
 	for _, r := range c.uses() {
-		if _, ok := place[r]; ok {
+		if _, ok := place[cmp.Or(r.base, r)]; ok {
 			continue
 		}
 		for _, pending := range p.correlations {

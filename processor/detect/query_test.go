@@ -1,6 +1,7 @@
 package detect_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -52,6 +53,17 @@ func (s *stored) copyOf(c *detect.Correlation, key string, h happening, source s
 	at := time.UnixMilli(int64(h.t)).UTC()
 	s.events = append(s.events, schemas.Event{Tenant: tenant, ClientID: key, Time: at, LogID: h.logID, Ver: ver, Type: typ, Network: h.value, Source: source, IngestedAt: at})
 	s.matches = append(s.matches, schemas.Match{Selector: selector, Tenant: tenant, Key: key, Time: at, LogID: h.logID, Value: h.value, ClientID: key, Ver: ver, Source: source})
+}
+
+// insertAll stores all, shuffled, where there are not as many matches as events.
+func (s *stored) insertAll(t *testing.T, r *rand.Rand, db *clickhouse.DB) {
+	t.Helper()
+	w := clickhouse.NewWriter(db)
+	r.Shuffle(len(s.events), func(i, j int) { s.events[i], s.events[j] = s.events[j], s.events[i] })
+	r.Shuffle(len(s.matches), func(i, j int) { s.matches[i], s.matches[j] = s.matches[j], s.matches[i] })
+	if err := errors.Join(w.InsertEvents(t.Context(), s.events), w.InsertMatches(t.Context(), s.matches)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // insert stores all, shuffled, in a few parts.

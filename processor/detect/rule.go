@@ -120,8 +120,12 @@ func (r *Rule) hash() string {
 // ruleID is the id of a base rule. Sigma does not ask for one; where it is
 // missing it is made of the title, so that findings keep theirs.
 func (d *document) ruleID(title string) string {
+	return d.idOf("title\n" + title)
+}
+
+func (d *document) idOf(made string) string {
 	if d.keys["id"] == nil && !d.set.strict {
-		sum := sha256.Sum256([]byte("title\n" + title))
+		sum := sha256.Sum256([]byte(made))
 		h := hex.EncodeToString(sum[:16])
 		d.note(d.node, "id: missing; one is made of the title, so that another title is another rule")
 		return h[:8] + "-" + h[8:12] + "-8" + h[13:16] + "-8" + h[17:20] + "-" + h[20:]
