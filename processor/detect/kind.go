@@ -48,7 +48,11 @@ type pendingKind interface {
 
 // kindReaders read the kinds that stand under a key of this program's own, in a
 // document that has neither detection nor correlation: x-first-seen, say.
-var kindReaders = map[string]func(p *pending, d *document) pendingKind{}
+var kindReaders = map[string]func(p *pending, d *document) pendingKind{
+	"x-spike":        readSpike,
+	"x-off-schedule": readOffSchedule,
+	"x-renewal":      readRenewal,
+}
 
 // kindKey is the key under which a document says its kind, "" where it has none.
 func kindKey(d *document) string {
