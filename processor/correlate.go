@@ -207,6 +207,7 @@ func (c *Correlator) found(ctx context.Context, j *job, from, to time.Time, ver 
 		if err != nil {
 			return nil, err
 		}
+		rows = slices.DeleteFunc(rows, func(r schemas.CorrelationRow) bool { return j.rule.Excepted(j.tenant, r) != nil })
 		findings, err := c.explain(ctx, j, rows, ver)
 		if err != nil {
 			return nil, err
@@ -221,7 +222,8 @@ type change struct {
 	kind    string          // opened, withdrawn, updated, paged; "" is nothing
 	was     schemas.Finding // the zero value for a new one
 	finding schemas.Finding
-	alert   bool // people are told
+	alert   bool           // people are told
+	reason  schemas.Reason // "" for that of the events
 }
 
 const (
@@ -331,7 +333,7 @@ func historyOf(changes []change, at time.Time) []schemas.FindingChange {
 			continue
 		}
 		h := schemas.FindingChange{
-			N: now.Changes, State: now.State, Reason: reasonOf(was, now), At: at, Paging: now.Paging, PagingReason: now.PagingReason,
+			N: now.Changes, State: now.State, Reason: cmp.Or(changes[i].reason, reasonOf(was, now)), At: at, Paging: now.Paging, PagingReason: now.PagingReason,
 			FindingID: now.ID, Tenant: now.Tenant, Period: now.Period, Ver: now.Ver,
 		}
 		if was.Changes > 0 {

@@ -82,6 +82,7 @@ func (c CorrelatorConfig) withDefaults() CorrelatorConfig {
 type Correlator struct {
 	cfg     CorrelatorConfig
 	rules   []detect.Correlation // of this step
+	retired string               // what the rules were like when findings were last taken back
 	metrics *correlatorMetrics
 	store   *outage
 	dropped time.Time // when touches that are done were last dropped
@@ -123,6 +124,9 @@ func (c *Correlator) Run(ctx context.Context) error {
 }
 
 func (c *Correlator) stepAndDrop(ctx context.Context, v *versions) (more bool, err error) {
+	if err := c.retire(ctx, v); err != nil {
+		return false, err
+	}
 	flushes, err := c.step(ctx, v)
 	if err == nil && c.cfg.Now().Sub(c.dropped) >= dropEvery {
 		if err = c.drop(ctx); err == nil {

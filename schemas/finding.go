@@ -91,13 +91,15 @@ const (
 	ReasonEvents     Reason = "events"      // new events make it hold
 	ReasonLateEvents Reason = "late_events" // older events came late and took its ground away, or gave it back
 	ReasonPaging     Reason = "paging"      // its state is what it was: people are told of it now
+	ReasonRuleGone   Reason = "rule_gone"   // its rule was removed, disabled or set aside
+	ReasonExcepted   Reason = "excepted"    // an exception takes it away
 )
 
 // FindingChange is one change of a finding's state, or of what people are told.
 type FindingChange struct {
 	N      uint32         `json:"n" doc:"Counts the changes of the finding, from 1." example:"2"`
 	State  State          `json:"state" enum:"open,withdrawn" doc:"The state from then on."`
-	Reason Reason         `json:"reason" enum:"events,late_events,paging" doc:"late_events: older events came late and took the finding's ground away, or gave it back. paging: the state is what it was, and people are told of it now."`
+	Reason Reason         `json:"reason" enum:"events,late_events,paging,rule_gone,excepted" doc:"late_events: older events came late and took the finding's ground away, or gave it back. paging: the state is what it was, and people are told of it now. rule_gone: its rule was removed, disabled or set aside. excepted: an exception takes it away."`
 	At     time.Time      `json:"at" doc:"When it was found out." example:"2025-03-14T12:00:03.100Z"`
 	Before *FindingExtent `json:"before,omitempty" doc:"The finding before the change; absent in the first."`
 	After  *FindingExtent `json:"after,omitempty" doc:"The finding after the change; absent where it was withdrawn."`
@@ -223,3 +225,11 @@ type Delivery struct {
 // DeliveryRefused begins the error of an attempt that was the last, since the
 // channel does not want the alert.
 const DeliveryRefused = "refused: "
+
+// OpenFindings asks for open findings: of RuleID, or where that is empty of every
+// rule but those of Except.
+type OpenFindings struct {
+	RuleID string
+	Except []string
+	After  string // those behind this id
+}

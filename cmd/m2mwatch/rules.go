@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ func newRules(inv *invocation) *cobra.Command {
 		Long: `rules reads the shipped rules and the folders of rules.dirs and --dir, with what
 rules.placeholders fills, as a start would. It needs no running instance.`,
 	}
-	cmd.AddCommand(newRulesList(inv), newRulesShow(inv), newRulesLint(inv), newRulesTest(inv), newRulesBacktest(inv), newRulesRunbook(inv))
+	cmd.AddCommand(newRulesList(inv), newRulesShow(inv), newRulesLint(inv), newRulesTest(inv), newRulesBacktest(inv), newRulesEnable(inv), newRulesDisable(inv), newRulesRunbook(inv))
 	return cmd
 }
 
@@ -56,13 +57,15 @@ type ruleView struct {
 	Name    string   `json:"name,omitempty"`
 	Title   string   `json:"title"`
 	Level   string   `json:"level,omitempty"`
-	State   string   `json:"state"` // finds, base, set aside, needs configuration
+	State   string   `json:"state"` // finds, base, disabled, set aside, needs configuration
 	Types   []string `json:"types,omitempty"`
 	Uses    []string `json:"uses,omitempty"` // names of the base rules of a correlation
 	Tests   int      `json:"tests"`
 	File    string   `json:"file"`
 	Line    int      `json:"line"`
 	Reasons []string `json:"reasons,omitempty"` // why it is not evaluated
+
+	Exceptions []exceptionView `json:"exceptions,omitempty"`
 
 	id string
 }
@@ -72,6 +75,7 @@ const (
 	ruleFinds    = "finds"
 	ruleBase     = "base" // for others: finds nothing alone
 	ruleSetAside = "set aside"
+	ruleDisabled = "disabled"
 	ruleUnfilled = "needs configuration"
 )
 
@@ -79,13 +83,11 @@ const (
 func ruleViews(set *detect.Set) []ruleView {
 	views := []ruleView{}
 	for _, c := range set.Correlations() {
-		v := ruleView{
-			Rule: c.Code, Name: c.Name, Title: c.Title, Level: string(c.Level), State: ruleFinds, Types: c.Main.Types,
-			Tests: len(c.Tests), File: c.File, Line: c.Line, id: c.ID,
-		}
-		if !c.Alone() {
-			v.Uses = c.RuleNames()
-		}
+		views = append(views, viewOfRule(&c))
+	}
+	for _, d := range set.Disabled() {
+		v := viewOfRule(&d.Correlation)
+		v.State, v.Reasons = ruleDisabled, []string{detect.Problem{File: d.ByFile, Line: d.ByLine, Text: cmp.Or(d.Reason, "disabled")}.String()}
 		views = append(views, v)
 	}
 	for _, r := range set.Rules() {
@@ -116,7 +118,7 @@ func newRulesList(inv *invocation) *cobra.Command {
 	var flags ruleFlags
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the rules, with what each is for: finds, base, set aside, needs configuration",
+		Short: "List the rules, with what each is for: finds, base, disabled, set aside, needs configuration",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, set, err := flags.load(inv)
@@ -130,7 +132,7 @@ func newRulesList(inv *invocation) *cobra.Command {
 			w := table(inv.stdout)
 			writeRow(w, []string{"RULE", "LEVEL", "STATE", "TITLE", "FILE"})
 			for _, v := range views {
-				writeRow(w, []string{v.Rule, v.Level, v.State, v.Title, fmt.Sprintf("%s:%d", v.File, v.Line)})
+				writeRow(w, []string{v.Rule, v.Level, v.stateText(), v.Title, fmt.Sprintf("%s:%d", v.File, v.Line)})
 			}
 			return w.Flush()
 		},
@@ -177,6 +179,9 @@ func newRulesShow(inv *invocation) *cobra.Command {
 			for _, reason := range v.Reasons {
 				writeRow(w, []string{"reason", reason})
 			}
+			for i := range v.Exceptions {
+				writeRow(w, []string{"exception", v.Exceptions[i].String()})
+			}
 			return w.Flush()
 		},
 	}
@@ -215,7 +220,7 @@ type lintReport struct {
 
 // ruleRemark is one thing about a rule file.
 type ruleRemark struct {
-	Kind string `json:"kind"` // error, set aside, note
+	Kind string `json:"kind"` // error, set aside, note, warning
 	File string `json:"file"`
 	Line int    `json:"line,omitempty"`
 	Text string `json:"text"`
@@ -239,8 +244,8 @@ func newRulesLint(inv *invocation) *cobra.Command {
 		Use:   "lint",
 		Short: "Check the rule files, and say file and line of everything that is wrong or odd",
 		Long: `lint reads the rule files as a start would and prints, by file and line, what is not understood
-(error: such a start is refused), which rules are not evaluated and why (set aside), and what
-is odd (note). It exits with 1 where there is an error.`,
+(error: such a start is refused), which rules are not evaluated and why (set aside), what
+is odd (note), and which exceptions are to be looked at again (warning). It exits with 1 where there is an error.`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, set, err := flags.load(inv)
@@ -257,6 +262,7 @@ is odd (note). It exits with 1 where there is an error.`,
 					report.Problems = append(report.Problems, remarks("set aside", a.Reasons)...)
 				}
 				report.Problems = append(report.Problems, remarks("note", set.Notes())...)
+				report.Problems = append(report.Problems, remarks("warning", overdue(set, time.Now()))...)
 			}
 			if err := printLint(inv, report, flags.asJSON); err != nil {
 				return err

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -110,6 +111,12 @@ func (r *rules) tell(set *detect.Set) {
 	}
 	for _, n := range set.Notes() {
 		r.log.Warn("a rule is odd", "problem", n.String())
+	}
+	for _, o := range overdue(set, time.Now()) {
+		r.log.Warn("an exception is to be looked at again", "problem", o.String())
+	}
+	for _, d := range set.Disabled() {
+		r.log.Warn("a rule is disabled", "rule", d.Title, "reason", d.Reason, "file", d.ByFile)
 	}
 	if n := len(set.Rules()); n > 0 {
 		r.log.Info("rules loaded", "rules", n, "not_evaluated", len(set.Asides()))

@@ -99,6 +99,20 @@ func (s *FindingStore) Findings(ctx context.Context, tenant, ruleID string, keys
 	return collect(ctx, s.db.conn, "read findings", w.query(selectFindings, "ORDER BY key, period"), scanFinding)
 }
 
+// OpenFindings are up to limit findings that are open, by id.
+func (s *FindingStore) OpenFindings(ctx context.Context, f schemas.OpenFindings, limit int) ([]schemas.Finding, error) {
+	w := where{}
+	w.and("state = {state:String}", "state", string(schemas.StateOpen))
+	if f.RuleID != "" {
+		w.equal("rule_id", f.RuleID)
+	} else {
+		w.and("rule_id NOT IN {except:Array(String)}", "except", f.Except)
+	}
+	w.and("id > {after:String}", "after", f.After)
+	w.param("limit", limit)
+	return collect(ctx, s.db.conn, "look for open findings", w.query(selectFindings, "ORDER BY id\nLIMIT {limit:UInt32}"), scanFinding)
+}
+
 // Findings lists findings, the last active first.
 func (r *Reader) Findings(ctx context.Context, f schemas.FindingFilter) ([]schemas.Finding, error) {
 	return collect(ctx, r.conn, "list findings", findingsQuery(f, r.edge("findings")), scanFinding)

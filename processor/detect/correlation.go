@@ -46,9 +46,10 @@ type Correlation struct {
 	Identity string        // of what the key is the id: app or user
 	Tests    []Test
 
-	summary *text
-	kind    kind
-	levels  []levelIf
+	summary    *text
+	kind       kind
+	levels     []levelIf
+	exceptions []*Exception
 }
 
 // Evidence is a rule whose matches of the same key are shown beside a finding.

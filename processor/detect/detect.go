@@ -22,8 +22,9 @@ type Set struct {
 	matched      []*Rule // each with a selector of its own
 	correlations []Correlation
 
-	asides []Aside
-	notes  Problems
+	asides   []Aside
+	disabled []Disabled
+	notes    Problems
 
 	plans map[string]*plan // by event type, for selectors that name their types
 	other *plan            // for all other types

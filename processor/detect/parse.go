@@ -66,7 +66,13 @@ func Load(o Options) (*Set, error) {
 		return nil, p.problems.sorted()
 	}
 	rules, correlations := p.evaluated(correlations)
+	p.except(correlations)
+	correlations, disabled := p.disable(correlations)
+	if len(p.problems) > 0 {
+		return nil, p.problems.sorted()
+	}
 	s := newSet(rules, correlations)
+	s.disabled = disabled
 	s.asides, s.notes = p.asides(), p.notes()
 	return s, nil
 }
@@ -87,6 +93,8 @@ type parser struct {
 	sources      []*source
 	rules        []*parsedRule
 	correlations []*pending
+	exceptions   []*pendingException
+	disabled     []pendingDisabled
 }
 
 // parsedRule is a base rule before it is known what uses it.
@@ -150,6 +158,14 @@ func (p *parser) document(r reporter, n *yaml.Node) {
 	if d == nil {
 		return
 	}
+	switch {
+	case d.vals[exceptionKey] != nil:
+		p.exceptions = append(p.exceptions, parseException(d))
+		return
+	case d.vals[DisabledKey] != nil:
+		p.disabled = append(p.disabled, parseDisabled(d)...)
+		return
+	}
 	kind := kindKey(d)
 	switch rule, correlation := d.vals["detection"] != nil, d.vals["correlation"] != nil; {
 	case kind != "" && !rule && !correlation:
@@ -165,7 +181,7 @@ func (p *parser) document(r reporter, n *yaml.Node) {
 		r.why.ID, r.why.Name, r.why.Title, r.why.Level = c.ID, c.Name, c.Title, c.Level
 		p.correlations = append(p.correlations, c)
 	default:
-		d.on(n, "want either detection or correlation in a document, or one of %s", strings.Join(slices.Sorted(maps.Keys(kindReaders)), ", "))
+		d.on(n, "want detection, correlation, exception or disabled in a document, or one of %s", strings.Join(slices.Sorted(maps.Keys(kindReaders)), ", "))
 	}
 }
 
