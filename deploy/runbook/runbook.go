@@ -11,9 +11,14 @@ import (
 var pages embed.FS
 
 // Page is the page of a rule, Markdown, by its code such as MI-02 in any case of
-// letters; false where there is none.
+// letters; false where there is none. Rules of one detection, such as MI-28 and
+// MI-28-role, share the page of the first where they have none of their own.
 func Page(code string) (string, bool) {
-	b, err := pages.ReadFile(strings.ToUpper(code) + ".md")
+	code = strings.ToUpper(code)
+	b, err := pages.ReadFile(code + ".md")
+	if parts := strings.SplitN(code, "-", 3); err != nil && len(parts) == 3 {
+		b, err = pages.ReadFile(parts[0] + "-" + parts[1] + ".md")
+	}
 	return string(b), err == nil
 }
 

@@ -460,7 +460,7 @@ func (p *pending) keyed(n *yaml.Node, r, main *Rule) {
 // kindOf tells which fields hold the same kind of id.
 func kindOf(field string) string {
 	switch field {
-	case "target_client":
+	case "target_client", "details.request.body.client_id", "details.response.body.client_id":
 		return "client_id"
 	case "target_user":
 		return "user_id"

@@ -35,6 +35,7 @@ var columns = map[string]func(*schemas.Event) string{
 	"organization_id": func(e *schemas.Event) string { return e.OrganizationID },
 	"hostname":        func(e *schemas.Event) string { return e.Hostname },
 
+	"tenant":            func(e *schemas.Event) string { return e.Tenant },
 	"cause":             func(e *schemas.Event) string { return string(e.Cause) },
 	"user_agent_class":  func(e *schemas.Event) string { return e.UserAgentClass },
 	"ja3":               func(e *schemas.Event) string { return e.JA3 },

@@ -212,7 +212,7 @@ func (d *document) addText(l *leaf, m modifiers, item *yaml.Node, text string) b
 
 // checkType notes a type that nobody has heard of: it may be new, or misspelled.
 func (d *document) checkType(n *yaml.Node, t comparison) {
-	if e, is := t.(equal); is && !knows(d.set.catalogue, e.text) {
+	if e, is := t.(equal); is && !strings.HasPrefix(e.text, schemas.CustomPrefix) && !knows(d.set.catalogue, e.text) {
 		d.note(n, "type %s: is not in the catalogue of event types", clip(e.text))
 	}
 }

@@ -1,0 +1,167 @@
+package detect
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// sequence finds what happened to one key in order.
+//
+// What it finds, per key, with all times those of the events and ties in order
+// of log_id:
+//
+//   - An event is of a step if one of the step's rules selects it. Where several
+//     rules select it, the values are those of the first.
+//   - Where the steps are of the same value (same), they are told apart by it, as
+//     if it were a part of the key; events without it are of no step.
+//   - A chain completes a step by as many of its events as the step counts, all
+//     behind the completion of the step before it, by settle at least. It starts
+//     with its first event. Of an event that completes the last step the chain
+//     that counts is the one that started last, by (time, log_id).
+//   - Such an event triggers if its chain did not start more than timespan before
+//     it, and if what is asked of its source holds.
+//   - The source of a trigger is known if one of its values (fields) was that of a
+//     match of the known rules, by the same field, before it and within lookback.
+//     It is unclear if it has no value, if there are fewer such matches of the key
+//     than least, or if more than most of them were of a source that was not
+//     known, by these words, when they came. Else it is new.
+//   - Per period with a trigger there is one finding. It counts the triggers, and
+//     those events of the last step without which the first would be none.
+//
+// All of it is linear in the matches read: an event's chain, and the moment its
+// value was last seen, are running maxima; the nth event back is a lag.
+type sequence struct {
+	steps    []step
+	timespan time.Duration
+	settle   time.Duration
+	known    *known // nil where nothing is asked of the source
+	only     string // the source that a trigger must have, "" for any
+	ours     bool   // what this program's own commands did triggers nothing
+}
+
+// step is one of a sequence: Count events that one of the rules selects.
+type step struct {
+	rules []*Rule
+	count uint64
+	same  string // the field that is the same in all steps, "" for none
+}
+
+// known tells sources that a key has been seen at from new ones.
+type known struct {
+	fields   []string
+	rules    []*Rule
+	lookback time.Duration
+	least    uint64
+	most     uint64
+}
+
+func (s *sequence) uses(*Correlation) []*Rule {
+	var rules []*Rule
+	for _, st := range s.steps {
+		rules = append(rules, st.rules...)
+	}
+	if s.known != nil {
+		rules = append(rules, s.known.rules...)
+	}
+	return rules
+}
+
+// reach: whether a match was of a new source when it came lies a look-back
+// before it, and it counts for a look-back.
+func (s *sequence) reach(*Correlation) time.Duration {
+	if s.known == nil {
+		return s.timespan
+	}
+	return max(s.timespan, 2*s.known.lookback)
+}
+
+func (s *sequence) learns() bool { return false }
+
+func (s *sequence) last() step { return s.steps[len(s.steps)-1] }
+
+// query is long because it is one statement: see sequenceSQL.
+func (s *sequence) query(c *Correlation, a asked) schemas.Query {
+	rules := s.distinct(c)
+	sql, params := c.believed(a, a.from.Add(-s.reach(c)), rules...)
+	names := make([]string, len(rules))
+	for i, r := range rules {
+		names[i] = cmp.Or(r.Name, r.ID)
+	}
+	params["names"] = names
+	params["timespan"] = uint64(s.timespan.Milliseconds())
+	params["settle"] = uint64(s.settle.Milliseconds())
+	params["more"] = s.last().count - 1
+	params["only"] = s.only
+	if s.known != nil {
+		params["lookback"] = uint64(s.known.lookback.Milliseconds())
+	}
+	return schemas.Query{SQL: sql + s.sql(rules), Params: params}
+}
+
+// distinct are the rules of the sequence, each selector once: the place of one is
+// the role of its matches.
+func (s *sequence) distinct(c *Correlation) []*Rule {
+	var rules []*Rule
+	for _, r := range s.uses(c) {
+		if !slices.ContainsFunc(rules, func(o *Rule) bool { return o.Selector == r.Selector }) {
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
+
+// candidates are keys that have enough events of the last step, and before them
+// enough of the first, which for a sequence that is worth a rule are rare: only
+// the keys that have those are looked at for the last step.
+func (s *sequence) candidates(_ *Correlation, a asked) schemas.Query {
+	first, last := s.steps[0], s.last()
+	params := map[string]any{
+		"tenant": a.tenant, "keys": a.keys, "last": selectorsOfRules(last.rules), "last_count": last.count,
+		"from": millis(a.from), "to": millis(a.to), "timespan": uint64(s.timespan.Milliseconds()),
+		"from_day": day(a.from.Add(-s.timespan)), "to_day": day(a.to),
+	}
+	narrowed := `key IN {keys:Array(String)}`
+	if len(s.steps) > 1 {
+		params["first"], params["first_count"] = selectorsOfRules(first.rules), first.count
+		narrowed = fmt.Sprintf(`(key, %s) IN (
+          SELECT key, %s AS part FROM matches
+          WHERE selector IN {first:Array(String)} AND tenant = {tenant:String}
+            AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
+            AND t + {timespan:UInt64} >= {from:UInt64} AND t < {to:UInt64}
+          GROUP BY key, part HAVING count() >= {first_count:UInt64})`, last.part("value"), first.part("value"))
+	}
+	return schemas.Query{Params: params, SQL: fmt.Sprintf(`
+SELECT key, %s
+FROM (
+    SELECT key FROM matches
+    WHERE selector IN {last:Array(String)} AND tenant = {tenant:String}
+      AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
+      AND t + {timespan:UInt64} >= {from:UInt64} AND t < {to:UInt64}
+      AND %s
+    GROUP BY key HAVING count() >= {last_count:UInt64} AND max(t) >= {from:UInt64}
+)
+ORDER BY key
+`, keysOnly, narrowed)}
+}
+
+func selectorsOfRules(rules []*Rule) []string {
+	var list []string
+	for _, r := range rules {
+		list = append(list, r.Selector)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// part is SQL for what is the same in all steps. All rules of a step say it in
+// the same place.
+func (st step) part(column string) string {
+	if st.same == "" {
+		return `''`
+	}
+	return st.rules[0].part(column, st.same)
+}
