@@ -100,6 +100,7 @@ func (a *API) Register(e *echo.Echo, middlewares ...echo.MiddlewareFunc) {
 	a.registerUsage(api)
 	a.registerEventTypes(api)
 	a.registerFindings(api)
+	a.registerDigest(api)
 	a.registerReprocess(api)
 	a.registerBacktests(api)
 	a.registerProvision(api)

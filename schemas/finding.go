@@ -189,6 +189,7 @@ type Alert struct {
 	Finding Finding `json:"finding"`
 	// Summary is there where the alert stands for others, which Finding sums up.
 	Summary *Summary `json:"summary,omitempty"`
+	Digest  *Digest  `json:"digest,omitempty"`
 
 	URL  string `json:"-"` // where the finding can be looked at; set when it is sent, empty where that is not known
 	Test bool   `json:"-"` // somebody tries a channel: there is no such finding

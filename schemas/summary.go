@@ -14,6 +14,7 @@ const (
 	AlertPage    AlertKind = "page"    // a finding is open
 	AlertEnd     AlertKind = "end"     // it is not open any more
 	AlertSummary AlertKind = "summary" // of pages that a channel was not sent one by one
+	AlertDigest  AlertKind = "digest"  // of a week
 )
 
 // Kind is what the alert is.
@@ -21,6 +22,8 @@ func (a *Alert) Kind() AlertKind {
 	switch {
 	case a.Summary != nil:
 		return AlertSummary
+	case a.Digest != nil:
+		return AlertDigest
 	case a.Finding.State != StateOpen:
 		return AlertEnd
 	}

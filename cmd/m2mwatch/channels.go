@@ -13,6 +13,7 @@ import (
 	"github.com/m2mwatch/m2mwatch/internal/nats"
 	"github.com/m2mwatch/m2mwatch/processor/detect"
 	"github.com/m2mwatch/m2mwatch/processor/notify"
+	"github.com/m2mwatch/m2mwatch/query"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
@@ -28,6 +29,9 @@ func (s *server) startNotify(ctx context.Context, rules *detect.Set) error {
 	outbox := nats.NewOutbox(s.broker, s.publisher, limits)
 	cfg := notify.Config{
 		Source: source, Outbox: outbox, Deliveries: clickhouse.NewFindingStore(s.writeDB), Routes: routes(s.cfg), Link: link(s.cfg),
+		Digest: func(ctx context.Context, from, to time.Time) (schemas.Digest, error) {
+			return query.Digest(ctx, clickhouse.NewReader(s.writeDB), schemas.DigestFilter{From: from, To: to})
+		},
 		Explain: s.explainBy(clickhouse.NewFindingStore(s.writeDB)),
 		Logger:  s.log, Registerer: s.registry, At: s.at("notify."),
 	}
@@ -44,7 +48,7 @@ func (s *server) startNotify(ctx context.Context, rules *detect.Set) error {
 			return err
 		}
 		s.life.closes("queue of channel "+c.Name, queue)
-		cfg.Lanes = append(cfg.Lanes, notify.Lane{Channel: channel, Queue: queue, Burst: c.Pages()})
+		cfg.Lanes = append(cfg.Lanes, notify.Lane{Channel: channel, Queue: queue, Burst: c.Pages(), Digest: c.Digest})
 	}
 	notifier, err := notify.New(cfg)
 	if err != nil {
@@ -97,6 +101,9 @@ func link(cfg *config.Config) func(schemas.Alert) string {
 	}
 	base := strings.TrimSuffix(cfg.ExternalURL, "/")
 	return func(a schemas.Alert) string {
+		if a.Digest != nil {
+			return base + "/v1/digest?from=" + a.Digest.From.UTC().Format(time.DateOnly) + "&to=" + a.Digest.To.UTC().Format(time.DateOnly)
+		}
 		if a.Summary != nil {
 			return base + "/v1/findings?from=" + a.Summary.From.UTC().Format(time.RFC3339) + "&to=" + a.Summary.To.UTC().Format(time.RFC3339)
 		}

@@ -333,6 +333,16 @@ func (c *Client) Finding(ctx context.Context, id string) (schemas.FindingDetail,
 	return f, err
 }
 
+// DigestQuery narrows a digest; what is empty does not.
+type DigestQuery struct{ Tenant, Owner, From, To string }
+
+// Digest is what nobody was woken for.
+func (c *Client) Digest(ctx context.Context, q DigestQuery) (schemas.Digest, error) {
+	var d schemas.Digest
+	err := c.get(ctx, "/v1/digest", setParams("tenant", q.Tenant, "owner", q.Owner, "from", q.From, "to", q.To), &d)
+	return d, err
+}
+
 // Status is how far the pipeline is.
 func (c *Client) Status(ctx context.Context) (schemas.StatusView, error) {
 	var s schemas.StatusView

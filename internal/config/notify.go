@@ -60,6 +60,9 @@ type Channel struct {
 	// Burst is how many pages it gets within ten minutes; of more it is told in one
 	// summary. -1 is any number. Default 10, of ocsf any number: a file wakes nobody.
 	Burst int `koanf:"burst"`
+	// Digest has it get the digest of each week, on Monday from 06:00 UTC on: slack,
+	// webhook and ocsf can.
+	Digest bool `koanf:"digest"`
 	// OutputFile is what ocsf appends to. Its folder must be there.
 	OutputFile string `koanf:"output_file"`
 }
@@ -174,6 +177,7 @@ func (p *problems) channel(where string, c Channel) {
 		return
 	}
 	p.check(c.Burst >= -1, "%s: burst: want a number of pages within ten minutes, or -1 for any", where)
+	p.check(!c.Digest || c.Type == ChannelSlack || c.Type == ChannelWebhook || c.Type == ChannelOCSF, "%s: digest: slack, webhook and ocsf can have it", where)
 	set := c.keys()
 	for _, key := range []string{"url", "url_file", "routing_key", "routing_key_file", "secret", "secret_file", "token", "token_file", "output_file"} {
 		// A secret that was read from a file is told by the file's key.

@@ -133,4 +133,7 @@ func TestChannelsHaveAShareOfPages(t *testing.T) {
 	if _, err := loadNotify(t, "notify: {channels: [{name: a, type: ocsf, output_file: f, burst: -2}]}"); err == nil || !strings.Contains(err.Error(), "channel a: burst") {
 		t.Errorf("error %v, want it to name burst", err)
 	}
+	if _, err := loadNotify(t, "notify: {channels: [{name: a, type: pagerduty, routing_key: k, digest: true}]}"); err == nil || !strings.Contains(err.Error(), "channel a: digest") {
+		t.Errorf("error %v, want it to name digest", err)
+	}
 }

@@ -14,7 +14,8 @@ import (
 type lane struct {
 	*Notifier
 	Lane
-	failing bool
+	failing  bool
+	digested string // the id of the digest that was queued last
 }
 
 // ErrRefused is wrapped by a channel's error when trying the alert again is no

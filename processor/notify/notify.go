@@ -66,6 +66,8 @@ type Lane struct {
 	// Burst is how many pages it gets within ten minutes. Of more it is told in one
 	// summary at the end of the ten minutes. 0 is any number.
 	Burst uint64
+	// Digest has the channel get the digest of each week.
+	Digest bool
 }
 
 // Config is what a Notifier needs.
@@ -84,16 +86,18 @@ type Config struct {
 	// Explain adds to a finding's evidence what is known when it is told: whose it
 	// is, how to contain it. nil adds nothing.
 	Explain func(context.Context, *schemas.Finding) error
+	// Digest makes the digest of a week. nil has none sent.
+	Digest func(ctx context.Context, from, to time.Time) (schemas.Digest, error)
 
 	Logger     *slog.Logger          // nil is silent
 	Registerer prometheus.Registerer // nil registers nothing
 	Now        func() time.Time      // nil is time.Now
-	// LookEvery is the wait between two looks for summaries that are due. Default
+	// LookEvery is the wait between two looks for summaries and digests that are due. Default
 	// 10 s.
 	LookEvery time.Duration
 	// At is called behind each step, for tests that crash there: alert_queued,
-	// alert_routed, alert_sent, delivery_recorded, alert_acked, summary_queued. nil
-	// does nothing.
+	// alert_routed, alert_sent, delivery_recorded, alert_acked, summary_queued,
+	// digest_queued. nil does nothing.
 	At func(point string)
 }
 
@@ -209,7 +213,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 	running.Go(func() { n.read(ctx, n.cfg.Source, n.router.handle) })
 	for _, l := range n.lanes {
 		running.Go(func() { n.read(ctx, l.Queue, l.handle) })
-		running.Go(func() { l.summarise(ctx) })
+		running.Go(func() { l.lookForDue(ctx) })
 	}
 	running.Wait()
 	return nil

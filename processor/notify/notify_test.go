@@ -73,7 +73,7 @@ func (l *ledger) Told(_ context.Context, channel, tenant, findingID string) (tol
 }
 
 func (l *ledger) Delivered(_ context.Context, channel, _, alertID string) (bool, error) {
-	_, ok := l.over(channel, schemas.AlertPage, schemas.AlertEnd, schemas.AlertSummary)[alertID]
+	_, ok := l.over(channel, schemas.AlertPage, schemas.AlertEnd, schemas.AlertSummary, schemas.AlertDigest)[alertID]
 	return ok, nil
 }
 

@@ -233,6 +233,9 @@ type ocsfUnmapped struct {
 	TokensUntil int64  `json:"tokens_until,omitempty"`
 	Undo        string `json:"undo,omitempty"`
 	Runbook     string `json:"runbook,omitempty"`
+
+	Summary *schemas.Summary `json:"summary,omitempty"`
+	Digest  *schemas.Digest  `json:"digest,omitempty"`
 }
 
 func (o *OCSF) finding(a schemas.Alert) ocsfEvent {
@@ -261,16 +264,17 @@ func (o *OCSF) finding(a schemas.Alert) ocsfEvent {
 			e.Resources[0].Owner = &ocsfOwner{f.Evidence.Owner}
 		}
 	}
-	e.explain(f.Evidence)
+	e.explain(a)
 	return e
 }
 
 // explain adds what is known beside the events.
-func (e *ocsfEvent) explain(v schemas.Evidence) {
+func (e *ocsfEvent) explain(a schemas.Alert) {
+	v := a.Finding.Evidence
 	if v.Contain != "" {
 		e.Remedy = &ocsfRemedy{v.Contain}
 	}
-	u := ocsfUnmapped{SourceKnown: v.SourceKnown, TokensAlive: v.TokensAlive, Undo: v.Undo, Runbook: v.Runbook}
+	u := ocsfUnmapped{SourceKnown: v.SourceKnown, TokensAlive: v.TokensAlive, Undo: v.Undo, Runbook: v.Runbook, Summary: a.Summary, Digest: a.Digest}
 	if v.TokensUntil != nil {
 		u.TokensUntil = millis(*v.TokensUntil)
 	}

@@ -83,7 +83,7 @@ func slackBody(a schemas.Alert) slackMessage {
 	f := a.Finding
 	m := slackMessage{Text: slackEscape(headline(a)+" (finding "+f.ID+")", slackText)}
 	title := mark(a) + f.RuleID + " " + f.Title
-	if a.Kind() == schemas.AlertSummary {
+	if a.Summary != nil || a.Digest != nil {
 		title = f.Title
 	}
 	m.Blocks = append(m.Blocks, slackBlock{Type: "header", Text: plain(title, slackHeader)})

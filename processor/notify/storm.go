@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -35,7 +36,7 @@ func (l *lane) leave(ctx context.Context, a schemas.Alert, attempt uint64) (bool
 			return false, err
 		}
 		return l.leaveTo(ctx, channel, a, attempt, "it was told of the finding in a summary")
-	case schemas.AlertSummary:
+	case schemas.AlertSummary, schemas.AlertDigest:
 		return l.cfg.Deliveries.Delivered(ctx, channel, a.Finding.Tenant, a.ID)
 	}
 	return false, nil
@@ -88,14 +89,14 @@ func (l *lane) after(ctx context.Context, m schemas.Message, alertID string, err
 // a record takes finishWithin at most, or is made anew.
 const recordWithin = 3 * finishWithin
 
-// summarise queues the summaries that are due, until ctx ends. A crash in between
-// leaves them due; one that was queued and not taken yet is queued again, which the
-// queue drops, or the lane when it comes to it.
-func (l *lane) summarise(ctx context.Context) {
+// lookForDue queues the summaries and digests that are due, until ctx ends. A crash
+// in between leaves them due; one that was queued and not taken yet is queued again,
+// which the queue drops, or the lane when it comes to it.
+func (l *lane) lookForDue(ctx context.Context) {
 	tick := time.NewTicker(l.cfg.LookEvery)
 	defer tick.Stop()
 	for failures := uint64(0); ; {
-		err := l.queueSummaries(ctx)
+		err := errors.Join(l.queueSummaries(ctx), l.digest(ctx))
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -103,7 +104,7 @@ func (l *lane) summarise(ctx context.Context) {
 			failures = 0
 		default:
 			if failures++; failures == 1 {
-				l.cfg.Logger.ErrorContext(ctx, "queue the summaries of a channel: it will be tried again", "channel", l.Channel.Name(), "error", err)
+				l.cfg.Logger.ErrorContext(ctx, "queue the summaries and the digest of a channel: it will be tried again", "channel", l.Channel.Name(), "error", err)
 			}
 			wait(ctx, backoff(failures))
 		}

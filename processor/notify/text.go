@@ -16,8 +16,11 @@ func headline(a schemas.Alert) string {
 	if f.Evidence.Summary != "" {
 		what = f.Evidence.Summary
 	}
-	if a.Kind() == schemas.AlertSummary {
+	switch a.Kind() {
+	case schemas.AlertSummary:
 		return what
+	case schemas.AlertDigest:
+		return f.Title
 	}
 	return fmt.Sprintf("%s%s %s: %s", mark(a), strings.ToUpper(string(f.Level)), f.RuleID, what)
 }
@@ -39,6 +42,9 @@ type fact struct{ name, value string }
 // facts are those that are known, in the order in which a reader would ask.
 func facts(a schemas.Alert) []fact {
 	f := a.Finding
+	if a.Summary != nil || a.Digest != nil {
+		return []fact{{"From", at(f.First)}, {"To", at(f.Last)}, {"Look closer", f.Evidence.NextCommand}}
+	}
 	all := []fact{
 		{"Identity", f.Identity},
 		{"Client", f.Evidence.ClientName},

@@ -79,9 +79,9 @@ func (w *Webhook) Name() string { return w.name }
 
 // webhookBody is what a receiver reads.
 type webhookBody struct {
-	Type      string    `json:"type"` // finding.open, finding.withdrawn, finding.test where somebody tries the channel, or findings.summary
+	Type      string    `json:"type"` // finding.open, finding.withdrawn, finding.test where somebody tries the channel, findings.summary or digest
 	Timestamp time.Time `json:"timestamp"`
-	Data      any       `json:"data"`          // schemas.Finding, or schemas.Summary
+	Data      any       `json:"data"`          // schemas.Finding, schemas.Summary or schemas.Digest
 	URL       string    `json:"url,omitempty"` // where to look at it
 }
 
@@ -95,6 +95,9 @@ func (w *Webhook) Deliver(ctx context.Context, a schemas.Alert) error {
 	data := any(a.Finding)
 	if a.Summary != nil {
 		kind, data = "findings.summary", a.Summary
+	}
+	if a.Digest != nil {
+		kind, data = "digest", a.Digest
 	}
 	body, err := json.Marshal(webhookBody{Type: kind, Timestamp: now, Data: data, URL: a.URL})
 	if err != nil {
