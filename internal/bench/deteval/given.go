@@ -212,7 +212,7 @@ func moment(v json.RawMessage) (time.Time, error) {
 	return at, nil
 }
 
-var ruleNumber = regexp.MustCompile(`(?i)^mi[-_ ]?0*([0-9]+)$`)
+var ruleNumber = regexp.MustCompile(`(?i)^mi[-_ ]?0*([0-9]+)([^0-9].*)?$`)
 
 // ruleCode is how findings name a rule: MI-02, whatever it is written like.
 func ruleCode(rule string) string {

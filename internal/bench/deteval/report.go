@@ -129,14 +129,15 @@ func (r *Report) Print(to io.Writer) error {
 	}
 	fmt.Fprintln(w)
 	for _, s := range r.sums() {
-		fmt.Fprintf(w, "rule, %s\tlabels\tfound\trecall\tby itself\tfindings\tfalse\n", placesText(s.networks))
+		fmt.Fprintf(w, "rule, %s\tlabels\tfound\trecall\tby itself\tnamed first\tfound\tby itself\tfindings\tfalse\n", placesText(s.networks))
 		for _, code := range sortedRules(s.score) {
 			rule := s.score.Rules[code]
 			name := code
 			if !rule.Loaded {
 				name += " (no such rule)"
 			}
-			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%d\t%d\n", name, rule.Labels, rule.Found, percent(rule.Found, rule.Labels), percent(rule.Itself, rule.Labels), rule.Findings, rule.False)
+			fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n", name, rule.Labels, rule.Found, percent(rule.Found, rule.Labels), percent(rule.Itself, rule.Labels),
+				rule.First, rule.FirstFound, rule.FirstItself, rule.Findings, rule.False)
 		}
 		fmt.Fprintln(w)
 	}

@@ -45,12 +45,16 @@ type Score struct {
 
 // RuleScore is the part of one rule.
 type RuleScore struct {
-	Loaded   bool `json:"loaded"`
-	Labels   int  `json:"labels"` // that it may find and that are not faint
-	Found    int  `json:"found"`  // of these, by whatever rule may
-	Itself   int  `json:"itself"` // of these, by this one
-	Findings int  `json:"findings"`
-	False    int  `json:"false"`
+	Loaded bool `json:"loaded"`
+	Labels int  `json:"labels"` // that it may find and that are not faint
+	Found  int  `json:"found"`  // of these, by whatever rule may
+	Itself int  `json:"itself"` // of these, by this one
+	// First are the labels that name it first, as the one to find them.
+	First       int `json:"first"`
+	FirstFound  int `json:"first_found"`
+	FirstItself int `json:"first_itself"`
+	Findings    int `json:"findings"`
+	False       int `json:"false"`
 }
 
 func newScore() *Score { return &Score{Rules: map[string]*RuleScore{}} }
@@ -153,11 +157,16 @@ func (s *Score) countLabel(l *synth.Label, by map[string]bool) {
 	}
 	s.Labels++
 	s.Found += one(found)
-	for _, code := range l.Rules {
+	for i, code := range l.Rules {
 		rule := s.rule(code)
 		rule.Labels++
 		rule.Found += one(found)
 		rule.Itself += one(by[code])
+		if i == 0 {
+			rule.First++
+			rule.FirstFound += one(found)
+			rule.FirstItself += one(by[code])
+		}
 	}
 }
 
@@ -204,6 +213,7 @@ func (s *Score) add(o *Score) {
 		mine := s.rule(code)
 		mine.Loaded = mine.Loaded || r.Loaded
 		mine.Labels, mine.Found, mine.Itself = mine.Labels+r.Labels, mine.Found+r.Found, mine.Itself+r.Itself
+		mine.First, mine.FirstFound, mine.FirstItself = mine.First+r.First, mine.FirstFound+r.FirstFound, mine.FirstItself+r.FirstItself
 		mine.Findings, mine.False = mine.Findings+r.Findings, mine.False+r.False
 	}
 }

@@ -96,7 +96,7 @@ func TestScoreCountsEachLabelAndEachFindingOnce(t *testing.T) {
 			t.Fatalf("counted %v, want %v", got, want)
 		}
 	}
-	if r := *s.Rules["MI-02"]; r != (RuleScore{Loaded: true, Labels: 2, Found: 1, Itself: 1, Findings: 2, False: 1}) {
+	if r := *s.Rules["MI-02"]; r != (RuleScore{Loaded: true, Labels: 2, Found: 1, Itself: 1, First: 1, Findings: 2, False: 1}) {
 		t.Errorf("MI-02 has %+v", r)
 	}
 	if len(s.PagesQuietWeek) != 3 || s.PagesQuietWeek[0] != 0 || s.PagesQuietWeek[1] != 2 || s.PagesQuietWeek[2] != 0 {

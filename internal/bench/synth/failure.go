@@ -22,7 +22,8 @@ func (g *generator) failureBurst(name string) {
 // credentialExpired is a machine that works no more: its secret or key has
 // expired, or its grant is gone.
 func (g *generator) credentialExpired(name string) {
-	m := g.target(func(m *machine) bool { return steady(m) || programmatic(m) })
+	least := pick(g, []float64{2, 10, 10, 10}) // tokens a day
+	m := g.target(func(m *machine) bool { return (steady(m) || programmatic(m)) && m.rate > least })
 	from, to := g.window(g.span(20*time.Minute, 2*day))
 	s := spell{from: from, to: to, part: 1, retries: g.logUniform(0.5, 20), why: pick(g, []string{wrongSecret, wrongSecret, badAssertion, noGrant(m.api.audience)})}
 	m.spells = append([]spell{s}, m.spells...)

@@ -162,6 +162,7 @@ func (g *generator) label(l Label) {
 	if l.To.After(g.to) {
 		l.To = g.to
 	}
+	l.From = l.From.Truncate(time.Millisecond) // as dates of logs are
 	g.labels = append(g.labels, l)
 }
 
