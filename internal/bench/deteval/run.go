@@ -137,7 +137,7 @@ func (r *run) start(ctx context.Context, q *queue, db *clickhouse.DB) (stop func
 // feed lets time pass, step by step.
 func (r *run) feed(ctx context.Context, q *queue, store processor.FindingStore) error {
 	logs := r.tenant.logs
-	total := len(logs)
+	total, told := len(logs), 0
 	for len(logs) > 0 {
 		until := logs[0].Delivered.Truncate(r.config.Step).Add(r.config.Step)
 		n := 0
@@ -152,9 +152,11 @@ func (r *run) feed(ctx context.Context, q *queue, store processor.FindingStore) 
 		if err := r.correlated(ctx, store); err != nil {
 			return err
 		}
-		fmt.Fprintf(r.config.Progress, "\r%s: %s, %d of %d events ", r.tenant.title, until.Format(time.DateTime), total-len(logs), total)
+		if total-len(logs) > told+total/20 {
+			told = total - len(logs)
+			fmt.Fprintf(r.config.Progress, "%s, %s: %s, %d of %d events\n", r.tenant.title, placesText(r.places != nil), until.Format(time.DateOnly), told, total)
+		}
 	}
-	fmt.Fprintln(r.config.Progress)
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 
 // outcome is what a run came to.
 type outcome struct {
-	findings []schemas.Finding // that are open at the end
+	findings []schemas.Finding // that are not withdrawn in the end
 	pages    []schemas.Finding // what somebody was woken by
 	from, to time.Time         // the events
 	rules    []string          // codes of those that are loaded

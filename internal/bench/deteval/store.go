@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -15,7 +16,7 @@ import (
 // engine is a ClickHouse of its own, with a database for each run.
 type engine struct {
 	*clickhouse.Engine
-	databases int
+	databases atomic.Int64
 }
 
 func startEngine(ctx context.Context, dir string) (*engine, error) {
@@ -34,9 +35,8 @@ func startEngine(ctx context.Context, dir string) (*engine, error) {
 
 // database makes an empty one; drop removes it.
 func (e *engine) database(ctx context.Context) (db *clickhouse.DB, drop func() error, err error) {
-	e.databases++
 	c := e.Options(clickhouse.RoleApp)
-	c.Database = fmt.Sprintf("m2mwatch_deteval_%d", e.databases)
+	c.Database = fmt.Sprintf("m2mwatch_deteval_%d", e.databases.Add(1))
 	if db, err = clickhouse.Connect(ctx, c); err != nil {
 		return nil, nil, err
 	}
@@ -48,17 +48,21 @@ func (e *engine) database(ctx context.Context) (db *clickhouse.DB, drop func() e
 	}, nil
 }
 
-// findings are all that are open.
+// findings are all that hold, those that are over too.
 func findings(ctx context.Context, r *clickhouse.Reader) ([]schemas.Finding, error) {
 	const page = 1000
-	filter := schemas.FindingFilter{State: schemas.StateOpen, Limit: page}
+	filter := schemas.FindingFilter{Limit: page}
 	var all []schemas.Finding
 	for {
 		some, err := r.Findings(ctx, filter)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, some...)
+		for i := range some {
+			if some[i].State != schemas.StateWithdrawn {
+				all = append(all, some[i])
+			}
+		}
 		if len(some) < page {
 			return all, nil
 		}
