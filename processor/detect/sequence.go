@@ -25,8 +25,8 @@ import (
 //   - Such an event triggers if its chain did not start more than timespan before
 //     it, and if what is asked of its source holds.
 //   - The source of a trigger is known if one of its values (fields) was that of a
-//     match of the known rules, by the same field, before it and within lookback.
-//     It is unclear if it has no value, if there are fewer such matches of the key
+//     match of the known rules, by the same field, before it and within lookback;
+//     again if one of those matches came later than the chain's start. It is unclear if it has no value, if there are fewer such matches of the key
 //     than least, or if more than most of them were of a source that was not
 //     known, by these words, when they came. Else it is new.
 //   - Per period with a trigger there is one finding. It counts the triggers, and
@@ -38,9 +38,9 @@ type sequence struct {
 	steps    []step
 	timespan time.Duration
 	settle   time.Duration
-	known    *known // nil where nothing is asked of the source
-	only     string // the source that a trigger must have, "" for any
-	ours     bool   // what this program's own commands did triggers nothing
+	known    *known   // nil where nothing is asked of the source
+	only     []string // the sources that a trigger may have, none for any
+	ours     bool     // what this program's own commands did triggers nothing
 }
 
 // step is one of a sequence: Count events that one of the rules selects.
@@ -79,7 +79,11 @@ func (s *sequence) reach(*Correlation) time.Duration {
 	return max(s.timespan, 2*s.known.lookback)
 }
 
-func (s *sequence) learns() bool { return false }
+// learns: where a new source is told without a least number of matches, all are
+// new at first.
+func (s *sequence) learns() bool {
+	return s.known != nil && s.known.least == 0 && slices.Contains(s.only, "new")
+}
 
 func (s *sequence) last() step { return s.steps[len(s.steps)-1] }
 
@@ -95,7 +99,7 @@ func (s *sequence) query(c *Correlation, a asked) schemas.Query {
 	params["timespan"] = uint64(s.timespan.Milliseconds())
 	params["settle"] = uint64(s.settle.Milliseconds())
 	params["more"] = s.last().count - 1
-	params["only"] = s.only
+	params["only"] = append([]string{}, s.only...)
 	if s.known != nil {
 		params["lookback"] = uint64(s.known.lookback.Milliseconds())
 	}

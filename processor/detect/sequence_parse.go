@@ -19,7 +19,7 @@ type pendingSequence struct {
 const maxSteps = 5
 
 // sources are what a trigger's source can be: see sequence.
-var sources = []string{"new", "known", "unclear"}
+var sources = []string{"new", "known", "again", "unclear"}
 
 func readSequence(_ *pending, d *document) pendingKind {
 	q := &pendingSequence{node: d.node}
@@ -35,10 +35,10 @@ func readSequence(_ *pending, d *document) pendingKind {
 		q.settle = s.duration("settle")
 	}
 	q.readKnown(s)
-	if n := s.take("only"); n != nil {
-		q.only = s.scalar("only", n)
-		if !slices.Contains(sources, q.only) || q.known == nil {
-			s.on(n, "only: want new, known or unclear, and known beside it")
+	if n := s.vals["only"]; n != nil {
+		q.only = s.texts("only")
+		if q.known == nil || slices.ContainsFunc(q.only, func(o string) bool { return !slices.Contains(sources, o) }) {
+			s.on(n, "only: want some of new, known, again and unclear, and known beside it")
 		}
 	}
 	if n := s.take("ours"); n != nil {

@@ -10,7 +10,7 @@ import (
 //
 //	happened each event once, with the roles that it has
 //	parts    what of its values is compared
-//	counted  the events of earlier steps until then
+//	counted  the events of the steps before the last, until then
 //	stepN    the chain that completes step N with the event, by its start
 //	seen     when the values were seen last
 //	told     whether that makes them known
@@ -18,8 +18,9 @@ import (
 //	judged   the source
 //	triggers
 //
-// A start is (t, log_id, value, count of earlier events): of a later time, or
-// else of a later log_id, it is the greater one.
+// A start is (t, log_id, value, count of events before it that are of the steps
+// before the last): of a later time, or else of a later log_id, it is the greater
+// one.
 func (s *sequence) sql(rules []*Rule) string {
 	b := &strings.Builder{}
 	s.writeParts(b, rules)
@@ -58,13 +59,18 @@ parts AS (
 			fmt.Fprintf(b, ",\n        %s AS part%d", partOfRole(rules, func(int) string { return f }), i+1)
 		}
 	}
+	before := []string{"0"}
+	for i := range len(s.steps) - 1 {
+		before = append(before, fmt.Sprintf("is%d", i+1))
+	}
 	fmt.Fprintf(b, `
     FROM happened
 ),
 counted AS (
-    SELECT *, countIf(NOT is%d) OVER (PARTITION BY key, same ORDER BY t, log_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS earlier
+    SELECT *, (%s) AND NOT is%d AS counts,
+        toUInt64(countIf(counts) OVER (PARTITION BY key, same ORDER BY t, log_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS earlier
     FROM parts
-)`, len(s.steps))
+)`, strings.Join(before, " OR "), len(s.steps))
 }
 
 // rolesOf is an array of the roles that some of the rules have.
@@ -101,7 +107,7 @@ func (s *sequence) writeStep(b *strings.Builder, i int, st step) {
 	if st.same != "" {
 		of = fmt.Sprintf("(is%d AND same != '')", n)
 	}
-	start, from := `(t, log_id, value, toUInt64(earlier))`, "counted"
+	start, from := `(t, log_id, value, toUInt64(earlier - counts))`, "counted"
 	if i > 0 {
 		start, from = fmt.Sprintf("prior%d", n), s.priorSQL(n)
 	}
@@ -141,10 +147,11 @@ func (s *sequence) writeSource(b *strings.Builder, chain string) {
 judged AS (SELECT *, '' AS source FROM %s)`, chain)
 		return
 	}
-	var seen, isKnown, absent []string
+	var seen, isKnown, isAgain, absent []string
 	for i := range s.known.fields {
 		seen = append(seen, fmt.Sprintf("maxIf(t, known) OVER (PARTITION BY key, part%d ORDER BY t, log_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS seen%d", i+1, i+1))
 		isKnown = append(isKnown, fmt.Sprintf("(part%d != '' AND seen%d > 0 AND seen%d + {lookback:UInt64} >= t)", i+1, i+1, i+1))
+		isAgain = append(isAgain, fmt.Sprintf("(part%d != '' AND seen%d > start%d.1)", i+1, i+1, len(s.steps)))
 		absent = append(absent, fmt.Sprintf("part%d = ''", i+1))
 	}
 	none := "(" + strings.Join(absent, " AND ") + ")"
@@ -173,10 +180,10 @@ lags AS (
 judged AS (
     SELECT *,
         maxIf(nth_known, known) OVER o AS enough, maxIf(nth_fresh, fresh) OVER o AS over,
-        multiIf(%s, 'unclear', is_known, 'known', %s OR %s, 'unclear', 'new') AS source
+        multiIf(%s, 'unclear', is_known AND (%s), 'again', is_known, 'known', %s OR %s, 'unclear', 'new') AS source
     FROM lags
     WINDOW o AS (PARTITION BY key ORDER BY t, log_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-)`, strings.Join(seen, ",\n        "), chain, strings.Join(isKnown, " OR "), none, max(s.known.least, 1)-1, s.known.most, none, few, many)
+)`, strings.Join(seen, ",\n        "), chain, strings.Join(isKnown, " OR "), none, max(s.known.least, 1)-1, s.known.most, none, strings.Join(isAgain, " OR "), few, many)
 }
 
 // oursSQL are the events that this program's own commands made: recorded before
@@ -215,7 +222,7 @@ triggers AS (
         arrayMap(r -> {names:Array(String)}[r], arrayFilter(r -> has(%[3]s, r), roles)) AS rules
     FROM judged
     WHERE is%[1]d AND start%[1]d.1 > 0 AND start%[1]d.1 + {timespan:UInt64} >= t AND t >= {from:UInt64} AND t < {to:UInt64}
-        AND ({only:String} = '' OR source = {only:String})%[4]s
+        AND (empty({only:Array(String)}) OR has({only:Array(String)}, source))%[4]s
 )
 SELECT key, period,
     toUInt64(min(start%[1]d.1)) AS first_t,
@@ -256,7 +263,7 @@ func (s *sequence) startFacts(first *Rule, n int) string {
 	}
 	b := &strings.Builder{}
 	fmt.Fprintf(b, `,
-        'earlier', toString(argMin(toUInt64(earlier) - start%[1]d.4 + 1, (t, log_id))),
+        'earlier', toString(argMin(toUInt64(earlier - start%[1]d.4), (t, log_id))),
         'start', formatDateTime(fromUnixTimestamp64Milli(toInt64(argMin(start%[1]d.1, (t, log_id))), 'UTC'), '%%Y-%%m-%%d %%H:%%i UTC')`, n)
 	for _, f := range first.value {
 		fmt.Fprintf(b, ",\n        'first.%s', argMin(%s, (t, log_id))", f.name, first.part(fmt.Sprintf("start%d.3", n), f.name))
