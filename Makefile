@@ -133,7 +133,7 @@ bench-data: build-bench engine ## fill a data directory with a simulated month: 
 bench-store: build-bench engine ## measure the store on it: size, inserts, questions, memory
 	@$(BENCH_BIN) store --dir "$(BENCH_DIR)" $(ARGS)
 
-bench-live: build build-bench engine ## the memory of a whole instance on it, taking in 1,000 events/s
+bench-live: build build-bench engine ## a whole instance on it, taking in 1,000 events/s: its memory, how long alerts take, how busy the correlator is
 	@$(BENCH_BIN) live --dir "$(BENCH_DIR)" $(ARGS)
 
 # EVENTS has a default above, which is no file: only one that was given counts.

@@ -3,6 +3,7 @@ package bench_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -76,12 +77,16 @@ func TestLiveStoresWhatItSends(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v; it said:\n%s", err, &said)
 	}
-	if len(report.Lines) != 3 || !strings.HasSuffix(report.Lines[2].Result, " MiB") || report.Lines[2].Result == "0 MiB" {
-		t.Errorf("the report is %+v; want the rate, the delay and the memory", report.Lines)
+	if len(report.Lines) != 7 || !strings.HasSuffix(report.Lines[6].Result, " MiB") || report.Lines[6].Result == "0 MiB" {
+		t.Fatalf("the report is %+v; want the alerts, the correlator, the rate, the delay and the memory", report.Lines)
+	}
+	var delivered, alarms uint64
+	if _, err := fmt.Sscanf(report.Lines[2].Result, "%d of %d", &delivered, &alarms); err != nil || delivered < 1 || delivered > alarms {
+		t.Errorf("alerts delivered: %q, %v", report.Lines[2].Result, err)
 	}
 	stored, err := bench.Measure(t.Context(), bench.StoreConfig{Dir: dir, Runs: 1, Rounds: 1, Memory: 1 << 30, Progress: &said})
-	if err != nil || stored.Rows != events+sent {
-		t.Errorf("%d events are stored, %v; want %d", stored.Rows, err, events+sent)
+	if err != nil || stored.Rows != events+sent+alarms {
+		t.Errorf("%d events are stored, %v; want %d", stored.Rows, err, events+sent+alarms)
 	}
 }
 

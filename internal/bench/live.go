@@ -55,7 +55,12 @@ func Live(ctx context.Context, c LiveConfig) (Report, error) {
 		return Report{}, err
 	}
 	defer os.RemoveAll(config)
-	if err := l.start(ctx, filepath.Join(config, "m2mwatch.yaml")); err != nil {
+	alarms, more, err := newAlarms(config)
+	if err != nil {
+		return Report{}, err
+	}
+	l.alarms = alarms
+	if err := l.start(ctx, filepath.Join(config, "m2mwatch.yaml"), more); err != nil {
 		return Report{}, err
 	}
 	defer l.kill()
@@ -73,6 +78,7 @@ type live struct {
 	program *exec.Cmd
 	url     string
 	ended   chan error
+	alarms  *alarms
 }
 
 func (l *live) say(format string, args ...any) {
@@ -97,8 +103,8 @@ func (l *live) bodies(p progress) {
 }
 
 // start starts the program and waits until it is ready.
-func (l *live) start(ctx context.Context, config string) error {
-	if err := os.WriteFile(config, []byte(liveConfig), 0o600); err != nil {
+func (l *live) start(ctx context.Context, config, more string) error {
+	if err := os.WriteFile(config, []byte(liveConfig+more), 0o600); err != nil {
 		return err
 	}
 	return l.startProcess(ctx, l.config.Program, "up", "--config", config, "--data", l.config.Dir, "--listen", "127.0.0.1:0", "--log-format", "json")
@@ -156,6 +162,14 @@ func (l *live) follow(stderr io.Reader, ready chan<- string) {
 func (l *live) load(ctx context.Context) ([]Measurement, error) {
 	memory := watchMemory(l.pids)
 	l.say("sending %d events/s for %s", l.config.Rate, l.config.For)
+	before, err := l.correlating(ctx)
+	if err != nil {
+		return nil, err
+	}
+	alarming, enough := context.WithCancel(ctx)
+	alarmed := make(chan error, 1)
+	go func() { alarmed <- l.alarms.send(alarming, l) }()
+	defer enough()
 	began := time.Now()
 	accepted := 0
 	for i, body := range l.batches {
@@ -169,16 +183,26 @@ func (l *live) load(ctx context.Context) ([]Measurement, error) {
 		accepted += n
 	}
 	took := time.Since(began)
+	after, err := l.correlating(ctx)
+	if err != nil {
+		return nil, err
+	}
+	enough()
+	if err := <-alarmed; err != nil {
+		return nil, err
+	}
 	l.say("waiting until all is stored and judged")
 	if err := l.awaitDone(ctx); err != nil {
 		return nil, err
 	}
 	behind := time.Since(began) - took
-	return []Measurement{
+	l.alarms.await(ctx)
+	return append(l.alarms.measurements(), []Measurement{
+		{"time that the correlator worked meanwhile", fmt.Sprintf("%.0f %%", 100*(after-before)/took.Seconds()), "100 %"},
 		{"events that `up` took in, over the month that is stored", fmt.Sprintf("%.0f/s", float64(accepted)/took.Seconds()), fmt.Sprintf("%d/s", l.config.Rate)},
 		{"until the last of them was stored and judged", behind.Round(100 * time.Millisecond).String(), ""},
 		{"memory of all its processes meanwhile, at most", mib(memory.stop()), "1536 MiB"},
-	}, nil
+	}...), nil
 }
 
 func sleepUntil(ctx context.Context, at time.Time) error {

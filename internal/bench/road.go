@@ -178,7 +178,7 @@ func (r *road) wholeWay(ctx context.Context, report *Report) error {
 	}
 	defer os.RemoveAll(dir)
 	l := &live{config: LiveConfig{Dir: filepath.Join(dir, "data"), Program: r.config.Program, Progress: r.config.Progress}}
-	if err := l.start(ctx, filepath.Join(dir, "m2mwatch.yaml")); err != nil {
+	if err := l.start(ctx, filepath.Join(dir, "m2mwatch.yaml"), ""); err != nil {
 		return err
 	}
 	defer l.kill()
