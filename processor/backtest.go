@@ -211,34 +211,13 @@ func (t *backtest) matchDay(ctx context.Context, all []*detect.Correlation, day 
 				}
 				continue
 			}
-			if err := t.matchHere(ctx, detect.Selecting(r), sel, day.Tenant, from, to); err != nil {
+			h := historyMatcher{by: detect.Selecting(r), insert: t.b.cfg.Store.InsertScratch, each: t.b.cfg.Store.EachSelected}
+			if err := h.match(ctx, sel, day.Tenant, from, to); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-// scratchRows is how many matches one insert has.
-const scratchRows = 10_000
-
-func (t *backtest) matchHere(ctx context.Context, by *detect.Set, sel schemas.Selection, tenant string, from, to time.Time) error {
-	matches := make([]schemas.Match, 0, scratchRows)
-	flush := func() error {
-		err := t.b.cfg.Store.InsertScratch(ctx, matches)
-		matches = matches[:0]
-		return err
-	}
-	err := t.b.cfg.Store.EachSelected(ctx, sel, tenant, from, to, func(e *schemas.Event) error {
-		if matches = by.Match(matches, e); len(matches) >= scratchRows {
-			return flush()
-		}
-		return nil
-	})
-	if err != nil || len(matches) == 0 {
-		return err
-	}
-	return flush()
 }
 
 // find is what a rule finds over the matches that were made, by period, tenant

@@ -187,8 +187,13 @@ func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
 		return fmt.Errorf("read the stored findings: %w", err)
 	}
 	now := c.cfg.Now().UTC().Truncate(time.Millisecond)
-	p := pager{rule: j.rule, now: now, ver: ver}
+	p := pager{rule: j.rule, now: now, ver: ver, warming: c.isWarming(j.rule)}
 	return c.apply(ctx, p.decide(compareFindings(stored, found, from, to, now, ver)), now)
+}
+
+// isWarming reports whether history is being matched for what a rule selects.
+func (c *Correlator) isWarming(rule *detect.Correlation) bool {
+	return slices.ContainsFunc(rule.Rules(), func(r *detect.Rule) bool { return c.warming[r.Selector] })
 }
 
 // found is what the rule finds. Most keys are out after a small look.

@@ -82,6 +82,7 @@ func (c CorrelatorConfig) withDefaults() CorrelatorConfig {
 type Correlator struct {
 	cfg     CorrelatorConfig
 	rules   []detect.Correlation // of this step
+	warming map[string]bool      // selectors, in this step
 	retired string               // what the rules were like when findings were last taken back
 	metrics *correlatorMetrics
 	store   *outage
@@ -172,6 +173,9 @@ func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err er
 	}
 	began := time.Now()
 	c.rules = c.cfg.Rules.Correlations()
+	if c.warming, err = c.cfg.Store.WarmingSelectors(ctx); err != nil {
+		return 0, fmt.Errorf("read which selectors are warming: %w", err)
+	}
 	for _, j := range c.jobs(touches) {
 		if err := c.correlateSome(ctx, j, v); err != nil {
 			return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", j.rule.Code, j.tenant, len(j.keys), err)

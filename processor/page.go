@@ -16,6 +16,8 @@ type pager struct {
 	rule *detect.Correlation
 	now  time.Time
 	ver  uint64
+	// warming says that history is not matched yet for what the rule selects.
+	warming bool
 }
 
 // verdict is a decision with its reason in words.
@@ -28,11 +30,12 @@ type verdict struct {
 type occasion struct {
 	finding *schemas.Finding
 	told    bool // people know of the attack by another finding of its group
+	warming bool // what the rule looks back at is not all there yet
 }
 
 // reasons are what may hold a page back, the one that counts first: each tells its
 // verdict, or false where it has none.
-var reasons = []func(*occasion) (verdict, bool){imported, tooLow, continued}
+var reasons = []func(*occasion) (verdict, bool){imported, warming, tooLow, continued}
 
 func judge(o *occasion) verdict {
 	for _, reason := range reasons {
@@ -45,6 +48,10 @@ func judge(o *occasion) verdict {
 
 func imported(o *occasion) (verdict, bool) {
 	return verdict{schemas.PagingImported, "it rests on imported history alone"}, o.finding.Source == schemas.SourceImport
+}
+
+func warming(o *occasion) (verdict, bool) {
+	return verdict{schemas.PagingWarming, "its rule is new, and what came before it is being matched"}, o.warming
 }
 
 func tooLow(o *occasion) (verdict, bool) {
@@ -117,15 +124,15 @@ func (p *pager) decideGroup(group []change) {
 			ch.finding.PagedAt = time.Time{}
 			ch.finding.Paging, ch.finding.PagingReason = "", ""
 		case ch.asks(told):
-			p.tell(ch, judge(&occasion{finding: &ch.finding, told: told}))
+			p.tell(ch, judge(&occasion{finding: &ch.finding, told: told, warming: p.warming}))
 			told = told || ch.alert
 		}
 	}
 }
 
 // asks reports whether there is something to decide: of what is new, of what grew
-// and people do not know of, and of what went on from another finding that they are
-// told of no more.
+// and people do not know of, of what waited for history, and of what went on from
+// another finding that they are told of no more.
 func (ch *change) asks(told bool) bool {
 	if ch.finding.State != schemas.StateOpen {
 		return false
@@ -133,7 +140,7 @@ func (ch *change) asks(told bool) bool {
 	if ch.kind == changeOpened {
 		return true
 	}
-	return !ch.was.Told() && (ch.grew() || ch.was.Paging == schemas.PagingContinued && !told)
+	return !ch.was.Told() && (ch.grew() || ch.was.Paging == schemas.PagingWarming || ch.was.Paging == schemas.PagingContinued && !told)
 }
 
 func (ch *change) grew() bool {

@@ -75,6 +75,9 @@ type FindingStore interface {
 	// readers have done.
 	DropTouched(ctx context.Context, before time.Time) error
 
+	// WarmingSelectors are those for which history is not matched yet: what rules
+	// find by them meanwhile pages nobody.
+	WarmingSelectors(ctx context.Context) (map[string]bool, error)
 	// Correlate runs a compiled correlation and returns its rows.
 	Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error)
 	// Findings returns the stored findings, withdrawn ones too, of a rule and

@@ -74,6 +74,7 @@ const (
 	PagingPage      Paging = "page"
 	PagingDigest    Paging = "digest"    // its level is too low to wake anybody
 	PagingImported  Paging = "imported"  // it rests on imported history alone
+	PagingWarming   Paging = "warming"   // its rule is new, and history is being matched for it
 	PagingContinued Paging = "continued" // of an attack that people were told of under another finding
 )
 

@@ -59,6 +59,7 @@ type rules struct {
 	log      *slog.Logger
 	check    func(processor.RuleSet) error // what else they must fit; nil for nothing
 	told     func(*detect.Set)             // hears of those that come into force; nil for nobody
+	known    func(*detect.Set) error       // notes their selectors before they come into force; nil for nobody
 	cfg      atomic.Pointer[config.Config] // that they were loaded by
 }
 
@@ -87,6 +88,11 @@ func (r *rules) next(cfg *config.Config) (commit func(), err error) {
 		}
 	}
 	return func() {
+		if r.known != nil {
+			if err := r.known(set); err != nil { // the warmer does it a moment later
+				r.log.Warn("the selectors of the new rules are not noted yet: what they find may page before history is matched", "error", err)
+			}
+		}
 		r.Replace(set)
 		r.cfg.Store(cfg)
 		r.tell(set)

@@ -7,6 +7,7 @@ import (
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/nats"
 	"github.com/m2mwatch/m2mwatch/processor"
+	"github.com/m2mwatch/m2mwatch/processor/detect"
 )
 
 // startProcess starts everything that reads LOGS, the store's touches and
@@ -24,6 +25,9 @@ func (s *server) startProcess(ctx context.Context) error {
 		return nil
 	}
 	if err := s.startNotify(ctx, s.rules.Set()); err != nil {
+		return err
+	}
+	if err := s.startWarmer(ctx); err != nil {
 		return err
 	}
 	if err := s.startCorrelator(); err != nil {
@@ -144,5 +148,21 @@ func (s *server) startBacktester() error {
 		return err
 	}
 	s.life.run("backtester", b.Run)
+	return nil
+}
+
+// startWarmer notes the selectors of the rules before anything is found by them.
+func (s *server) startWarmer(ctx context.Context) error {
+	w, err := processor.NewWarmer(processor.WarmerConfig{
+		Store: clickhouse.NewSelectorStore(s.writeDB), Lease: s.lease("warmer"), Rules: s.rules.Set, Logger: s.log, Registerer: s.registry,
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.Register(ctx, s.rules.Set()); err != nil {
+		return err
+	}
+	s.rules.known = func(set *detect.Set) error { return w.Register(ctx, set) }
+	s.life.run("warmer", w.Run)
 	return nil
 }

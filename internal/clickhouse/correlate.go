@@ -34,6 +34,17 @@ func (s *FindingStore) BeginEpoch(ctx context.Context, epoch uint64) error {
 	return s.fence.begin(ctx, epoch)
 }
 
+// WarmingSelectors are those for which history is not matched yet.
+func (s *FindingStore) WarmingSelectors(ctx context.Context) (map[string]bool, error) {
+	q := schemas.Query{SQL: "SELECT selector FROM selectors FINAL WHERE state = {state:String}", Params: map[string]any{"state": string(schemas.SelectorWarming)}}
+	names, err := collect(ctx, s.db.conn, "look for selectors that are warming", q, scanOne[string])
+	warming := make(map[string]bool, len(names))
+	for _, n := range names {
+		warming[n] = true
+	}
+	return warming, err
+}
+
 // Correlate runs a compiled correlation and returns its rows.
 func (s *FindingStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
 	return collect(ctx, s.db.conn, "correlate", q, func(scan scanner) (r schemas.CorrelationRow, err error) {

@@ -18,11 +18,14 @@ import (
 // that holds those of what comes in. Its methods may be called concurrently.
 type Scratch struct {
 	db *DB
+	// warms says that the matches are those of history for the table that holds
+	// the others: of events that were not selected as they came in.
+	warms bool
 }
 
 // NewScratch makes a Scratch of db, whose user must be allowed to read, insert
 // and alter. db stays the caller's to close.
-func NewScratch(db *DB) *Scratch { return &Scratch{db} }
+func NewScratch(db *DB) *Scratch { return &Scratch{db: db} }
 
 // ClearScratch drops all that is in it.
 func (s *Scratch) ClearScratch(ctx context.Context) error {
@@ -55,10 +58,13 @@ func (s *Scratch) within(from, to time.Time) where {
 // lost matches, too; whoever reads matches looks for the event of their ver.
 func (s *Scratch) SelectInto(ctx context.Context, sel schemas.Selection, tenant string, from, to time.Time) error {
 	w := s.selected(sel, tenant, from, to)
-	w.param("selector", sel.Selector)
 	w.param("generations", uint64(schemas.MaxGeneration))
-	q := w.query(`INSERT INTO matches_scratch (selector, tenant, bucket, key, t, log_id, value, client_id, ver, source, generation)
-SELECT {selector:String}, tenant, toDate(time), `+sel.Key+`, toUInt64(toUnixTimestamp64Milli(time)), log_id, `+sel.Value+`, client_id, ver, source,
+	table, source := "matches_scratch", "source"
+	if s.warms {
+		table, source = "matches", "'import'"
+	}
+	q := w.query(`INSERT INTO `+table+` (selector, tenant, bucket, key, t, log_id, value, client_id, ver, source, generation)
+SELECT {selector:String}, tenant, toDate(time), `+sel.Key+`, toUInt64(toUnixTimestamp64Milli(time)), log_id, `+sel.Value+`, client_id, ver, `+source+`,
     toUInt16(bitAnd(ver, {generations:UInt64}))
 FROM events
 `, "")
@@ -79,6 +85,10 @@ func (s *Scratch) selected(sel schemas.Selection, tenant string, from, to time.T
 	w.and("tenant = {tenant:String}", "tenant", tenant)
 	w.conditions = append(w.conditions, "deleted = 0", "("+sel.Where+")")
 	maps.Copy(w.params, sel.Params)
+	w.param("selector", sel.Selector)
+	if s.warms {
+		w.conditions = append(w.conditions, "NOT has(selectors, {selector:String})")
+	}
 	return w
 }
 
