@@ -31,7 +31,9 @@ type Config struct {
 	// Networks tells which runs there are: with a database of networks, without
 	// one, or both.
 	Networks Networks
-	// Step is how far the clock goes at once. Default 24 h.
+	// Step is how far the clock goes at once, since each of its steps costs a look by
+	// every rule. What is found does not depend on it, only what was a page for a
+	// while. Default 5 days.
 	Step time.Duration
 	// False and Missed receive the false findings and the labels that were not
 	// found, a line each. Default: nobody does.
@@ -52,7 +54,7 @@ const (
 
 func (c Config) withDefaults() Config {
 	c.Seeds, c.First = cmp.Or(c.Seeds, 1), cmp.Or(c.First, 1)
-	c.Step = cmp.Or(c.Step, 24*time.Hour)
+	c.Step = cmp.Or(c.Step, 5*24*time.Hour)
 	c.Networks = cmp.Or(c.Networks, NetworksBoth)
 	for _, w := range []*io.Writer{&c.False, &c.Missed, &c.Progress} {
 		if *w == nil {

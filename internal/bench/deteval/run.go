@@ -140,6 +140,9 @@ func (r *run) feed(ctx context.Context, q *queue, store processor.FindingStore) 
 	total, told := len(logs), 0
 	for len(logs) > 0 {
 		until := logs[0].Delivered.Truncate(r.config.Step).Add(r.config.Step)
+		if until.Before(r.tenant.from) {
+			until = r.tenant.from // the little that lies before it goes at once
+		}
 		n := 0
 		for n < len(logs) && logs[n].Delivered.Before(until) {
 			n++

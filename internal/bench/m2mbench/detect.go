@@ -55,7 +55,7 @@ func newDetect() *cobra.Command {
 	flags.StringVar(&c.Given.Events, "events", "", "file of given logs, one a line, instead of made-up ones")
 	flags.StringVar(&c.Given.Labels, "labels", "", "file of their labels, one a line")
 	flags.StringVar(&networks, "networks", "both", "with or without a database of networks, or both")
-	flags.DurationVar(&c.Step, "step", 0, "how far the clock goes at once (default 24h)")
+	flags.DurationVar(&c.Step, "step", 0, "how far the clock goes at once (default 120h)")
 	flags.StringVar(&falseFile, "false", "", "file for the false findings")
 	flags.StringVar(&missedFile, "missed", "", "file for the labels that were not found")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
