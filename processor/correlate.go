@@ -187,8 +187,13 @@ func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
 		return fmt.Errorf("read the stored findings: %w", err)
 	}
 	now := c.cfg.Now().UTC().Truncate(time.Millisecond)
-	p := pager{rule: j.rule, now: now, ver: ver, warming: c.isWarming(j.rule)}
-	return c.apply(ctx, p.decide(compareFindings(stored, found, from, to, now, ver)), now)
+	changes := compareFindings(stored, found, from, to, now, ver)
+	around, err := c.circumstances(ctx, j.rule, changes, now)
+	if err != nil {
+		return err
+	}
+	p := pager{rule: j.rule, now: now, ver: ver, around: around, warming: c.isWarming(j.rule)}
+	return c.apply(ctx, p.decide(changes), now)
 }
 
 // isWarming reports whether history is being matched for what a rule selects.

@@ -20,6 +20,10 @@ type CorrelatorConfig struct {
 	Lease  Lease
 	// Rules may become others from one step to the next.
 	Rules RuleSet
+	// Surroundings tells what is known beside findings when it is decided whether
+	// people are told of them. Default: nothing is, so that nothing is learned and no
+	// rotation holds anything back.
+	Surroundings Surroundings
 
 	// Logger hears of outages, once at their beginning and once at their end,
 	// and of each change of a finding. Default: nothing is logged.
@@ -86,7 +90,8 @@ type Correlator struct {
 	retired string               // what the rules were like when findings were last taken back
 	metrics *correlatorMetrics
 	store   *outage
-	dropped time.Time // when touches that are done were last dropped
+	live    map[string]time.Time // when the first live event of a tenant happened
+	dropped time.Time            // when touches that are done were last dropped
 }
 
 // NewCorrelator makes a Correlator.
@@ -94,7 +99,7 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Correlator{cfg: cfg.withDefaults()}
+	c := &Correlator{cfg: cfg.withDefaults(), live: map[string]time.Time{}}
 	if err := c.Check(cfg.Rules); err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ type pager struct {
 	ver  uint64
 	// warming says that history is not matched yet for what the rule selects.
 	warming bool
+
+	around circumstances
 }
 
 // verdict is a decision with its reason in words.
@@ -28,6 +30,7 @@ type verdict struct {
 
 // occasion is what a decision is made from.
 type occasion struct {
+	around  circumstances
 	finding *schemas.Finding
 	told    bool // people know of the attack by another finding of its group
 	warming bool // what the rule looks back at is not all there yet
@@ -35,7 +38,7 @@ type occasion struct {
 
 // reasons are what may hold a page back, the one that counts first: each tells its
 // verdict, or false where it has none.
-var reasons = []func(*occasion) (verdict, bool){imported, warming, tooLow, continued}
+var reasons = []func(*occasion) (verdict, bool){imported, warming, circumstanced, tooLow, continued}
 
 func judge(o *occasion) verdict {
 	for _, reason := range reasons {
@@ -124,7 +127,7 @@ func (p *pager) decideGroup(group []change) {
 			ch.finding.PagedAt = time.Time{}
 			ch.finding.Paging, ch.finding.PagingReason = "", ""
 		case ch.asks(told):
-			p.tell(ch, judge(&occasion{finding: &ch.finding, told: told, warming: p.warming}))
+			p.tell(ch, judge(&occasion{around: p.around, finding: &ch.finding, told: told, warming: p.warming}))
 			told = told || ch.alert
 		}
 	}

@@ -75,6 +75,8 @@ const (
 	PagingDigest    Paging = "digest"    // its level is too low to wake anybody
 	PagingImported  Paging = "imported"  // it rests on imported history alone
 	PagingWarming   Paging = "warming"   // its rule is new, and history is being matched for it
+	PagingLearning  Paging = "learning"  // what is usual is not known yet
+	PagingHeld      Paging = "held"      // it is what was to be expected for now
 	PagingContinued Paging = "continued" // of an attack that people were told of under another finding
 )
 

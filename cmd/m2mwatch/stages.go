@@ -92,8 +92,9 @@ func (s *server) lease(name string) *nats.Lease {
 }
 
 func (s *server) startCorrelator() error {
+	store := clickhouse.NewFindingStore(s.writeDB)
 	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
-		Store: clickhouse.NewFindingStore(s.writeDB), Alerts: s.publisher, Lease: s.lease("correlator"), Rules: s.rules,
+		Store: store, Surroundings: store, Alerts: s.publisher, Lease: s.lease("correlator"), Rules: s.rules,
 		EvidenceKept: retention(s.cfg).Evidence(), FindingsKept: retention(s.cfg).Of("findings"),
 		Logger: s.log, Registerer: s.registry, At: s.at("correlator."),
 	})
