@@ -52,6 +52,7 @@ var kindReaders = map[string]func(p *pending, d *document) pendingKind{
 	"x-spike":        readSpike,
 	"x-off-schedule": readOffSchedule,
 	"x-renewal":      readRenewal,
+	"x-orphan":       readOrphan,
 	"x-sequence":     readSequence,
 }
 
