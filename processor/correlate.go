@@ -142,6 +142,18 @@ func (j *job) periods() (from, to time.Time) {
 	return j.rule.Period(j.first), j.rule.PeriodEnd(j.last.Add(time.Hour + j.rule.Reach()))
 }
 
+// correlateTouched correlates a job, and what lies before it.
+func (c *Correlator) correlateTouched(ctx context.Context, j job, v *versions) error {
+	if err := c.correlateSome(ctx, j, v); err != nil {
+		return err
+	}
+	before, ok, err := c.trailing(ctx, j)
+	if err != nil || !ok {
+		return err
+	}
+	return c.correlateSome(ctx, before, v)
+}
+
 // correlateSome correlates a job, in halves where the store says that it is too
 // much at once. One key that is too much alone is left out, loudly: it must not
 // hold up all others for ever. Its findings stay as they are.
@@ -218,6 +230,10 @@ func (c *Correlator) found(ctx context.Context, j *job, from, to time.Time, ver 
 			return nil, err
 		}
 		rows = slices.DeleteFunc(rows, func(r schemas.CorrelationRow) bool { return j.rule.Excepted(j.tenant, r) != nil })
+		if j.rule.Ticks() { // a resource server whose clock is fast tells of the future
+			now := uint64(max(c.cfg.Now().UnixMilli(), 0))
+			rows = slices.DeleteFunc(rows, func(r schemas.CorrelationRow) bool { return r.Last > now })
+		}
 		findings, err := c.explain(ctx, j, rows, ver)
 		if err != nil {
 			return nil, err

@@ -36,12 +36,16 @@ type CorrelatorConfig struct {
 	EvidenceKept, FindingsKept time.Duration
 	// Interval is the wait between two looks for touches. Default 500 ms.
 	Interval time.Duration
+	// Tick is the wait between two looks for what time alone changes. Default a
+	// minute.
+	Tick time.Duration
 	// Now is the clock by which done touches are dropped and old periods frozen,
 	// and which the history of findings tells. Default time.Now.
 	Now func() time.Time
 
 	// At is called behind each step of a recomputation, for tests that crash
-	// there: alert_published, history_written, findings_written, touches_marked.
+	// there: alert_published, history_written, findings_written, touches_marked,
+	// and behind each tick: ticked.
 	At func(point string)
 }
 
@@ -78,6 +82,7 @@ func (c CorrelatorConfig) withDefaults() CorrelatorConfig {
 		c.At = func(string) {}
 	}
 	setDefault(&c.Interval, 500*time.Millisecond)
+	setDefault(&c.Tick, time.Minute)
 	return c
 }
 
@@ -92,6 +97,9 @@ type Correlator struct {
 	store   *outage
 	live    map[string]time.Time // when the first live event of a tenant happened
 	dropped time.Time            // when touches that are done were last dropped
+
+	ticked, swept time.Time // see tick
+	tickEpoch     uint64    // of the lease in which that was
 }
 
 // NewCorrelator makes a Correlator.
@@ -134,6 +142,9 @@ func (c *Correlator) stepAndDrop(ctx context.Context, v *versions) (more bool, e
 		return false, err
 	}
 	flushes, err := c.step(ctx, v)
+	if err == nil && flushes < maxFlushes { // else more is known in a moment
+		err = c.tick(ctx, v)
+	}
 	if err == nil && c.cfg.Now().Sub(c.dropped) >= dropEvery {
 		if err = c.drop(ctx); err == nil {
 			c.dropped = c.cfg.Now()
@@ -182,7 +193,7 @@ func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err er
 		return 0, fmt.Errorf("read which selectors are warming: %w", err)
 	}
 	for _, j := range c.jobs(touches) {
-		if err := c.correlateSome(ctx, j, v); err != nil {
+		if err := c.correlateTouched(ctx, j, v); err != nil {
 			return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", j.rule.Code, j.tenant, len(j.keys), err)
 		}
 	}

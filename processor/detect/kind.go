@@ -54,6 +54,7 @@ var kindReaders = map[string]func(p *pending, d *document) pendingKind{
 	"x-renewal":      readRenewal,
 	"x-orphan":       readOrphan,
 	"x-sequence":     readSequence,
+	"x-silence":      readSilence,
 }
 
 // kindKey is the key under which a document says its kind, "" where it has none.

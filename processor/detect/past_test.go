@@ -75,6 +75,9 @@ func (s *stored) token(selector, key string, h happening, source schemas.Source,
 // comment and nothing else.
 type oracleOf func(c *detect.Correlation, key string, all []happening, from, to time.Time) []schemas.CorrelationRow
 
+// tenantSeen is when something of the tenant was last seen.
+var tenantSeen = origin.Add(45 * days)
+
 // holdAgainst stores random histories of keys, and holds what rules find in
 // random ranges against their oracles, and the candidates against both.
 func holdAgainst(t *testing.T, history func(r *rand.Rand) []happening, rules []detect.Correlation, oracles []oracleOf, least int) {
@@ -94,6 +97,7 @@ func holdAgainst(t *testing.T, history func(r *rand.Rand) []happening, rules []d
 		s.tokens(r, &rules[0], key, all)
 		keys, histories[key] = append(keys, key), all
 	}
+	s.token("of no rule", "somebody", happening{t: uint64(tenantSeen.UnixMilli()), logID: "the-last"}, schemas.SourceStream, 1, "")
 	s.insert(t, r, db)
 	found := 0
 	for i, c := range rules {
@@ -132,17 +136,23 @@ func holdAgainst(t *testing.T, history func(r *rand.Rand) []happening, rules []d
 // of one of them.
 func checkCandidates(t *testing.T, store *clickhouse.FindingStore, c *detect.Correlation, keys []string, found []schemas.CorrelationRow, from, to time.Time) {
 	t.Helper()
-	rows, err := store.Correlate(t.Context(), c.CandidatesQuery(tenant, keys, from, to))
-	if err != nil {
-		t.Fatal(err)
+	queries := []schemas.Query{c.CandidatesQuery(tenant, keys, from, to)}
+	if c.Ticks() {
+		queries = append(queries, c.OverdueQuery(tenant, from, to))
 	}
-	var candidates []string
-	for _, row := range rows {
-		candidates = append(candidates, row.Key)
-	}
-	for _, f := range found {
-		if !slices.Contains(candidates, f.Key) {
-			t.Errorf("%s has a finding and is no candidate", f.Key)
+	for i, q := range queries {
+		rows, err := store.Correlate(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var candidates []string
+		for _, row := range rows {
+			candidates = append(candidates, row.Key)
+		}
+		for _, f := range found {
+			if !slices.Contains(candidates, f.Key) {
+				t.Errorf("%s has a finding and is no candidate of query %d", f.Key, i)
+			}
 		}
 	}
 }

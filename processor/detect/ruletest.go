@@ -19,6 +19,8 @@ type Test struct {
 	Line   int
 	Expect uint64
 	events []testEvents
+	now    time.Duration // when something else of the tenant is last seen
+	ticks  bool          // there is a now
 }
 
 // testEvents are Count logs, Every apart, the first At from the test's moment.
@@ -46,6 +48,10 @@ func (t Test) Logs(at time.Time) []TestLog {
 		for i := range e.count {
 			logs = append(logs, TestLog{e.raw(at.Add(e.at+time.Duration(i)*e.every).UTC(), len(logs)), e.place})
 		}
+	}
+	if t.ticks {
+		other := testEvents{log: map[string]any{"type": "slo"}} // of nobody that a rule is about
+		logs = append(logs, TestLog{other.raw(at.Add(t.now).UTC(), len(logs)), schemas.Place{}})
 	}
 	return logs
 }
@@ -113,6 +119,9 @@ func (d *document) test() Test {
 			t.events = d.testEvents(n)
 		}
 	}
+	if n := d.take("now"); n != nil {
+		t.now, t.ticks = d.offset("now", n), true
+	}
 	d.rest("a test")
 	return t
 }
@@ -139,7 +148,7 @@ func (d *document) testEvents(n *yaml.Node) []testEvents {
 func (d *document) someEvents() testEvents {
 	e := testEvents{count: 1}
 	if n := d.need("at"); n != nil {
-		e.at = d.offset(n)
+		e.at = d.offset("at", n)
 	}
 	if d.vals["count"] != nil {
 		e.count = d.uint("count")
@@ -164,15 +173,15 @@ func (d *document) place() (p schemas.Place) {
 }
 
 // offset reads a signed time span: -6d, 0s, 2m.
-func (d *document) offset(n *yaml.Node) time.Duration {
-	text := d.scalar("at", n)
+func (d *document) offset(key string, n *yaml.Node) time.Duration {
+	text := d.scalar(key, n)
 	if text == "0s" {
 		return 0
 	}
 	span, negative := strings.CutPrefix(text, "-")
 	t, ok := parseDuration(span)
 	if !ok {
-		d.on(n, "at: want a time span like -6d, 0s or 2m")
+		d.on(n, "%s: want a time span like -6d, 0s or 2m", key)
 	}
 	if negative {
 		return -t

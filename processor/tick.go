@@ -1,0 +1,123 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// What time alone changes has no touch: a machine falls silent when nothing of it
+// comes, and the tenant's other events go on. So the correlator ticks: it looks
+// for keys of which triggers may have passed lately, and correlates them like
+// touched ones. What it finds is a function of the stored events, so a tick may be
+// left out, cut short or repeated.
+//
+// A tick looks tickReach back from a tenant's last event. That is too little where
+// days come at once, as of an import or after an outage of this program; so the
+// first tick of each holder of the lease, and one an hour, looks sweepReach back.
+const (
+	tickReach  = 2 * 24 * time.Hour
+	sweepEvery = time.Hour
+	sweepReach = 60 * 24 * time.Hour
+)
+
+// tick looks for what time has changed since the last one, if it is due.
+func (c *Correlator) tick(ctx context.Context, v *versions) error {
+	now := c.cfg.Now()
+	first := c.tickEpoch != v.epoch
+	if !first && now.Sub(c.ticked) < c.cfg.Tick {
+		return nil
+	}
+	reach := tickReach
+	sweeps := first || now.Sub(c.swept) >= sweepEvery
+	if sweeps {
+		reach = sweepReach
+	}
+	c.rules = c.cfg.Rules.Correlations()
+	c.rules = slices.DeleteFunc(c.rules, func(r detect.Correlation) bool { return !r.Ticks() })
+	var err error
+	if c.warming, err = c.cfg.Store.WarmingSelectors(ctx); err != nil {
+		return fmt.Errorf("tick: read which selectors are warming: %w", err)
+	}
+	if err := c.tickRules(ctx, reach, v); err != nil {
+		return fmt.Errorf("tick: %w", err)
+	}
+	c.ticked, c.tickEpoch = now, v.epoch
+	if sweeps {
+		c.swept = now
+	}
+	c.cfg.At("ticked")
+	return nil
+}
+
+func (c *Correlator) tickRules(ctx context.Context, reach time.Duration, v *versions) error {
+	if len(c.rules) == 0 {
+		return nil
+	}
+	tenants, err := c.cfg.Store.Correlate(ctx, detect.LastEventsQuery())
+	if err != nil {
+		return fmt.Errorf("read the tenants' last events: %w", err)
+	}
+	for i := range c.rules {
+		for _, t := range tenants {
+			rule, last := &c.rules[i], milli(t.Last)
+			keys, err := c.overdue(ctx, rule, t.Key, last.Add(-reach), last)
+			if err != nil {
+				return err
+			}
+			for some := range slices.Chunk(keys, maxKeysOfHours) {
+				j := job{rule: rule, tenant: t.Key, keys: some, first: last.Add(-reach), last: last}
+				if err := c.correlateSome(ctx, j, v); err != nil {
+					return fmt.Errorf("rule %s, tenant %s, %d keys: %w", rule.Code, t.Key, len(some), err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// overdue are the keys that may have a trigger that nothing has touched. Where
+// they are too much for one query the tick goes without them, loudly: what is
+// touched must not wait for it.
+func (c *Correlator) overdue(ctx context.Context, rule *detect.Correlation, tenant string, from, to time.Time) ([]string, error) {
+	rows, err := c.cfg.Store.Correlate(ctx, rule.OverdueQuery(tenant, rule.Period(from), rule.PeriodEnd(to.Add(1))))
+	if errors.Is(err, schemas.ErrQueryTooLarge) {
+		c.metrics.leftOut.Inc()
+		c.cfg.Logger.Error("a tenant has more matches than one query may read, and what time changes is left out: give the store more memory (clickhouse.memory)",
+			"rule_id", rule.Code, "tenant", tenant, "error", err)
+		return nil, nil
+	}
+	keys := make([]string, len(rows))
+	for i, r := range rows {
+		keys[i] = r.Key
+	}
+	return keys, err
+}
+
+// trailing is what a job has to compute anew before its first period: findings
+// that are stored there and of which later events say more. There are few.
+func (c *Correlator) trailing(ctx context.Context, j job) (before job, ok bool, err error) {
+	trail := j.rule.Trail()
+	if trail == 0 {
+		return j, false, nil
+	}
+	from, _ := j.periods()
+	before = j
+	before.first = j.first.Add(-trail)
+	stored, err := c.cfg.Store.Findings(ctx, j.tenant, j.rule.Code, j.keys, j.rule.Period(before.first), from)
+	if err != nil {
+		return j, false, fmt.Errorf("read the findings before: %w", err)
+	}
+	before.keys = nil
+	for _, f := range stored {
+		before.keys = append(before.keys, f.Key)
+	}
+	slices.Sort(before.keys)
+	before.keys = slices.Compact(before.keys)
+	return before, len(before.keys) > 0, nil
+}

@@ -1,0 +1,169 @@
+package processor_test
+
+import (
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/m2mwatch/m2mwatch/processor"
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// newSilenceBench has MI-18 and what it needs.
+func newSilenceBench(t *testing.T) *bench {
+	t.Helper()
+	files := fstest.MapFS{}
+	for _, name := range []string{"base.yml", "mi-18-heartbeat-lost.yml"} {
+		text, err := fs.ReadFile(processor.Rules(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = &fstest.MapFile{Data: text}
+	}
+	rules, err := detect.Parse(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t)
+	b.rules, b.rule = rules, rules.Correlations()[0]
+	return b
+}
+
+// tick runs a correlator until nothing is touched and it has ticked after that.
+func (b *bench) tick() {
+	b.t.Helper()
+	b.correlateAll()
+	ticked := make(chan struct{})
+	once := sync.OnceFunc(func() { close(ticked) })
+	stop := b.start(func(point string) {
+		if point == "ticked" {
+			once()
+		}
+	})
+	receive(b.t, ticked)
+	stop()
+}
+
+// beats are a client's tokens, one an hour for two weeks up to a moment.
+func beats(client string, until time.Time) []schemas.Event {
+	var events []schemas.Event
+	for i := range 14 * 24 {
+		events = append(events, exchange(client, i, until.Add(-time.Duration(i)*time.Hour), true, schemas.SourceStream))
+	}
+	return events
+}
+
+// other is an event of the tenant of which no rule speaks.
+func other(at time.Time) schemas.Event {
+	return schemas.Event{Tenant: "acme", Time: at, LogID: fmt.Sprintf("900other%d", at.UnixMilli()), Ver: 1, Type: "slo", Source: schemas.SourceStream, IngestedAt: at}
+}
+
+func TestSilenceIsFoundByTimeAloneAndTakenBackByLateEvents(t *testing.T) {
+	t.Parallel()
+	b := newSilenceBench(t)
+	b.insert(beats("stops", moment)...)
+	b.tick()
+	if got := b.findings("acme"); len(got) != 0 {
+		t.Fatalf("findings %+v, want none while nothing comes of the tenant", got)
+	}
+	b.insert(other(moment.Add(3 * time.Hour)))
+	b.tick()
+	if got := b.findings("acme"); len(got) != 0 {
+		t.Fatalf("findings %+v, want none before four times the usual", got)
+	}
+	b.insert(other(moment.Add(5 * time.Hour)))
+	b.tick()
+	got := b.findings("acme")
+	if len(got) != 1 || got[0].Identity != "app:stops" || !got[0].First.Equal(moment) || got[0].State != schemas.StateOpen {
+		t.Fatalf("findings %+v, want one of a silence since %s", got, moment)
+	}
+	b.insert(exchange("stops", 1000, moment.Add(30*time.Hour), true, schemas.SourceStream))
+	b.correlateAll()
+	if got := b.findings("acme"); len(got) != 1 || got[0].Evidence.Facts["came_back"] != moment.Add(30*time.Hour).Format("2006-01-02 15:04") {
+		t.Errorf("findings %+v, want it to tell when the machine came back", got)
+	}
+	b.insert(exchange("stops", 1001, moment.Add(2*time.Hour), true, schemas.SourceStream))
+	b.correlateAll()
+	states := map[schemas.State]int{}
+	for _, f := range b.findings("acme") {
+		states[f.State]++
+	}
+	if states[schemas.StateWithdrawn] != 1 && !b.findings("acme")[0].First.Equal(moment.Add(2*time.Hour)) {
+		t.Errorf("findings %+v, want the silence to begin later, or be withdrawn", b.findings("acme"))
+	}
+}
+
+func TestCrashWithinATickLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel()
+	for _, point := range []string{"alert_published", "history_written", "findings_written", "ticked"} {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			b := newSilenceBench(t)
+			b.insert(beats("crash", moment)...)
+			b.correlateAll()
+			b.insert(other(moment.Add(5 * time.Hour)))
+			crashing(b, point, b.store, b.broker.Publisher(t))
+			b.broker.Restart(t)
+			b.tick()
+			got := b.findings("acme")
+			if len(got) != 1 || got[0].State != schemas.StateOpen || got[0].Changes != 1 {
+				t.Fatalf("findings %+v, want one, open by its first change", got)
+			}
+			for _, a := range b.alerts() {
+				if a.ID != got[0].ID+"/open/1" {
+					t.Errorf("alert %s, want none but the first of finding %s", a.ID, got[0].ID)
+				}
+			}
+		})
+	}
+}
+
+// TestEveryDeliveryEndsInTheSameSilences delivers a month of machines that stop
+// and come back out of order, with repeats, and holds the findings against those of all
+// events at once.
+func TestEveryDeliveryEndsInTheSameSilences(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 9))
+	events := []schemas.Event{other(moment)}
+	for c := range 3 {
+		client := fmt.Sprintf("beats%d", c)
+		pace := time.Duration(40+r.IntN(60)) * time.Minute
+		at := moment.Add(-30 * 24 * time.Hour)
+		for n := 0; at.Before(moment); n++ {
+			events = append(events, exchange(client, n, at, true, schemas.SourceStream))
+			at = at.Add(pace + time.Duration(r.Int64N(int64(pace/4))))
+			if r.IntN(80) == 0 {
+				at = at.Add(time.Duration(r.IntN(20)) * pace)
+			}
+		}
+	}
+	slices.SortStableFunc(events, func(a, b schemas.Event) int { return a.Time.Compare(b.Time) })
+	whole := newSilenceBench(t)
+	whole.insert(events...)
+	whole.tick()
+	want := open(whole.findings("acme"))
+	if len(want) < 3 {
+		t.Fatalf("%d findings in the whole, too few to tell", len(want))
+	}
+	ways := deliveries(r, events)
+	for _, name := range []string{"delayed", "shuffled"} {
+		seed, delivery := r.Uint64(), ways[name]
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newSilenceBench(t)
+			b.deliver(rand.New(rand.NewPCG(seed, 1)), slices.Concat(delivery, delivery[:len(delivery)/3]))
+			b.tick()
+			if diff := cmp.Diff(want, open(b.findings("acme")), onTheWay); diff != "" {
+				t.Errorf("(-whole +%s):\n%.3000s", name, diff)
+			}
+		})
+	}
+}
