@@ -47,7 +47,7 @@ func (c *Correlator) jobs(touches []schemas.Touch) []job {
 	for i := range touches {
 		t := &touches[i]
 		for r := range c.rules {
-			if !c.rules[r].Reads(t.Selector) {
+			if !c.rules[r].Keyed(t.Selector) {
 				continue
 			}
 			p := place{r, t.Tenant}

@@ -192,6 +192,10 @@ func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err er
 	if c.warming, err = c.cfg.Store.WarmingSelectors(ctx); err != nil {
 		return 0, fmt.Errorf("read which selectors are warming: %w", err)
 	}
+	touched := len(touches)
+	if touches, err = c.affected(ctx, touches); err != nil {
+		return 0, err
+	}
 	for _, j := range c.jobs(touches) {
 		if err := c.correlateTouched(ctx, j, v); err != nil {
 			return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", j.rule.Code, j.tenant, len(j.keys), err)
@@ -202,7 +206,7 @@ func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err er
 	}
 	c.cfg.At("touches_marked")
 	c.metrics.seconds.Observe(time.Since(began).Seconds())
-	c.metrics.touches.Add(float64(len(touches)))
+	c.metrics.touches.Add(float64(touched))
 	return len(ids), nil
 }
 

@@ -64,6 +64,13 @@ func (c *Correlation) Rules() []*Rule { return c.uses() }
 
 // Reads reports whether matches of the selector can change what c finds.
 func (c *Correlation) Reads(selector string) bool {
+	r := c.LookedUp()
+	return c.Keyed(selector) || r != nil && r.Selector == selector
+}
+
+// Keyed reports whether c reads matches of the selector by their keys, which are
+// then those that c is asked for.
+func (c *Correlation) Keyed(selector string) bool {
 	return slices.ContainsFunc(c.uses(), func(r *Rule) bool { return r.Selector == selector })
 }
 
@@ -71,7 +78,7 @@ func (c *Correlation) Reads(selector string) bool {
 // where they have none.
 func (c *Correlation) RuleNames() []string {
 	var names []string
-	for _, r := range c.uses() {
+	for _, r := range c.all() {
 		if name := cmp.Or(r.Name, r.ID); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -84,6 +91,15 @@ func (c *Correlation) uses() []*Rule {
 	rules := c.kind.uses(c)
 	for _, e := range c.Evidence {
 		rules = append(rules, e.Rule)
+	}
+	return rules
+}
+
+// all are the rules whose matches c reads by whatever key.
+func (c *Correlation) all() []*Rule {
+	rules := c.uses()
+	if r := c.LookedUp(); r != nil {
+		rules = append(rules, r)
 	}
 	return rules
 }

@@ -25,6 +25,8 @@ import (
 //     field has a value that none of the counted rules' matches had within the
 //     look-back before, if the key had a match within the look-back that is at
 //     least as old as history.
+//     With x-strangers one counts that names somebody who is a stranger where it
+//     comes from (see strangers).
 //   - The measure at a match is taken over those that count and are not older
 //     than Timespan, up to itself.
 //   - A match triggers if its measure keeps to all bounds, and exceeds what is
@@ -35,7 +37,7 @@ import (
 //
 // Its facts: most, the largest measure of a trigger; distinct, how many values
 // its matches have; usual, the largest measure of the days before, where x-usual
-// is asked for.
+// is asked for; real, where x-strangers is.
 type counted struct {
 	measure string // one of Sigma's types
 	rules   []*Rule
@@ -51,6 +53,11 @@ func (k counted) uses(*Correlation) []*Rule {
 func (k counted) learns() bool { return k.usual.Lookback > 0 || k.newField.name != "" }
 
 func (k counted) reach(c *Correlation) time.Duration {
+	return max(k.memory(c), c.Timespan+k.strangers.lookback)
+}
+
+// memory is how far back the matches of the rules that are used are read.
+func (k counted) memory(c *Correlation) time.Duration {
 	reach := max(c.Timespan+k.lookback, k.within)
 	if k.usual.Lookback > 0 {
 		reach += 24*time.Hour + k.usual.Lookback
@@ -63,7 +70,7 @@ func (k counted) knownRole() int { return len(k.rules) + 1 }
 func (k counted) barRole() int   { return len(k.uses(nil)) }
 
 func (k counted) query(c *Correlation, a asked) schemas.Query {
-	lo := a.from.Add(-k.reach(c))
+	lo := a.from.Add(-k.memory(c))
 	sql, params := c.believed(a, lo, k.uses(c)...)
 	s := &statement{params: params, last: "believed"}
 	s.sql.WriteString(sql)
@@ -73,9 +80,14 @@ func (k counted) query(c *Correlation, a asked) schemas.Query {
 		params["count_from"] = millis(lo)
 	}
 	s.step("told", "SELECT key, t, log_id, role, imported, "+k.column(k.field)+" AS v, "+k.column(k.shown)+" AS shown, "+
-		k.column(fields{k.knownField})+" AS known_value, "+k.column(fields{k.newField})+" AS new_value FROM {{last}}")
+		k.column(fields{k.knownField})+" AS known_value, "+k.column(fields{k.newField})+" AS new_value, "+k.column(fields{k.strangers.who})+" AS who, "+k.column(fields{k.strangers.from})+" AS place FROM {{last}}")
+	real := "''"
+	if k.strangers.rule != nil {
+		real = "max(if(real, who, ''))"
+		k.strangersOnly(s, a.from.Add(-c.Timespan-k.strangers.lookback))
+	}
 	k.filter(s)
-	s.step("events", "SELECT key, t, log_id, min(v) AS v, min(shown) AS val, min(imported) AS imported, max(barred) AS barred FROM {{last}} WHERE t >= {count_from:UInt64} GROUP BY key, t, log_id")
+	s.step("events", "SELECT key, t, log_id, min(v) AS v, min(shown) AS val, min(imported) AS imported, max(barred) AS barred, "+real+" AS real_name FROM {{last}} WHERE t >= {count_from:UInt64} GROUP BY key, t, log_id")
 	k.measured(s)
 	k.judge(s)
 	return s.findings()
@@ -185,8 +197,11 @@ func (k counted) judge(s *statement) {
 		triggers = append(triggers, "length(before_days) >= {usual_least:UInt64}", "measure > usual", "measure >= usual * {usual_times:Float64} + {usual_more:Float64}")
 	}
 	s.step("usual", "SELECT *, "+usual+" AS usual FROM {{last}}")
-	s.step("judged", "SELECT key, t, log_id, val, imported, measure, usual, "+strings.Join(triggers, " AND ")+" AS triggers FROM {{last}}")
+	s.step("judged", "SELECT key, t, log_id, val, imported, measure, usual, real_name, "+strings.Join(triggers, " AND ")+" AS triggers FROM {{last}}")
 	s.facts = "'most', toString(maxIf(measure, triggers)), 'distinct', toString(countIf(first_of_value))"
+	if k.strangers.rule != nil {
+		s.facts += ", 'real', toString(uniqExactIf(real_name, real_name != ''))"
+	}
 	if k.usual.Lookback > 0 {
 		s.facts += ", 'usual', toString(maxIf(usual, triggers))"
 	}
@@ -213,12 +228,8 @@ func (k counted) candidates(c *Correlation, a asked) schemas.Query {
 }
 
 func candidateParams(a asked, timespan time.Duration, mains []*Rule) map[string]any {
-	selectors := make([]string, len(mains))
-	for i, r := range mains {
-		selectors[i] = r.Selector
-	}
 	return map[string]any{
-		"tenant": a.tenant, "keys": a.keys, "mains": selectors, "timespan": uint64(timespan.Milliseconds()),
+		"tenant": a.tenant, "keys": a.keys, "mains": selectorsInOrder(mains), "timespan": uint64(timespan.Milliseconds()),
 		"from": millis(a.from), "from_day": day(a.from.Add(-timespan)), "to": millis(a.to), "to_day": day(a.to),
 	}
 }

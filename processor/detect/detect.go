@@ -125,7 +125,7 @@ func newSet(rules []Rule, correlations []Correlation) *Set {
 func matchedRules(rules []Rule, correlations []Correlation) []*Rule {
 	var read []*Rule
 	for i := range correlations {
-		read = append(read, correlations[i].uses()...)
+		read = append(read, correlations[i].all()...)
 	}
 	for i := range rules {
 		if !rules[i].used && !rules[i].idle {

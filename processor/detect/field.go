@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -61,6 +62,7 @@ var columns = map[string]func(*schemas.Event) string{
 	"target_client":     targetClient,
 	"outcome":           func(e *schemas.Event) string { return string(e.Outcome) },
 	"identity":          func(e *schemas.Event) string { return e.Identity.ID },
+	"ten_minutes":       func(e *schemas.Event) string { return e.Time.UTC().Truncate(10 * time.Minute).Format(time.RFC3339) },
 	"identity_kind":     func(e *schemas.Event) string { return string(e.Identity.Kind) },
 }
 

@@ -14,8 +14,11 @@ import (
 //	x-new:    {field: FIELD, lookback: 30d, history: 7d}
 //	x-unless: {rule: NAME, within: 30m}
 //	x-usual:  {lookback: 7d, days: 3, times: 2, more: 2}
+//	x-strangers: {rule: NAME, field: FIELD, from: FIELD, lookback: 7d, real: true}
 type filters struct {
 	known, unless   *yaml.Node // names of rules
+	strangers       *yaml.Node
+	strange         strangers
 	knownRule, bar  *Rule
 	knownField      field
 	newField        field
@@ -25,7 +28,7 @@ type filters struct {
 	usual           usual
 }
 
-const filterKeys = "x-known, x-new, x-unless and x-usual"
+const filterKeys = "x-known, x-new, x-unless, x-usual and x-strangers"
 
 // usual is what a measure must exceed: Times the most that it was on any day of
 // the look-back before, and More. Where the key has matches on fewer of these days
@@ -47,10 +50,11 @@ type filtered struct {
 	bar        *Rule
 	within     time.Duration
 	usual      usual
+	strangers  strangers
 }
 
 func (f *filters) any() bool {
-	return f.known != nil || f.isNew || f.unless != nil || f.usual.Lookback > 0
+	return f.known != nil || f.isNew || f.unless != nil || f.strangers != nil || f.usual.Lookback > 0
 }
 
 func (f *filters) read(d *document) {
@@ -77,6 +81,7 @@ func (f *filters) read(d *document) {
 		f.within = k.duration("within")
 		k.rest("x-unless")
 	}
+	f.readStrangers(d)
 	if k := d.child("x-usual"); k != nil {
 		f.usual = usual{Lookback: k.duration("lookback"), Days: k.uint("days"), Times: 1}
 		if f.usual.Lookback%(24*time.Hour) != 0 {
@@ -92,10 +97,13 @@ func (f *filters) read(d *document) {
 	}
 }
 
-func (f *filters) names() []*yaml.Node { return []*yaml.Node{f.known, f.unless} }
+func (f *filters) names() []*yaml.Node { return []*yaml.Node{f.known, f.unless, f.strangers} }
 
 func (f *filters) find(p *pending, find func(string) *Rule) {
-	f.knownRule, f.bar = p.find(f.known, find), p.find(f.unless, find)
+	f.knownRule, f.bar, f.strange.rule = p.find(f.known, find), p.find(f.unless, find), p.find(f.strangers, find)
+	if r := f.strange.rule; r != nil && (r.value.part(f.strange.from.name) == 0 || r.key.name() != f.strange.who.name) {
+		p.on(f.strangers, "x-strangers: want a rule with x-match, whose key is %s and whose value has %s", f.strange.who.name, f.strange.from.name)
+	}
 }
 
 // shown is what the matches tell where nothing is compared.
@@ -109,7 +117,7 @@ func (f *filters) shown() field {
 // with are fields and those that the filters read.
 func (f *filters) with(value fields) fields {
 	value = slices.Clone(value)
-	for _, extra := range []field{f.knownField, f.newField} {
+	for _, extra := range []field{f.knownField, f.newField, f.strange.who, f.strange.from} {
 		if extra.name != "" && value.part(extra.name) == 0 {
 			value = append(value, extra)
 		}
@@ -121,7 +129,7 @@ func (f *filters) with(value fields) fields {
 // counted.
 func (f *filters) resolve(key fields) filtered {
 	of := filtered{
-		knownField: f.knownField, newField: f.newField, lookback: f.lookback, history: f.history, within: f.within, usual: f.usual,
+		knownField: f.knownField, newField: f.newField, lookback: f.lookback, history: f.history, within: f.within, usual: f.usual, strangers: f.strange,
 	}
 	if f.knownRule != nil {
 		of.known = derived(f.knownRule, key, fields{f.knownField})

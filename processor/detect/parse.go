@@ -302,7 +302,7 @@ func (p *parser) evaluated(correlations []Correlation) (rules []Rule, all []Corr
 // setAside reports whether a correlation uses a rule that is set aside, and so
 // is itself.
 func (p *parser) setAside(c *Correlation, place map[*Rule]int) bool {
-	for _, r := range c.uses() {
+	for _, r := range c.all() {
 		if _, ok := place[cmp.Or(r.base, r)]; ok {
 			continue
 		}

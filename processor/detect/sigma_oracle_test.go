@@ -19,6 +19,7 @@ type occurrence struct {
 	typ                    string // a, b, c, ab: what the rules select; k is known, u bars
 	value, number, network string
 	imported               bool
+	real                   string // whom it names, where that is somebody
 }
 
 func compareOccurrences(a, b occurrence) int {
@@ -35,6 +36,7 @@ type variation struct {
 	history, unless   time.Duration
 	usual             time.Duration
 	days, times, more uint64
+	strangers         bool
 }
 
 // text writes it as a document.
@@ -260,7 +262,7 @@ func (v *variation) oracle(key string, all []occurrence, from, to time.Time) []s
 
 func (v *variation) finding(key string, list []judged, period uint64) (row schemas.CorrelationRow, found bool) {
 	row = schemas.CorrelationRow{Key: key, Period: period, Imported: 1}
-	values, most, usual := map[string]bool{}, math.Inf(-1), 0.0
+	values, real, most, usual := map[string]bool{}, map[string]bool{}, math.Inf(-1), 0.0
 	for i, o := range list {
 		if !slices.ContainsFunc(list[i:], func(e judged) bool {
 			return e.triggers && e.t/ms(v.dedupe)*ms(v.dedupe) == period && o.t+ms(v.timespan) >= e.t
@@ -274,6 +276,9 @@ func (v *variation) finding(key string, list []judged, period uint64) (row schem
 		row.Count++
 		row.LogIDs = append(row.LogIDs, o.logID)
 		values[v.value(o.occurrence)] = true
+		if o.real != "" {
+			real[o.real] = true
+		}
 		if !o.imported {
 			row.Imported = 0
 		}
@@ -291,6 +296,9 @@ func (v *variation) finding(key string, list []judged, period uint64) (row schem
 	row.Facts = map[string]string{"distinct": strconv.Itoa(len(values))}
 	if !strings.HasPrefix(v.typ, "temporal") {
 		row.Facts["most"] = number(most)
+	}
+	if v.strangers {
+		row.Facts["real"] = strconv.Itoa(len(real))
 	}
 	if v.usual > 0 {
 		row.Facts["usual"] = number(usual)

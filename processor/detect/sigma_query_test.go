@@ -21,7 +21,7 @@ import (
 // occurrences is random life of one key: bursts, silences, ties, edges of the time
 // spans and look-backs.
 func occurrences(r *rand.Rand) []occurrence {
-	at := ms(time.Duration(origin.UnixMilli()) * time.Millisecond)
+	at := uint64(origin.UnixMilli())
 	types := strings.Fields(strings.Repeat("a a b c k ", 3) + "ab k u a a")
 	var all []occurrence
 	for range 30 + r.IntN(90) {

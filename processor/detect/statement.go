@@ -21,6 +21,11 @@ func (s *statement) step(name, body string) {
 	s.last = name
 }
 
+// extra adds a step beside the others.
+func (s *statement) extra(name, body string) {
+	s.sql.WriteString(",\n" + name + " AS (\n    " + body + "\n)")
+}
+
 // findings ends a statement whose last step has key, t, log_id, val, imported,
 // measure, usual and triggers of events, each once per key. Per period with a
 // trigger there is one finding: of what lies within the time span before one of

@@ -1,0 +1,135 @@
+package detect
+
+import (
+	"strings"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// strangers narrow a count to events that name somebody who had no success from
+// where they come from: whoever they name, it is somebody else who tries. The
+// successes are matches of a rule that is keyed by whom they name, and not by what
+// the correlation groups by.
+//
+//   - An event counts if no match of the rule for the same who and from is earlier
+//     by the look-back at most. Times alone decide: one of the same millisecond is
+//     not earlier.
+//   - Who has any such match, from wherever, is real. With only real ones, the
+//     others do not count.
+//   - The fact real is how many of those that the finding's events name are real.
+type strangers struct {
+	rule      *Rule // nil where everybody counts
+	who, from field
+	lookback  time.Duration // a day at least
+	onlyReal  bool
+}
+
+func (f *filters) readStrangers(d *document) {
+	k := d.child("x-strangers")
+	if k == nil {
+		return
+	}
+	f.strangers = k.need("rule")
+	f.strange.who = k.field("field", k.need("field"))
+	f.strange.from = k.field("from", k.need("from"))
+	if f.strange.lookback = k.duration("lookback"); f.strange.lookback < 24*time.Hour {
+		k.on(k.node, "lookback: want a day or more")
+	}
+	if n := k.take("real"); n != nil {
+		if f.strange.onlyReal = k.scalar("real", n) == "true"; !f.strange.onlyReal {
+			k.on(n, "real: want true")
+		}
+	}
+	k.rest("x-strangers")
+	if f.known != nil || f.isNew {
+		d.on(k.node, "x-strangers: goes without x-known and x-new")
+	}
+}
+
+// strangersOnly leaves the matches that name strangers. Of each it is told when whom
+// it names last had a success, from there (home_t) and from anywhere (real_t), 0 for
+// never. Of a day's successes the first and the last say as much as all: of the
+// match's own day the first is earlier if any is, and of the day that the look-back
+// begins in the last is within it.
+func (k counted) strangersOnly(s *statement, lo time.Time) {
+	g := &k.strangers
+	s.params["stranger_rule"], s.params["stranger_types"], s.params["mains"] = g.rule.Selector, g.rule.Types, selectorsInOrder(k.rules)
+	if g.rule.Types == nil {
+		s.params["stranger_types"] = []string{}
+	}
+	s.params["stranger_lo"], s.params["stranger_lo_day"] = millis(lo), day(lo)
+	s.params["stranger_ms"] = uint64(g.lookback.Milliseconds())
+	named := "SELECT DISTINCT " + valueSQL(k.rules, fields{g.who}, "value", "indexOf({mains:Array(String)}, selector)") + ` FROM matches
+          WHERE selector IN {mains:Array(String)} AND tenant = {tenant:String}
+            AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)} AND t >= {lo:UInt64} AND t < {to:UInt64}`
+	clients := named
+	if g.rule.key.name() != clientKey.name {
+		clients = "SELECT DISTINCT client_id FROM matches WHERE selector = {stranger_rule:String} AND tenant = {tenant:String} AND bucket >= {stranger_lo_day:Date} AND bucket <= {to_day:Date} AND key IN (" + named + ")"
+	}
+	s.extra("successes", strings.NewReplacer("{{named}}", named, "{{clients}}", clients, "{{place}}", g.rule.part("value", g.from.name)).Replace(`SELECT key AS who, {{place}} AS place, arrayJoin(arrayDistinct([min(t), max(t)])) AS success_t FROM matches
+    WHERE selector = {stranger_rule:String} AND tenant = {tenant:String}
+      AND bucket >= {stranger_lo_day:Date} AND bucket <= {to_day:Date} AND key IN ({{named}})
+      AND t >= {stranger_lo:UInt64} AND t < {to:UInt64}
+      AND (client_id, t, log_id, ver) IN (
+          SELECT client_id, toUInt64(toUnixTimestamp64Milli(time)), log_id, ver FROM events FINAL
+          WHERE tenant = {tenant:String} AND client_id IN ({{clients}})
+            AND time >= fromUnixTimestamp64Milli(toInt64({stranger_lo:UInt64}), 'UTC')
+            AND time < fromUnixTimestamp64Milli(toInt64({to:UInt64}), 'UTC')
+            AND (empty({stranger_types:Array(String)}) OR lower(type) IN {stranger_types:Array(String)})
+      )
+    GROUP BY who, place, intDiv(t, 86400000)`))
+	s.step("both", `SELECT key, t, log_id, role, imported, v, shown, known_value, new_value, who, place, 0 AS success FROM {{last}}
+    UNION ALL
+    SELECT '', success_t, '', 0, 0, '', '', '', '', who, place, 1 FROM successes`)
+	s.step("homes", `SELECT *,
+        maxIf(t, success = 1) OVER (PARTITION BY who, place ORDER BY t, success ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS home_t,
+        maxIf(t, success = 1) OVER (PARTITION BY who ORDER BY t, success ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS real_t
+    FROM {{last}}`)
+	s.step("strangers", "SELECT *, real_t > 0 AND real_t + {stranger_ms:UInt64} >= t AS real FROM {{last}} WHERE success = 0 AND who != '' AND (home_t = 0 OR home_t + {stranger_ms:UInt64} < t)")
+	if g.onlyReal {
+		s.step("only_real", "SELECT * FROM {{last}} WHERE real")
+	}
+}
+
+// LookedUp is the rule whose matches decide what of others counts, keyed by another
+// thing than c groups by; nil for most.
+func (c *Correlation) LookedUp() *Rule {
+	if k, ok := c.kind.(counted); ok {
+		return k.strangers.rule
+	}
+	return nil
+}
+
+// AffectedQuery asks which keys of c, in which hours, have matches that the given
+// keys of the rule that is looked up may decide, where these were touched in
+// [from, to): Key, and Period for the hour. LookedUp must not be nil.
+func (c *Correlation) AffectedQuery(tenant string, keys []string, from, to time.Time) schemas.Query {
+	k, _ := c.kind.(counted)
+	to = to.Add(k.strangers.lookback)
+	who := valueSQL(k.rules, fields{k.strangers.who}, "value", "indexOf({selectors:Array(String)}, selector)")
+	return schemas.Query{SQL: strings.ReplaceAll(affectedSQL, "{{who}}", who), Params: map[string]any{
+		"tenant": tenant, "keys": keys, "selectors": selectorsInOrder(k.rules),
+		"from": millis(from), "to": millis(to), "from_day": day(from), "to_day": day(to),
+	}}
+}
+
+const affectedSQL = `
+SELECT key, intDiv(t, 3600000) * 3600000 AS period, min(t) AS first_t, max(t) AS last_t, toUInt64(0) AS n, CAST([], 'Array(String)') AS vals, vals AS logs,
+    toUInt8(0) AS imported, ` + noBaseline + `, ` + noFacts + `
+FROM matches
+WHERE selector IN {selectors:Array(String)} AND tenant = {tenant:String}
+  AND bucket >= {from_day:Date} AND bucket <= {to_day:Date}
+  AND t >= {from:UInt64} AND t < {to:UInt64}
+  AND {{who}} IN {keys:Array(String)}
+GROUP BY key, period
+ORDER BY key, period
+`
+
+func selectorsInOrder(rules []*Rule) []string {
+	selectors := make([]string, len(rules))
+	for i, r := range rules {
+		selectors[i] = r.Selector
+	}
+	return selectors
+}
