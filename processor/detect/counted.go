@@ -81,13 +81,13 @@ func (k counted) query(c *Correlation, a asked) schemas.Query {
 	}
 	s.step("told", "SELECT key, t, log_id, role, imported, "+k.column(k.field)+" AS v, "+k.column(k.shown)+" AS shown, "+
 		k.column(fields{k.knownField})+" AS known_value, "+k.column(fields{k.newField})+" AS new_value, "+k.column(fields{k.strangers.who})+" AS who, "+k.column(fields{k.strangers.from})+" AS place FROM {{last}}")
-	real := "''"
+	realName := "''"
 	if k.strangers.rule != nil {
-		real = "max(if(real, who, ''))"
+		realName = "max(if(real, who, ''))"
 		k.strangersOnly(s, a.from.Add(-c.Timespan-k.strangers.lookback))
 	}
 	k.filter(s)
-	s.step("events", "SELECT key, t, log_id, min(v) AS v, min(shown) AS val, min(imported) AS imported, max(barred) AS barred, "+real+" AS real_name FROM {{last}} WHERE t >= {count_from:UInt64} GROUP BY key, t, log_id")
+	s.step("events", "SELECT key, t, log_id, min(v) AS v, min(shown) AS val, min(imported) AS imported, max(barred) AS barred, "+realName+" AS real_name FROM {{last}} WHERE t >= {count_from:UInt64} GROUP BY key, t, log_id")
 	k.measured(s)
 	k.judge(s)
 	return s.findings()

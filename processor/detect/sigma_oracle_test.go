@@ -262,7 +262,7 @@ func (v *variation) oracle(key string, all []occurrence, from, to time.Time) []s
 
 func (v *variation) finding(key string, list []judged, period uint64) (row schemas.CorrelationRow, found bool) {
 	row = schemas.CorrelationRow{Key: key, Period: period, Imported: 1}
-	values, real, most, usual := map[string]bool{}, map[string]bool{}, math.Inf(-1), 0.0
+	values, actual, most, usual := map[string]bool{}, map[string]bool{}, math.Inf(-1), 0.0
 	for i, o := range list {
 		if !slices.ContainsFunc(list[i:], func(e judged) bool {
 			return e.triggers && e.t/ms(v.dedupe)*ms(v.dedupe) == period && o.t+ms(v.timespan) >= e.t
@@ -277,7 +277,7 @@ func (v *variation) finding(key string, list []judged, period uint64) (row schem
 		row.LogIDs = append(row.LogIDs, o.logID)
 		values[v.value(o.occurrence)] = true
 		if o.real != "" {
-			real[o.real] = true
+			actual[o.real] = true
 		}
 		if !o.imported {
 			row.Imported = 0
@@ -298,7 +298,7 @@ func (v *variation) finding(key string, list []judged, period uint64) (row schem
 		row.Facts["most"] = number(most)
 	}
 	if v.strangers {
-		row.Facts["real"] = strconv.Itoa(len(real))
+		row.Facts["real"] = strconv.Itoa(len(actual))
 	}
 	if v.usual > 0 {
 		row.Facts["usual"] = number(usual)

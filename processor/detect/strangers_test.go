@@ -62,13 +62,13 @@ func strange(all []attempt, network string, lookback time.Duration, onlyReal boo
 				return s.ok && s.client == a.client && (!there || s.network == network) && s.t < a.t && s.t+ms(lookback) >= a.t
 			})
 		}
-		real := before(false)
-		if before(true) || onlyReal && !real {
+		isReal := before(false)
+		if before(true) || onlyReal && !isReal {
 			continue
 		}
 		o := a.occurrence
 		o.typ, o.value = "a", a.client
-		if real {
+		if isReal {
 			o.real = a.client
 		}
 		list = append(list, o)
