@@ -44,12 +44,19 @@ func (c *Correlator) jobs(touches []schemas.Touch) []job {
 	}
 	byPlace := map[place]map[string]*touchedKey{}
 	var places []place
+	readers := map[string][]int{} // rules, by selector
 	for i := range touches {
 		t := &touches[i]
-		for r := range c.rules {
-			if !c.rules[r].Keyed(t.Selector) {
-				continue
+		rules, known := readers[t.Selector]
+		if !known {
+			for r := range c.rules {
+				if c.rules[r].Keyed(t.Selector) {
+					rules = append(rules, r)
+				}
 			}
+			readers[t.Selector] = rules
+		}
+		for _, r := range rules {
 			p := place{r, t.Tenant}
 			if byPlace[p] == nil {
 				byPlace[p] = map[string]*touchedKey{}
