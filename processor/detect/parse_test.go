@@ -135,7 +135,7 @@ func TestParseRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		"id is no uuid":       {strings.Replace(good, "id: 00000000-", "id: ", 1) + frame, "want a UUID"},
 		"name taken":          {good + good + frame, "is taken"},
 		"other product":       {strings.Replace(good, "auth0", "okta", 1) + frame, "want product auth0"},
-		"neither":             {"title: x\n", "either detection or correlation"},
+		"neither":             {"title: x\n", "want detection, correlation"},
 		"not YAML":            {"a: [\n", "not YAML"},
 		"a list":              {"- a\n", "want a mapping"},
 		"rule without tests":  {good + strings.Replace(frame, "rule: under_test", "rule: success", 1), "x-tests: missing"},
