@@ -222,16 +222,12 @@ func (c *Correlator) isWarming(rule *detect.Correlation) bool {
 
 // found is what the rule finds. Most keys are out after a small look.
 func (c *Correlator) found(ctx context.Context, j *job, from, to time.Time, ver uint64) ([]schemas.Finding, error) {
-	candidates, err := c.cfg.Store.Correlate(ctx, j.rule.CandidatesQuery(j.tenant, j.keys, from, to))
+	candidates, err := c.candidates(ctx, j, from, to)
 	if err != nil {
 		return nil, err
 	}
 	var all []schemas.Finding
-	for some := range slices.Chunk(candidates, maxKeysOfHours) {
-		keys := make([]string, len(some))
-		for i, r := range some {
-			keys[i] = r.Key
-		}
+	for keys := range slices.Chunk(candidates, maxKeysOfHours) {
 		rows, err := c.cfg.Store.Correlate(ctx, j.rule.Query(j.tenant, keys, from, to))
 		if err != nil {
 			return nil, err

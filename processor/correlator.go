@@ -93,6 +93,7 @@ type Correlator struct {
 	rules   []detect.Correlation // of this step
 	warming map[string]bool      // selectors, in this step
 	retired string               // what the rules were like when findings were last taken back
+	memory  memory
 	metrics *correlatorMetrics
 	store   *outage
 	live    map[string]time.Time // when the first live event of a tenant happened
@@ -196,6 +197,8 @@ func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err er
 	if touches, err = c.affected(ctx, touches); err != nil {
 		return 0, err
 	}
+	c.memory.begin(v.epoch)
+	c.memory.touched(touches, c.rules)
 	for _, j := range c.jobs(touches) {
 		if err := c.correlateTouched(ctx, j, v); err != nil {
 			return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", j.rule.Code, j.tenant, len(j.keys), err)

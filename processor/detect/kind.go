@@ -55,6 +55,8 @@ var kindReaders = map[string]func(p *pending, d *document) pendingKind{
 	"x-orphan":       readOrphan,
 	"x-sequence":     readSequence,
 	"x-silence":      readSilence,
+	"x-first-seen":   readFirstSeen,
+	"x-gap":          readGap,
 }
 
 // kindKey is the key under which a document says its kind, "" where it has none.

@@ -1,0 +1,110 @@
+package detect
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// Recall says how to tell that a key does nothing that it has not done before,
+// without reading what it did each time: see Correlation.Recall.
+type Recall struct {
+	Selector string
+	Lookback time.Duration // for which something done is remembered
+	fields   []string      // whose values are compared
+	rule     *Rule
+}
+
+// recalling is a kind that finds nothing of a key whose every deed it has seen
+// before, Lookback ago at most. A deed is a value of one of some fields, or, of
+// no fields, that there is an event at all.
+type recalling interface {
+	recall(c *Correlation) Recall
+}
+
+// Recall is that of c, ok where it has one. Then the rows of CandidatesQuery
+// have, in Values, the deeds of their key in [from, to), between First and Last,
+// up to one more than MaxDeeds of them.
+func (c *Correlation) Recall() (r Recall, ok bool) {
+	k, ok := c.kind.(recalling)
+	if !ok {
+		return Recall{}, false
+	}
+	return k.recall(c), true
+}
+
+// MaxDeeds is how many deeds of a key are remembered at most.
+const MaxDeeds = 64
+
+// Query asks what the given keys last did in the time of Lookback before from: a
+// row for each deed, in Values, with its time in Last. Only events that survived
+// count. Deeds are those of any rule with the same selector.
+func (r *Recall) Query(c *Correlation, tenant string, keys []string, from time.Time) schemas.Query {
+	all := *r
+	if len(r.fields) > 0 {
+		all.fields = slices.DeleteFunc(r.rule.value.names(), func(name string) bool { return name == "token_id" }) // done once
+	}
+	sql, params := c.believed(asked{tenant, keys, from, from}, from.Add(-r.Lookback), r.rule)
+	params["most"] = uint64(MaxDeeds)
+	return schemas.Query{SQL: sql + strings.ReplaceAll(recallSQL, "{{deeds}}", all.deeds("val")), Params: params}
+}
+
+const recallSQL = `
+SELECT key, toUInt64(0) AS period, toUInt64(0) AS first_t, max(t) AS last_t, toUInt64(0) AS n,
+    [deed] AS vals, CAST([], 'Array(String)') AS logs, toUInt8(0) AS all_imported, ` + noBaseline + `, ` + noFacts + `
+FROM believed ARRAY JOIN {{deeds}} AS deed
+GROUP BY key, deed
+ORDER BY key, last_t DESC, deed
+LIMIT {most:UInt64} BY key
+`
+
+// deeds is SQL for those of a match whose value is in a column.
+func (r *Recall) deeds(column string) string {
+	if len(r.fields) == 0 {
+		return "['']"
+	}
+	deeds := make([]string, len(r.fields))
+	for i, name := range r.fields {
+		part := r.rule.part(column, name)
+		deeds[i] = fmt.Sprintf(`if(%s IN ('', 'unknown'), '', concat('%s\x1f', %s))`, part, name, part)
+	}
+	return "arrayFilter(d -> d != '', [" + strings.Join(deeds, ", ") + "])"
+}
+
+// candidates are all keys with a match, each with its deeds.
+func (r *Recall) candidates(a asked) schemas.Query {
+	return schemas.Query{SQL: strings.ReplaceAll(deedsSQL, "{{deeds}}", r.deeds("value")), Params: map[string]any{
+		"tenant": a.tenant, "keys": a.keys, "main": r.Selector, "most": uint64(MaxDeeds + 1),
+		"from_day": day(a.from), "to_day": day(a.to), "from": millis(a.from), "to": millis(a.to),
+	}}
+}
+
+const deedsSQL = `
+SELECT key, toUInt64(0) AS period, min(t) AS first_t, max(t) AS last_t, toUInt64(0) AS n,
+    arraySlice(groupUniqArrayArray({{deeds}}), 1, {most:UInt64}) AS vals, CAST([], 'Array(String)') AS logs,
+    toUInt8(0) AS all_imported, ` + noBaseline + `, ` + noFacts + `
+FROM matches
+WHERE selector = {main:String} AND tenant = {tenant:String}
+  AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
+  AND t >= {from:UInt64} AND t < {to:UInt64}
+GROUP BY key
+ORDER BY key
+`
+
+func (k *firstSeen) recall(c *Correlation) Recall {
+	r := Recall{Selector: c.Main.Selector, Lookback: k.lookback, rule: c.Main}
+	for _, name := range c.Main.value.names() {
+		if slices.ContainsFunc(k.terms, func(t term) bool { return t.name == name && !t.beside }) {
+			r.fields = append(r.fields, name)
+		}
+	}
+	return r
+}
+
+func (k *firstSeen) candidates(c *Correlation, a asked) schemas.Query {
+	r := k.recall(c)
+	return r.candidates(a)
+}

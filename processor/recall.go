@@ -1,0 +1,159 @@
+package processor
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// memory is what the holder of the lease remembers of what keys have done, so
+// that rules about what is new need not read months of every key each second.
+//
+// It holds witnesses: the time of an event, of those that survived when it was
+// read, with which a key did something. A key whose every deed has one, before
+// all its events that are looked at and not too long, does nothing new. So a
+// witness rules a key out for as long as its event survives, and whatever takes
+// that away leaves a touch of the event's hour, which is read before anything is
+// asked: touched forgets the witnesses of that hour. What was stored behind the read of
+// the touches leaves one for the next step, which computes the key anew. Whoever
+// held the lease in between has read touches that are not seen here, so that
+// nothing is remembered over a change of the epoch.
+//
+// It knows the latest detect.MaxDeeds deeds of a key, and begins anew at maxRemembered
+// keys, which may be names that somebody makes up.
+type memory struct {
+	epoch uint64
+	keys  map[memoryKey]*remembered
+}
+
+type memoryKey struct {
+	tenant, selector, key string
+	lookback              time.Duration
+}
+
+type remembered struct {
+	asked uint64            // Unix milliseconds: the witnesses from before it were read
+	last  uint64            // the latest witness
+	at    map[string]uint64 // by deed, the witness
+}
+
+const maxRemembered = 200_000
+
+// begin forgets all where another epoch begins.
+func (m *memory) begin(epoch uint64) {
+	if m.keys == nil || m.epoch != epoch || len(m.keys) > maxRemembered {
+		m.epoch, m.keys = epoch, map[memoryKey]*remembered{}
+	}
+}
+
+// touched forgets what the events of touched hours witness.
+func (m *memory) touched(touches []schemas.Touch, rules []detect.Correlation) {
+	spans := map[string][]time.Duration{} // by selector
+	for i := range rules {
+		if r, ok := rules[i].Recall(); ok && !slices.Contains(spans[r.Selector], r.Lookback) {
+			spans[r.Selector] = append(spans[r.Selector], r.Lookback)
+		}
+	}
+	for i := range touches {
+		t := &touches[i]
+		for _, lookback := range spans[t.Selector] {
+			if known := m.keys[memoryKey{t.Tenant, t.Selector, t.Key, lookback}]; known != nil {
+				known.forget(uint64(t.Bucket.UnixMilli()))
+			}
+		}
+	}
+}
+
+// forget drops the witnesses of the hour that begins at hour.
+func (r *remembered) forget(hour uint64) {
+	const length = uint64(time.Hour / time.Millisecond)
+	if hour < r.asked {
+		r.asked = 0 // there may be other witnesses
+	}
+	if hour > r.last {
+		return
+	}
+	for deed, t := range r.at {
+		if t >= hour && t < hour+length {
+			delete(r.at, deed)
+		}
+	}
+}
+
+// learn adds a row of detect.Recall.Query.
+func (m *memory) learn(k memoryKey, row schemas.CorrelationRow) {
+	known := m.keys[k]
+	if known == nil || len(row.Values) != 1 {
+		return
+	}
+	known.at[row.Values[0]] = row.Last
+	known.last = max(known.last, row.Last)
+}
+
+// open are the rows of candidates that no witnesses rule out.
+func (m *memory) open(k memoryKey, rows []schemas.CorrelationRow) []schemas.CorrelationRow {
+	lookback := uint64(k.lookback.Milliseconds())
+	return slices.DeleteFunc(rows, func(r schemas.CorrelationRow) bool {
+		k.key = r.Key
+		known := m.keys[k]
+		if known == nil || len(r.Values) > detect.MaxDeeds {
+			return false
+		}
+		return !slices.ContainsFunc(r.Values, func(deed string) bool {
+			t, ok := known.at[deed]
+			return !ok || t >= r.First || t+lookback < r.Last
+		})
+	})
+}
+
+// ask returns the keys of rows whose witnesses from before the given time were
+// not read, and takes them for read from now on.
+func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) []string {
+	var keys []string
+	for _, r := range rows {
+		k.key = r.Key
+		known := m.keys[k]
+		if known == nil {
+			known = &remembered{}
+			m.keys[k] = known
+		}
+		if known.asked == from || len(r.Values) > detect.MaxDeeds {
+			continue
+		}
+		known.asked, known.last, known.at = from, 0, map[string]uint64{}
+		keys = append(keys, r.Key)
+	}
+	return keys
+}
+
+// candidates are the keys of a job that the rule can find something of.
+func (c *Correlator) candidates(ctx context.Context, j *job, from, to time.Time) ([]string, error) {
+	rows, err := c.cfg.Store.Correlate(ctx, j.rule.CandidatesQuery(j.tenant, j.keys, from, to))
+	if err != nil {
+		return nil, err
+	}
+	if recall, ok := j.rule.Recall(); ok && c.memory.keys != nil {
+		k := memoryKey{tenant: j.tenant, selector: recall.Selector, lookback: recall.Lookback}
+		rows = c.memory.open(k, rows)
+		for keys := range slices.Chunk(c.memory.ask(k, rows, uint64(from.UnixMilli())), maxKeysOfHours) {
+			answer, err := c.cfg.Store.Correlate(ctx, recall.Query(j.rule, j.tenant, keys, from))
+			if err != nil {
+				c.memory.keys = nil // what was taken for read is not
+				return nil, err
+			}
+			for _, r := range answer {
+				k.key = r.Key
+				c.memory.learn(k, r)
+			}
+		}
+		rows = c.memory.open(k, rows)
+	}
+	keys := make([]string, len(rows))
+	for i, r := range rows {
+		keys[i] = r.Key
+	}
+	return keys, nil
+}

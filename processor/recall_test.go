@@ -1,0 +1,129 @@
+package processor_test
+
+import (
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/m2mwatch/m2mwatch/processor"
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// rulesOfWhatIsNew are shipped ones, looking back for less, so that what is
+// remembered grows old within the month of a test.
+func rulesOfWhatIsNew(t *testing.T) *detect.Set {
+	t.Helper()
+	files := fstest.MapFS{}
+	for _, name := range []string{"base.yml", "mi-08-new-network.yml", "mi-11-compound-change.yml", "mi-20-dormant-woke.yml"} {
+		text, err := fs.ReadFile(processor.Rules(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		short := strings.NewReplacer("lookback: 90d", "lookback: 6d", "events: 20, days: 7", "events: 4, days: 2", "changes: 1, within: 28d", "changes: 9, within: 7d",
+			"at_least: 30d", "at_least: 2d", "lookback: 365d", "lookback: 9d").Replace(string(text))
+		files[name] = &fstest.MapFile{Data: []byte(short)}
+	}
+	rules, err := detect.Parse(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
+}
+
+// moves is a month of some clients that move, change programs and fall silent. Of
+// some events there is a copy, in front, that loses and says something else.
+func moves(r *rand.Rand, clients int) []schemas.Event {
+	var events []schemas.Event
+	for c := range clients {
+		client := fmt.Sprintf("client%02d", c)
+		at, network, program := moment.Add(-25*24*time.Hour), 0, 0
+		for n := 0; at.Before(moment); n++ {
+			e := exchange(client, n, at, true, schemas.SourceStream)
+			if r.IntN(12) == 0 {
+				network = r.IntN(5)
+			}
+			if r.IntN(20) == 0 {
+				network, program = r.IntN(5), r.IntN(5)
+			}
+			e.Ver = 5
+			e.Network, e.UserAgent = fmt.Sprintf("198.51.%d.0/24", network), fmt.Sprintf("program%d/1.0", program)
+			if r.IntN(6) == 0 {
+				loser := e
+				loser.Ver, loser.Network = 4, fmt.Sprintf("198.51.%d.0/24", r.IntN(5))
+				events = append(events, loser)
+			}
+			events = append(events, e)
+			at = at.Add(time.Duration(r.IntN(700)+1) * time.Minute)
+			if r.IntN(25) == 0 {
+				at = at.Add(time.Duration(r.IntN(8*24)) * time.Hour)
+			}
+		}
+	}
+	slices.SortStableFunc(events, func(a, b schemas.Event) int { return a.Time.Compare(b.Time) })
+	return events
+}
+
+// TestMemoryChangesNoFinding delivers a month in several ways, flush by flush,
+// to correlators that follow one another and remember what they have read, and
+// holds the findings against those of all events at once, of which nothing is
+// remembered.
+func TestMemoryChangesNoFinding(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(6, 0))
+	events := moves(r, 3)
+	newBenchOfWhatIsNew := func(t *testing.T) *bench {
+		b := newBench(t)
+		b.rules = rulesOfWhatIsNew(t)
+		return b
+	}
+	whole := newBenchOfWhatIsNew(t)
+	whole.insert(events...)
+	whole.correlateAll()
+	want := open(whole.findings("acme"))
+	rules := map[string]int{}
+	for _, f := range want {
+		rules[f.RuleID]++
+	}
+	if rules["MI-08"] < 3 || rules["MI-11"] < 1 || rules["MI-20"] < 1 {
+		t.Fatalf("findings by rule %v in the whole, too few to tell", rules)
+	}
+	ways := deliveries(r, events)
+	delete(ways, "repeated") // which the copies are, too
+	for name, delivery := range ways {
+		seed := r.Uint64()
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBenchOfWhatIsNew(t)
+			b.trickle(rand.New(rand.NewPCG(seed, 1)), delivery)
+			if diff := cmp.Diff(want, open(b.findings("acme")), onTheWay); diff != "" {
+				t.Errorf("(-whole +%s):\n%.3000s", name, diff)
+			}
+		})
+	}
+}
+
+// trickle inserts in small flushes, each of which is correlated before the next,
+// by a correlator that is followed by another now and then.
+func (b *bench) trickle(r *rand.Rand, events []schemas.Event) {
+	b.t.Helper()
+	stop := b.start(nil)
+	for len(events) > 0 {
+		n := min(1+r.IntN(48), len(events))
+		b.insert(events[:n]...)
+		events = events[n:]
+		b.settle()
+		if r.IntN(6) == 0 {
+			stop()
+			stop = b.start(nil)
+		}
+	}
+	stop()
+}
