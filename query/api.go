@@ -64,6 +64,7 @@ type API struct {
 	cfg     Config
 	streams chan struct{} // has one for each stream of events that is open
 	maxSent int           // of a stream
+	warm    warmth
 }
 
 // New makes an API.

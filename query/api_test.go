@@ -100,6 +100,14 @@ func (s *store) IdentityInventories(ctx context.Context, tenant string, identiti
 	return s.has, nil, s.ask(ctx, append([]string{"inventory of", tenant}, identities...))
 }
 
+func (s *store) Warm(context.Context, string, []string, time.Time) (map[string]bool, error) {
+	return map[string]bool{}, s.err
+}
+
+func (s *store) CountWarm(context.Context, time.Time) (schemas.WarmCount, error) {
+	return schemas.WarmCount{Warm: 2, Identities: 3}, s.err
+}
+
 func (s *store) InventoryChanges(ctx context.Context, f schemas.InventoryChangeFilter) ([]schemas.InventoryChange, error) {
 	return nil, s.ask(ctx, f)
 }

@@ -133,7 +133,14 @@ func (a *API) nameIdentities(ctx context.Context, identities []schemas.IdentityS
 		if err != nil {
 			return err
 		}
+		warm, err := a.cfg.Store.Warm(ctx, tenant, ids, a.cfg.Now())
+		if err != nil {
+			return err
+		}
 		for i := range identities {
+			if identities[i].Tenant == tenant {
+				identities[i].Warm = warm[identities[i].ID]
+			}
 			of, known := inventories[identities[i].ID]
 			if identities[i].Tenant != tenant || !known {
 				continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -86,6 +87,11 @@ func (a *API) addStore(ctx context.Context, view *schemas.StatusView, waiting ma
 		return err
 	}
 	view.Uncorrelated, view.Events, view.Bytes = s.Uncorrelated, s.Events, s.Bytes
+	c, err := a.countWarm(ctx)
+	if err != nil {
+		return err
+	}
+	view.Warm, view.Exchanging = c.Warm, c.Identities
 	view.DirtyHours, view.BytesPerDay = s.DirtyHours, s.BytesPerDay
 	view.CorrelateLag, view.RecountLag = s.CorrelateLag.Seconds(), s.RecountLag.Seconds()
 	if s.Size > 0 {
@@ -96,6 +102,31 @@ func (a *API) addStore(ctx context.Context, view *schemas.StatusView, waiting ma
 	view.Versions.ClickHouse = s.Version
 	view.Channels = channels(a.cfg.Channels, waiting, a.cfg.Backlog != nil, s.Channels)
 	return nil
+}
+
+// warmEvery is how often warm identities are counted: the status is asked for by the
+// second, and they change by the day.
+const warmEvery = 5 * time.Minute
+
+// warmth is the count of warm identities as it was lately.
+type warmth struct {
+	mu    sync.Mutex // guards what follows
+	at    time.Time
+	count schemas.WarmCount
+}
+
+func (a *API) countWarm(ctx context.Context) (schemas.WarmCount, error) {
+	a.warm.mu.Lock()
+	defer a.warm.mu.Unlock()
+	now := a.cfg.Now()
+	if !a.warm.at.IsZero() && now.Sub(a.warm.at) < warmEvery {
+		return a.warm.count, nil
+	}
+	c, err := ask(ctx, a, "store", func(ctx context.Context) (schemas.WarmCount, error) { return a.cfg.Store.CountWarm(ctx, now) })
+	if err == nil {
+		a.warm.at, a.warm.count = now, c
+	}
+	return c, err
 }
 
 // daysToFull is nil where the store stops growing before its disk is full.

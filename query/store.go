@@ -39,6 +39,11 @@ type Store interface {
 	// IdentityInventories are what the inventory has of those identities that it
 	// knows, and their names.
 	IdentityInventories(ctx context.Context, tenant string, identities []string) (map[string]schemas.IdentityInventory, map[string]string, error)
+	// Warm are those of the identities of which enough was known, when the day of a
+	// time began, to judge what is unusual for them.
+	Warm(ctx context.Context, tenant string, identities []string, at time.Time) (map[string]bool, error)
+	// CountWarm counts the applications that are warm.
+	CountWarm(ctx context.Context, at time.Time) (schemas.WarmCount, error)
 	// InventoryChanges lists what became of what tenants have, the newest first.
 	InventoryChanges(ctx context.Context, f schemas.InventoryChangeFilter) ([]schemas.InventoryChange, error)
 	// Inventory lists what tenants have of one kind.

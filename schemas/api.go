@@ -212,6 +212,8 @@ type StatusView struct {
 	LastEvent        *time.Time    `json:"last_event" doc:"Time of the newest event."`
 	LastStored       *time.Time    `json:"last_stored" doc:"When something was stored last."`
 	DelaySeconds     *float64      `json:"delay_seconds" doc:"From the arrival of a record to its being stored, lately."`
+	Warm             uint64        `json:"warm" doc:"Applications that are warm, as of this day and some minutes ago: they had 20 successes and a week of history."`
+	Exchanging       uint64        `json:"exchanging" doc:"Applications that got a token by themselves in the last 90 days, as of this day and some minutes ago."`
 	Pulls            []PullView    `json:"pulls,omitempty" doc:"How far tenants are followed through their Management APIs; those that are."`
 	Channels         []ChannelView `json:"channels,omitempty" doc:"Where alerts go, and how that does."`
 	Versions         Versions      `json:"versions"`

@@ -89,6 +89,7 @@ type IdentitySummary struct {
 	Failures uint64    `json:"failures" doc:"Those of them whose outcome is failure."`
 
 	Inventory *IdentityInventory `json:"inventory,omitempty" doc:"What the tenant has of it; absent where no snapshot has seen it."`
+	Warm      bool               `json:"warm,omitzero" doc:"It had 20 successes and a week of history when the day began: what is unusual for it pages from the first day of its tenant on."`
 }
 
 // IdentityInventory is what the last snapshot knew of an application or a user.

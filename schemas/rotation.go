@@ -15,3 +15,7 @@ const (
 	WarmSuccesses = 20
 	WarmHistory   = 7 * 24 * time.Hour
 )
+
+// WarmCount is how many identities are warm, of those that ever succeeded at an
+// exchange.
+type WarmCount struct{ Warm, Identities uint64 }

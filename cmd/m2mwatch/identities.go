@@ -57,9 +57,9 @@ that is stored unless --from says otherwise.
 				page: func(rows []schemas.IdentitySummary, next string) any {
 					return schemas.IdentityPage{Identities: rows, Next: next}
 				},
-				header: withoutTenant(where, []string{"IDENTITY", "TENANT", "KIND", "NAME", "OWNER", "EVENTS", "FAILURES", "FIRST", "LAST"}),
+				header: withoutTenant(where, []string{"IDENTITY", "TENANT", "KIND", "NAME", "OWNER", "EVENTS", "FAILURES", "FIRST", "LAST", "WARM"}),
 				row: func(i *schemas.IdentitySummary) []string {
-					return withoutTenant(where, []string{i.ID, i.Tenant, string(i.Kind), i.Name, ownerMark(i.Inventory), count(i.Count), count(i.Failures), seenAt(i.First), seenAt(i.Last)})
+					return withoutTenant(where, []string{i.ID, i.Tenant, string(i.Kind), i.Name, ownerMark(i.Inventory), count(i.Count), count(i.Failures), seenAt(i.First), seenAt(i.Last), map[bool]string{true: "warm"}[i.Warm]})
 				},
 			}
 			return l.print(cmd.Context(), inv, out)
@@ -153,6 +153,9 @@ func writeIdentity(out io.Writer, d *schemas.IdentityDetail) error {
 	row("events", fmt.Sprintf("%d on %d days, %d failures", d.Count, d.Days, d.Failures))
 	row("first", seenAt(d.First))
 	row("last", seenAt(d.Last))
+	if d.Warm {
+		row("warm", "20 successes and a week of history: what is usual for it is known")
+	}
 	writeIdentityInventory(row, d.Inventory)
 	for _, t := range d.Types {
 		row("type", fmt.Sprintf("%s  %d", t.Value, t.Count))

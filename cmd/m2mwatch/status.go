@@ -43,6 +43,7 @@ func writeStatus(inv *invocation, s schemas.StatusView) error {
 	fmt.Fprintf(w, "uncounted\t%d hours that counts read from events%s\n", s.DirtyHours, lagging(s.RecountLag))
 	fmt.Fprintf(w, "dead\t%s records that could not be read%s\n", orUnknown(s.Dead), deadAdvice(s.Dead))
 	fmt.Fprintf(w, "alerts\t%s not yet delivered\n", orUnknown(s.Alerts))
+	fmt.Fprintf(w, "warm\t%d of %d applications: what is usual for them is known\n", s.Warm, s.Exchanging)
 	if s.DelaySeconds != nil {
 		fmt.Fprintf(w, "delay\t%.1f s from arrival to store\n", *s.DelaySeconds)
 	}

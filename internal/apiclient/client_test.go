@@ -76,6 +76,14 @@ func (s *store) FindingHistory(context.Context, schemas.Finding) ([]schemas.Find
 	return []schemas.FindingChange{{N: 1, State: schemas.StateOpen, Reason: schemas.ReasonEvents, At: now}}, s.err
 }
 
+func (s *store) Warm(context.Context, string, []string, time.Time) (map[string]bool, error) {
+	return nil, s.err
+}
+
+func (s *store) CountWarm(context.Context, time.Time) (schemas.WarmCount, error) {
+	return schemas.WarmCount{}, s.err
+}
+
 func (s *store) Finding(context.Context, string) (schemas.Finding, error) { return finding(), s.err }
 
 func (s *store) Status(context.Context) (schemas.StoreStatus, error) {

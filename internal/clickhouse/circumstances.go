@@ -30,24 +30,9 @@ func (s *FindingStore) FirstLive(ctx context.Context, tenant string) (time.Time,
 	return first, nil
 }
 
-// Warm are those of the identities of a tenant that were warm when a day began, by
-// what is counted.
+// Warm is that of Reader.
 func (s *FindingStore) Warm(ctx context.Context, tenant string, identities []string, at time.Time) (map[string]bool, error) {
-	w := where{}
-	w.and("tenant = {tenant:String}", "tenant", tenant)
-	w.and("identity IN {identities:Array(String)}", "identities", identities)
-	w.and("day < {day:Date}", "day", at.UTC().Format(time.DateOnly))
-	w.conditions = append(w.conditions, "outcome = 'success'")
-	w.param("successes", uint64(schemas.WarmSuccesses))
-	w.param("since", at.Add(-schemas.WarmHistory).UnixMilli())
-	rows, err := collect(ctx, s.db.conn, "look which identities are warm", w.query(
-		"SELECT identity FROM counts_daily FINAL\n",
-		"GROUP BY identity\nHAVING sum(count) >= {successes:UInt64} AND minIf(first, count > 0) <= "+milliseconds("since")+withinPartitions), scanText)
-	warm := make(map[string]bool, len(rows))
-	for _, id := range rows {
-		warm[id] = true
-	}
-	return warm, err
+	return NewReader(s.db).Warm(ctx, tenant, identities, at)
 }
 
 // Rotations are the last changes of credentials of identities, of those that have

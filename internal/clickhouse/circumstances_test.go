@@ -34,27 +34,34 @@ func TestWarmAreThoseWithSuccessesAndHistory(t *testing.T) {
 	db := clickhousetest.New(t)
 	at := noon()
 	day := at.Truncate(24 * time.Hour)
-	for i, c := range []struct {
-		identity, outcome string
-		day               int
-		count             int
-	}{
-		{"app:warm", "success", -8, 1},
-		{"app:warm", "success", -1, 19},
-		{"app:few", "success", -8, 1},
-		{"app:few", "success", -1, 18},
-		{"app:young", "success", -6, 50},
-		{"app:failing", "failure", -9, 50},
-		{"app:today", "success", -8, 1},
-		{"app:today", "success", 0, 50},
-	} {
-		d := day.AddDate(0, 0, c.day)
-		clickhousetest.Exec(t, db, fmt.Sprintf("INSERT INTO counts_daily (tenant, day, client_id, identity, outcome, count, first, last, ver) VALUES ('acme', '%s', '%d', '%s', '%s', %d, '%s', '%s', 1)",
-			d.Format(time.DateOnly), i, c.identity, c.outcome, c.count, d.Format("2006-01-02 15:04:05"), d.Format("2006-01-02 15:04:05")))
+	insert := func(table, column, id, kind string, days, count int) {
+		d := day.AddDate(0, 0, days).Format(time.DateOnly)
+		clickhousetest.Exec(t, db, fmt.Sprintf("INSERT INTO %s (tenant, day, %s, type, outcome, count, first, last, ver) VALUES ('acme', '%s', '%s', '%s', '%s', %d, '%s 00:00:00', '%s 00:00:00', 1)",
+			table, column, d, id, kind, map[bool]string{true: "failure", false: "success"}[kind[0] == 'f'], count, d, d))
 	}
-	got, err := clickhouse.NewFindingStore(db).Warm(t.Context(), "acme", []string{"app:warm", "app:few", "app:young", "app:failing", "app:today"}, at)
-	if diff := cmp.Diff(map[string]bool{"app:warm": true}, got); diff != "" || err != nil {
+	for _, c := range []struct {
+		client, kind string
+		days, count  int
+	}{
+		{"warm", "seccft", -8, 1},
+		{"warm", "seccft", -1, 19},
+		{"few", "seccft", -8, 1},
+		{"few", "seccft", -1, 18},
+		{"young", "seccft", -6, 50},
+		{"failing", "feccft", -9, 50},
+		{"today", "seccft", -8, 1},
+		{"today", "seccft", 0, 50},
+	} {
+		insert("usage_daily", "client_id", c.client, c.kind, c.days, c.count)
+	}
+	insert("counts_daily", "identity", "user:robot", "sepft", -8, 30)
+	got, err := clickhouse.NewFindingStore(db).Warm(t.Context(), "acme", []string{"app:warm", "app:few", "app:young", "app:failing", "app:today", "user:robot", ""}, at)
+	if diff := cmp.Diff(map[string]bool{"app:warm": true, "user:robot": true}, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	n, err := clickhouse.NewReader(db).CountWarm(t.Context(), at)
+	if want := (schemas.WarmCount{Warm: 1, Identities: 4}); n != want || err != nil {
+		t.Errorf("counted %+v, %v; want %+v", n, err, want)
 	}
 }
 
