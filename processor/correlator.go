@@ -197,8 +197,8 @@ func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err er
 	if touches, err = c.affected(ctx, touches); err != nil {
 		return 0, err
 	}
-	c.memory.begin(v.epoch)
-	c.memory.touched(touches, c.rules)
+	c.memory.begin(v.epoch, c.rules)
+	c.memory.touched(touches)
 	for _, j := range c.jobs(touches) {
 		if err := c.correlateTouched(ctx, j, v); err != nil {
 			return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", j.rule.Code, j.tenant, len(j.keys), err)

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,14 +20,16 @@ import (
 // that away leaves a touch of the event's hour, which is read before anything is
 // asked: touched forgets the witnesses of that hour. What was stored behind the read of
 // the touches leaves one for the next step, which computes the key anew. Whoever
-// held the lease in between has read touches that are not seen here, so that
-// nothing is remembered over a change of the epoch.
+// held the lease in between has read touches that are not seen here, and those of
+// selectors that no rule compares are not looked at, so that nothing is remembered
+// over a change of the epoch, nor of what is compared.
 //
 // It knows the latest detect.MaxDeeds deeds of a key, and begins anew at maxRemembered
 // keys, which may be names that somebody makes up.
 type memory struct {
-	epoch uint64
-	keys  map[memoryKey]*remembered
+	epoch    uint64
+	compared map[string][]time.Duration // look-backs, by selector
+	keys     map[memoryKey]*remembered
 }
 
 type memoryKey struct {
@@ -42,24 +45,26 @@ type remembered struct {
 
 const maxRemembered = 200_000
 
-// begin forgets all where another epoch begins.
-func (m *memory) begin(epoch uint64) {
-	if m.keys == nil || m.epoch != epoch || len(m.keys) > maxRemembered {
+// begin forgets all where another epoch begins, or other things are compared.
+func (m *memory) begin(epoch uint64, rules []detect.Correlation) {
+	compared := map[string][]time.Duration{}
+	for i := range rules {
+		if r, ok := rules[i].Recall(); ok && !slices.Contains(compared[r.Selector], r.Lookback) {
+			compared[r.Selector] = append(compared[r.Selector], r.Lookback)
+			slices.Sort(compared[r.Selector])
+		}
+	}
+	if m.keys == nil || m.epoch != epoch || len(m.keys) > maxRemembered || !maps.EqualFunc(m.compared, compared, slices.Equal) {
 		m.epoch, m.keys = epoch, map[memoryKey]*remembered{}
 	}
+	m.compared = compared
 }
 
 // touched forgets what the events of touched hours witness.
-func (m *memory) touched(touches []schemas.Touch, rules []detect.Correlation) {
-	spans := map[string][]time.Duration{} // by selector
-	for i := range rules {
-		if r, ok := rules[i].Recall(); ok && !slices.Contains(spans[r.Selector], r.Lookback) {
-			spans[r.Selector] = append(spans[r.Selector], r.Lookback)
-		}
-	}
+func (m *memory) touched(touches []schemas.Touch) {
 	for i := range touches {
 		t := &touches[i]
-		for _, lookback := range spans[t.Selector] {
+		for _, lookback := range m.compared[t.Selector] {
 			if known := m.keys[memoryKey{t.Tenant, t.Selector, t.Key, lookback}]; known != nil {
 				known.forget(uint64(t.Bucket.UnixMilli()))
 			}
