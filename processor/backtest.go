@@ -115,7 +115,11 @@ func (t *backtest) compile(asked schemas.BacktestRule, before []*detect.Correlat
 		}
 	}
 	if len(found) == 1 {
-		return found[0], nil
+		rule, err := found[0].OnTrial(asked.Except)
+		if err != nil {
+			return nil, refuseBacktest("except: %v", err)
+		}
+		return rule, nil
 	}
 	return nil, noSingleRule(set, name, found)
 }
@@ -227,7 +231,7 @@ func (t *backtest) find(ctx context.Context, rule *detect.Correlation, days []sc
 	c := &Correlator{cfg: CorrelatorConfig{Store: scratchOnly{correlates: t.b.cfg.Store}}.withDefaults()}
 	f := finder{c: c}
 	for _, tenant := range tenantsOf(days) {
-		keys, err := t.b.cfg.Store.ScratchKeys(ctx, rule.Main.Selector, tenant, from.Add(-rule.Reach()), to)
+		keys, err := t.b.cfg.Store.ScratchKeys(ctx, rule.Main.Selector, tenant, from.Add(-rule.Reach()), to, rule.LeastMatches())
 		if err != nil {
 			return nil, 0, err
 		}

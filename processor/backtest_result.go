@@ -50,7 +50,7 @@ func backtestResult(rule *detect.Correlation, findings []schemas.Finding) schema
 	slices.SortFunc(r.Identities, func(a, b schemas.BacktestIdentity) int {
 		return cmp.Or(cmp.Compare(b.Findings, a.Findings), cmp.Compare(b.Events, a.Events), cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Key, b.Key))
 	})
-	r.Identities = r.Identities[:min(len(r.Identities), maxSamples)]
+	r.Identities = r.Identities[:min(len(r.Identities), schemas.MaxBacktestIdentities)]
 	for i := range min(len(findings), maxSamples) { // spread over all of them
 		r.Samples = append(r.Samples, backtestFinding(&findings[i*len(findings)/min(len(findings), maxSamples)]))
 	}

@@ -124,7 +124,7 @@ func TestBacktestFindsWhatWasFound(t *testing.T) {
 	if diff := cmp.Diff(stored, b.findings("acme")); diff != "" {
 		t.Errorf("a backtest changed what was found (-before +after):\n%s", diff)
 	}
-	if keys, err := bt.store.ScratchKeys(t.Context(), b.rule.Main.Selector, "acme", from, to); len(keys) > 0 || err != nil {
+	if keys, err := bt.store.ScratchKeys(t.Context(), b.rule.Main.Selector, "acme", from, to, 1); len(keys) > 0 || err != nil {
 		t.Errorf("keys %q are left, error %v", keys, err)
 	}
 }

@@ -35,8 +35,8 @@ type BacktestStore interface {
 	EachSelected(ctx context.Context, sel schemas.Selection, tenant string, from, to time.Time, each func(*schemas.Event) error) error
 	// InsertScratch stores matches of such events. It may be repeated.
 	InsertScratch(ctx context.Context, matches []schemas.Match) error
-	// ScratchKeys are the keys of a selector's matches.
-	ScratchKeys(ctx context.Context, selector, tenant string, from, to time.Time) ([]string, error)
+	// ScratchKeys are the keys that have at least so many of a selector's matches.
+	ScratchKeys(ctx context.Context, selector, tenant string, from, to time.Time, least uint64) ([]string, error)
 	// Correlate runs a compiled correlation over those matches.
 	Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error)
 }

@@ -19,6 +19,8 @@ type BacktestRule struct {
 	Rule string `json:"rule,omitempty" maxLength:"256" doc:"Code, id or name of the rule. Without it the one rule of the file that finds something." example:"MI-02"`
 	File string `json:"file,omitempty" maxLength:"4096" doc:"What the file is called in errors. Without text the rule is one of those that are loaded."`
 	Text string `json:"text,omitempty" maxLength:"1000000" doc:"The rule file, YAML, with all documents that the rule needs."`
+	// A text, so that a rule can be compared.
+	Except string `json:"except,omitempty" maxLength:"10000" doc:"An exception on trial, beside those of the rule: field=value,value in each line, all of which must hold." example:"identity=app:ci-*"`
 }
 
 // BacktestRequest asks for a Backtest.
@@ -56,6 +58,9 @@ type Backtest struct {
 
 // Over reports whether nothing will happen to the job any more.
 func (b *Backtest) Over() bool { return b.State == BacktestDone || b.State == BacktestFailed }
+
+// MaxBacktestIdentities is how many identities a result tells.
+const MaxBacktestIdentities = 20
 
 // BacktestResult is what a rule finds in a range of history.
 type BacktestResult struct {

@@ -25,7 +25,7 @@ func newRules(inv *invocation) *cobra.Command {
 		Long: `rules reads the shipped rules and the folders of rules.dirs and --dir, with what
 rules.placeholders fills, as a start would. It needs no running instance.`,
 	}
-	cmd.AddCommand(newRulesList(inv), newRulesShow(inv), newRulesLint(inv), newRulesTest(inv), newRulesBacktest(inv), newRulesEnable(inv), newRulesDisable(inv), newRulesRunbook(inv))
+	cmd.AddCommand(newRulesList(inv), newRulesShow(inv), newRulesLint(inv), newRulesTest(inv), newRulesBacktest(inv), newRulesTune(inv), newRulesEnable(inv), newRulesDisable(inv), newRulesRunbook(inv))
 	return cmd
 }
 

@@ -166,11 +166,13 @@ func (s *Scratch) InsertScratch(ctx context.Context, matches []schemas.Match) er
 	return insert(ctx, s.db, "matches_scratch", matchColumns(), matchPartition, matches)
 }
 
-// ScratchKeys are the keys of a selector's matches in [from, to), sorted.
-func (s *Scratch) ScratchKeys(ctx context.Context, selector, tenant string, from, to time.Time) ([]string, error) {
-	q := schemas.Query{SQL: `SELECT DISTINCT key FROM matches_scratch
+// ScratchKeys are the keys that have so many matches of a selector in [from, to),
+// or more, sorted. Copies count.
+func (s *Scratch) ScratchKeys(ctx context.Context, selector, tenant string, from, to time.Time, least uint64) ([]string, error) {
+	q := schemas.Query{SQL: `SELECT key FROM matches_scratch
 WHERE selector = {selector:String} AND tenant = {tenant:String} AND t >= {from:Int64} AND t < {to:Int64}
-ORDER BY key`, Params: map[string]any{"selector": selector, "tenant": tenant, "from": ceilMilli(from), "to": ceilMilli(to)}}
+GROUP BY key HAVING count() >= {least:UInt64}
+ORDER BY key`, Params: map[string]any{"selector": selector, "tenant": tenant, "from": ceilMilli(from), "to": ceilMilli(to), "least": least}}
 	return collect(ctx, s.db.conn, "list the keys of a backtest", q, scanOne[string])
 }
 

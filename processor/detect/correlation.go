@@ -62,6 +62,15 @@ type Evidence struct {
 // Rules are the base rules whose matches c reads, its main one first.
 func (c *Correlation) Rules() []*Rule { return c.uses() }
 
+// LeastMatches is how many matches of Main a key has, at the least, that c finds
+// something of. Most keys of a history have fewer.
+func (c *Correlation) LeastMatches() uint64 {
+	if _, counts := c.kind.(unbroken); counts {
+		return c.Threshold
+	}
+	return 1
+}
+
 // Reads reports whether matches of the selector can change what c finds.
 func (c *Correlation) Reads(selector string) bool {
 	r := c.LookedUp()

@@ -2,6 +2,8 @@ package detect
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -208,6 +210,33 @@ func exceptionValue(field, text string) (comparison, error) {
 		}
 	}
 	return modifiers{}.newText(text)
+}
+
+// OnTrial is the rule with one more exception, of lines of field=value,value. It
+// is the rule itself where there are none.
+func (c *Correlation) OnTrial(lines string) (*Correlation, error) {
+	if strings.TrimSpace(lines) == "" {
+		return c, nil
+	}
+	var problems Problems
+	e := &pendingException{reporter: reporter{problems: &problems}}
+	for line := range strings.Lines(lines) {
+		name, values, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if !ok {
+			return nil, fmt.Errorf("%q: want field=value, or field=value,value", clip(strings.TrimSpace(line)))
+		}
+		list := &yaml.Node{Kind: yaml.SequenceNode}
+		for v := range strings.SplitSeq(values, ",") {
+			list.Content = append(list.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: strings.TrimSpace(v)})
+		}
+		e.tests = append(e.tests, e.test(c, &yaml.Node{Value: strings.TrimSpace(name)}, list))
+	}
+	if len(problems) > 0 {
+		return nil, errors.New(problems[0].Text)
+	}
+	on := *c
+	on.exceptions = append(slices.Clone(c.exceptions), &e.Exception)
+	return &on, nil
 }
 
 // Exceptions are all exceptions of the set, of disabled rules too, by file and
