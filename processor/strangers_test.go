@@ -2,6 +2,7 @@ package processor_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -68,6 +69,43 @@ func TestWrongSecretsForRealClientsFromOneNetworkPageOnce(t *testing.T) {
 	for of, n := range got {
 		if of != "high MI-04" && of != "low MI-04-real" {
 			t.Errorf("%d findings: %s; want none beside", n, of)
+		}
+	}
+}
+
+// Whoever makes client ids up by the thousands is one finding, and leaves
+// nothing behind in the correlator's memory.
+func TestTwentyThousandMadeUpClientIDsAreOneFinding(t *testing.T) {
+	t.Parallel()
+	b := shippedBench(t)
+	const flush, flushes = 4_000, 5
+	stop := b.start(nil)
+	defer stop()
+	var most uint64
+	for f := range flushes {
+		events := make([]schemas.Event, flush)
+		for i := range events {
+			n := f*flush + i
+			events[i] = attempt(fmt.Sprintf("made-up-%06x", n*2654435761%(1<<24)), n, moment.Add(time.Duration(n)*time.Millisecond), false, "203.0.113.0/24")
+		}
+		b.insert(events...)
+		b.settle()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		if f == 0 {
+			most = m.HeapAlloc + 64<<20
+		} else if m.HeapAlloc > most {
+			t.Errorf("%d MiB are held after %d ids, want no more than %d", m.HeapAlloc>>20, (f+1)*flush, most>>20)
+		}
+	}
+	got := levels(b.findings("acme"))
+	if len(got) != 1 || got["medium MI-04"] != 1 {
+		t.Errorf("findings %v, want MI-04 once and nothing else", got)
+	}
+	for _, f := range b.findings("acme") {
+		if f.Identity != "" {
+			t.Errorf("finding %s is about %s, want nobody", f.RuleID, f.Identity)
 		}
 	}
 }
