@@ -200,19 +200,14 @@ func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
 	if err != nil {
 		return err
 	}
-	first, last := groupPeriods(j.rule, from, to)
+	now := c.cfg.Now().UTC().Truncate(time.Millisecond)
+	p := newPager(j.tenant, j.rule, now, ver)
+	first, last := p.groupPeriods(from, to)
 	stored, err := c.cfg.Store.Findings(ctx, j.tenant, j.rule.Code, j.keys, first, last)
 	if err != nil {
 		return fmt.Errorf("read the stored findings: %w", err)
 	}
-	now := c.cfg.Now().UTC().Truncate(time.Millisecond)
-	changes := compareFindings(stored, found, from, to, now, ver)
-	around, err := c.circumstances(ctx, j.rule, changes, now)
-	if err != nil {
-		return err
-	}
-	p := pager{rule: j.rule, now: now, ver: ver, around: around, warming: c.isWarming(j.rule)}
-	return c.apply(ctx, p.decide(changes), now)
+	return c.settle(ctx, p, compareFindings(stored, found, from, to, now, ver))
 }
 
 // isWarming reports whether history is being matched for what a rule selects.
@@ -248,18 +243,22 @@ func (c *Correlator) found(ctx context.Context, j *job, from, to time.Time, ver 
 
 // change is what has to be done about one finding.
 type change struct {
-	kind    string          // opened, withdrawn, updated, paged; "" is nothing
+	kind    string          // "" is nothing
 	was     schemas.Finding // the zero value for a new one
 	finding schemas.Finding
+	acted   bool           // somebody did something about it
+	reason  schemas.Reason // of what is none of the events' doing
 	alert   bool           // people are told
-	reason  schemas.Reason // "" for that of the events
 }
 
 const (
-	changeOpened    = "opened"
-	changeWithdrawn = "withdrawn"
-	changeUpdated   = "updated"
-	changePaged     = "paged" // its state is what it was
+	changeOpened       = "opened"
+	changeWithdrawn    = "withdrawn"
+	changeUpdated      = "updated"
+	changePaged        = "paged" // its state is what it was
+	changeAcknowledged = "acknowledged"
+	changeResolved     = "resolved"
+	changeReopened     = "reopened"
 )
 
 // compareFindings tells how to come from the stored findings to those that were
@@ -281,7 +280,7 @@ func compareFindings(stored, found []schemas.Finding, from, to, at time.Time, ve
 			continue
 		}
 		ch := change{was: was, finding: was}
-		if was.State == schemas.StateOpen && !was.Period.Before(from) && was.Period.Before(to) {
+		if was.State != schemas.StateWithdrawn && !was.Period.Before(from) && was.Period.Before(to) {
 			ch.kind = changeWithdrawn
 			ch.finding.State, ch.finding.Ver = schemas.StateWithdrawn, ver
 			ch.finding.Changes++
@@ -294,19 +293,34 @@ func compareFindings(stored, found []schemas.Finding, from, to, at time.Time, ve
 // compareFinding compares one that holds with what is stored, which may be nothing.
 func compareFinding(was, now schemas.Finding, at time.Time) change {
 	now.Changes = was.Changes
-	if was.State != schemas.StateOpen {
+	if was.State == "" || was.State == schemas.StateWithdrawn {
 		now.Changes++
 		now.FoundAt = at
+		if now.Source == schemas.SourceRepair {
+			now.Evidence.FoundLate = spanText(at.Sub(now.Last))
+		}
 		return change{kind: changeOpened, was: was, finding: now}
 	}
-	now.Paging, now.PagingReason, now.PagedAt, now.FoundAt = was.Paging, was.PagingReason, was.PagedAt, was.FoundAt
-	if was.Source != schemas.SourceImport {
+	now.State, now.Paging, now.PagingReason, now.PagedAt, now.FoundAt = was.State, was.Paging, was.PagingReason, was.PagedAt, was.FoundAt
+	now.Evidence.FoundLate = was.Evidence.FoundLate
+	if weight(was.Source) > weight(now.Source) {
 		now.Source = was.Source // somebody may have been told; when it goes, they must hear of that too
 	}
 	if same(was, now) {
 		return change{was: was, finding: was}
 	}
 	return change{kind: changeUpdated, was: was, finding: now}
+}
+
+// weight orders sources by how much a finding that rests on one is news.
+func weight(s schemas.Source) int {
+	switch s {
+	case schemas.SourceImport:
+		return 0
+	case schemas.SourceRepair:
+		return 1
+	}
+	return 2
 }
 
 // same compares what people see of two findings.
@@ -368,7 +382,7 @@ func historyOf(changes []change, at time.Time) []schemas.FindingChange {
 		if was.Changes > 0 {
 			h.Before = was.Extent()
 		}
-		if now.State == schemas.StateOpen {
+		if now.State != schemas.StateWithdrawn {
 			h.After = now.Extent()
 		}
 		history = append(history, h)

@@ -36,6 +36,9 @@ func (c *Correlator) explain(ctx context.Context, j *job, rows []schemas.Correla
 		f, beside := newFinding(j, row, ver), within(j.rule, row, related[row.Key])
 		f.Level = j.rule.LevelOf(row, beside)
 		f.Evidence = evidenceOf(j.rule, row, beside, details)
+		if f.Source == schemas.SourceStream && repaired(row.LogIDs, details) {
+			f.Source = schemas.SourceRepair
+		}
 		f.Evidence.NextCommand = "m2mwatch findings show " + f.ID
 		findings[i] = f
 	}
@@ -57,7 +60,7 @@ func extent(rows []schemas.CorrelationRow) (keys []string, first, last time.Time
 func milli(ms uint64) time.Time { return time.UnixMilli(int64(ms)).UTC() }
 
 // detail is what one event of a finding says.
-type detail struct{ description, clientName string }
+type detail struct{ description, clientName, source string }
 
 func (c *Correlator) details(ctx context.Context, j *job, rows []schemas.CorrelationRow, keys []string, first, last time.Time) (map[string]detail, error) {
 	var ids []string
@@ -70,8 +73,8 @@ func (c *Correlator) details(ctx context.Context, j *job, rows []schemas.Correla
 	}
 	details := make(map[string]detail, len(answer))
 	for _, r := range answer {
-		if len(r.LogIDs) == 1 && len(r.Values) == 2 {
-			details[r.LogIDs[0]] = detail{r.Values[0], r.Values[1]}
+		if len(r.LogIDs) == 1 && len(r.Values) == 3 {
+			details[r.LogIDs[0]] = detail{r.Values[0], r.Values[1], r.Values[2]}
 		}
 	}
 	return details, nil
@@ -98,6 +101,22 @@ func newFinding(j *job, row schemas.CorrelationRow, ver uint64) schemas.Finding 
 		f.Source = schemas.SourceImport
 	}
 	return f
+}
+
+// repaired reports whether the events of a finding, as far as they are looked at,
+// were missed: none came as it happened, and a gap had to be closed for one.
+func repaired(logIDs []string, details map[string]detail) bool {
+	late := false
+	for _, id := range logIDs {
+		switch details[id].source {
+		case schemas.SourceRepair.String():
+			late = true
+		case schemas.SourceImport.String():
+		default:
+			return false
+		}
+	}
+	return late
 }
 
 // within keeps the evidence of one finding: no older than its look-back, and

@@ -173,9 +173,11 @@ func checkAlerts(t *testing.T, findings []schemas.Finding, alerts []schemas.Aler
 	for _, f := range findings {
 		last, ok := told[f.ID]
 		switch {
-		case !f.Told() && ok && last.Finding.State == schemas.StateOpen:
+		case !f.Told() && ok && !last.Finding.State.Over():
 			t.Errorf("of finding %s nobody is told (%s), and the last alert is %s", f.ID, f.Paging, last.ID)
-		case f.Told() && last.ID != fmt.Sprintf("%s/%s/%d", f.ID, f.State, f.Changes):
+		case f.Told() && last.Finding.State != schemas.StateOpen:
+			t.Errorf("finding %s is %s, people are told, and the last alert is %q", f.ID, f.State, last.ID)
+		case f.Told() && f.State == schemas.StateOpen && last.ID != fmt.Sprintf("%s/%s/%d", f.ID, f.State, f.Changes):
 			t.Errorf("finding %s is %s by change %d, the last alert is %q", f.ID, f.State, f.Changes, last.ID)
 		case f.State == schemas.StateOpen && f.Paging == "":
 			t.Errorf("finding %s holds and nothing says whether people are told", f.ID)

@@ -34,6 +34,9 @@ type CorrelatorConfig struct {
 	// how long findings are. What would need more than that is frozen: see
 	// firstLive. 0, the default, is for ever.
 	EvidenceKept, FindingsKept time.Duration
+	// ResolveEvery is how often it is looked for findings that are over. Default a
+	// minute; negative is never.
+	ResolveEvery time.Duration
 	// Interval is the wait between two looks for touches. Default 500 ms.
 	Interval time.Duration
 	// Tick is the wait between two looks for what time alone changes. Default a
@@ -83,6 +86,7 @@ func (c CorrelatorConfig) withDefaults() CorrelatorConfig {
 	}
 	setDefault(&c.Interval, 500*time.Millisecond)
 	setDefault(&c.Tick, time.Minute)
+	setDefault(&c.ResolveEvery, time.Minute)
 	return c
 }
 
@@ -101,6 +105,7 @@ type Correlator struct {
 
 	ticked, swept time.Time // see tick
 	tickEpoch     uint64    // of the lease in which that was
+	resolved      time.Time // when it was last looked for findings that are over
 }
 
 // NewCorrelator makes a Correlator.
@@ -145,6 +150,11 @@ func (c *Correlator) stepAndDrop(ctx context.Context, v *versions) (more bool, e
 	flushes, err := c.step(ctx, v)
 	if err == nil && flushes < maxFlushes { // else more is known in a moment
 		err = c.tick(ctx, v)
+	}
+	if now := c.cfg.Now(); err == nil && c.cfg.ResolveEvery > 0 && now.Sub(c.resolved) >= c.cfg.ResolveEvery {
+		if err = c.resolve(ctx, v); err == nil {
+			c.resolved = now
+		}
 	}
 	if err == nil && c.cfg.Now().Sub(c.dropped) >= dropEvery {
 		if err = c.drop(ctx); err == nil {
@@ -202,6 +212,11 @@ func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err er
 	for _, j := range c.jobs(touches) {
 		if err := c.correlateTouched(ctx, j, v); err != nil {
 			return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", j.rule.Code, j.tenant, len(j.keys), err)
+		}
+	}
+	for tenant, findings := range acted(touches) {
+		if err := c.act(ctx, tenant, findings, v); err != nil {
+			return 0, fmt.Errorf("carry out acts, tenant %s: %w", tenant, err)
 		}
 	}
 	if err := c.cfg.Store.MarkTouched(ctx, v.epoch, ids); err != nil {

@@ -28,16 +28,18 @@ import (
 
 // bench is a store and a broker with a correlator that can be started.
 type bench struct {
-	t      *testing.T
-	rules  *detect.Set
-	rule   detect.Correlation
-	writer *clickhouse.Writer
-	store  *clickhouse.FindingStore
-	reader *clickhouse.Reader
-	broker *natstest.Harness
-	flush  int
-	now    func() time.Time     // the correlators' clock; nil for the system's
-	kept   clickhouse.Retention // that they know of
+	t        *testing.T
+	rules    *detect.Set
+	rule     detect.Correlation
+	writer   *clickhouse.Writer
+	store    *clickhouse.FindingStore
+	reader   *clickhouse.Reader
+	broker   *natstest.Harness
+	db       *clickhouse.DB
+	flush    int
+	now      func() time.Time     // the correlators' clock; nil for the system's
+	kept     clickhouse.Retention // that they know of
+	resolves time.Duration        // between two looks for findings that are over; negative is none
 }
 
 func newBench(t *testing.T) *bench {
@@ -66,7 +68,7 @@ func newBenchOn(t *testing.T, db *clickhouse.DB) *bench {
 	return &bench{
 		t: t, rules: rules, rule: rules.Correlations()[0],
 		writer: clickhouse.NewWriter(db), store: clickhouse.NewFindingStore(db), reader: clickhouse.NewReader(db),
-		broker: natstest.New(t),
+		broker: natstest.New(t), db: db, resolves: -1,
 	}
 }
 
@@ -81,7 +83,7 @@ func (b *bench) startOn(store processor.FindingStore, alerts processor.Alerts, a
 	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
 		Store: store, Alerts: alerts, Rules: b.rules,
 		Lease:    nats.NewLease(b.broker.Conn, nats.LeaseConfig{TTL: time.Second}),
-		Interval: 5 * time.Millisecond, At: at, Now: b.now,
+		Interval: 5 * time.Millisecond, At: at, Now: b.now, ResolveEvery: b.resolves,
 		EvidenceKept: b.kept.Evidence(), FindingsKept: b.kept.Of("findings"),
 		Logger: slog.New(slog.NewTextHandler(b.t.Output(), nil)),
 	})

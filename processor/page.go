@@ -2,6 +2,7 @@ package processor
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"slices"
 	"time"
@@ -13,13 +14,41 @@ import (
 // pager decides for each change of a finding whether people are told of it now,
 // and says why. There is no other place that does.
 type pager struct {
-	rule *detect.Correlation
-	now  time.Time
-	ver  uint64
-	// warming says that history is not matched yet for what the rule selects.
-	warming bool
+	tenant   string
+	rule     *detect.Correlation // nil where it is gone
+	dedupe   time.Duration       // length of a period, 0 where the rule is gone
+	over     time.Duration       // without anything happening, and a finding is
+	renotify time.Duration       // at least, between two pages of one that grows
+	now      time.Time
+	ver      uint64
+	tick     bool // time alone is the occasion
 
-	around circumstances
+	// warming says that history is not matched yet for what the rule selects.
+	warming  bool
+	around   circumstances
+	silences []schemas.Silence
+	late     map[string]bool // identities of which people were told when a gap was closed
+}
+
+// unknownOver and renotifyAfter are for rules that do not say, and that are gone.
+const (
+	unknownOver   = 24 * time.Hour
+	renotifyAfter = 4 * time.Hour
+)
+
+// newPager makes one for the findings of a rule, which may be nil.
+func newPager(tenant string, rule *detect.Correlation, now time.Time, ver uint64) *pager {
+	p := &pager{tenant: tenant, rule: rule, over: unknownOver, renotify: renotifyAfter, now: now, ver: ver, late: map[string]bool{}}
+	if rule != nil {
+		p.dedupe, p.over = rule.Dedupe, overAfter(rule)
+		p.renotify = cmp.Or(rule.Renotify, renotifyAfter)
+	}
+	return p
+}
+
+// overAfter is how long nothing of a finding must have happened for it to be over.
+func overAfter(rule *detect.Correlation) time.Duration {
+	return cmp.Or(rule.ResolveAfter, max(2*rule.Timespan, time.Hour))
 }
 
 // verdict is a decision with its reason in words.
@@ -30,21 +59,31 @@ type verdict struct {
 
 // occasion is what a decision is made from.
 type occasion struct {
-	around  circumstances
-	finding *schemas.Finding
-	told    bool // people know of the attack by another finding of its group
-	warming bool // what the rule looks back at is not all there yet
+	around   circumstances
+	silences []schemas.Silence
+	late     map[string]bool
+	now      time.Time
+	finding  *schemas.Finding
+	told     bool // people know of the attack by another finding of its group
+	warming  bool // what the rule looks back at is not all there yet
+}
+
+func (p *pager) occasion(f *schemas.Finding, told bool) *occasion {
+	return &occasion{around: p.around, silences: p.silences, late: p.late, now: p.now, finding: f, told: told, warming: p.warming}
 }
 
 // reasons are what may hold a page back, the one that counts first: each tells its
 // verdict, or false where it has none.
-var reasons = []func(*occasion) (verdict, bool){imported, warming, circumstanced, tooLow, continued}
+var reasons = []func(*occasion) (verdict, bool){imported, silenced, warming, circumstanced, tooLow, continued, foundLate}
 
 func judge(o *occasion) verdict {
 	for _, reason := range reasons {
 		if v, ok := reason(o); ok {
 			return v
 		}
+	}
+	if o.finding.Source == schemas.SourceRepair {
+		return verdict{schemas.PagingPage, "found late by " + o.finding.Evidence.FoundLate}
 	}
 	return verdict{schemas.PagingPage, ""}
 }
@@ -57,6 +96,15 @@ func warming(o *occasion) (verdict, bool) {
 	return verdict{schemas.PagingWarming, "its rule is new, and what came before it is being matched"}, o.warming
 }
 
+func silenced(o *occasion) (verdict, bool) {
+	for i := range o.silences {
+		if s := &o.silences[i]; s.Holds(o.now) && s.Matches(o.finding) {
+			return verdict{schemas.PagingSilenced, fmt.Sprintf("silence %s of %s until %s: %s", s.ID, s.By, s.EndsAt.Format(time.RFC3339), s.Reason)}, true
+		}
+	}
+	return verdict{}, false
+}
+
 func tooLow(o *occasion) (verdict, bool) {
 	return verdict{schemas.PagingDigest, "level " + string(o.finding.Level) + " pages nobody"}, !o.finding.Level.AtLeast(schemas.LevelMedium)
 }
@@ -65,23 +113,53 @@ func continued(o *occasion) (verdict, bool) {
 	return verdict{schemas.PagingContinued, "it goes on from the period beside it, of which people were told"}, o.told
 }
 
+// foundLate lets what the repair of a gap found page once an identity, and only where
+// it is urgent still.
+func foundLate(o *occasion) (verdict, bool) {
+	switch f := o.finding; {
+	case f.Source != schemas.SourceRepair:
+		return verdict{}, false
+	case !f.Level.AtLeast(schemas.LevelHigh):
+		return verdict{schemas.PagingDigest, "found late by " + f.Evidence.FoundLate + ", and its level is " + string(f.Level)}, true
+	default:
+		return verdict{schemas.PagingLateHeld, "found late by " + f.Evidence.FoundLate + ", as another finding of " + f.Identity + " of which people were told"}, o.late[f.Identity]
+	}
+}
+
+// spanText is a time in the words of a sentence: 2 h 10 m.
+func spanText(d time.Duration) string {
+	d = max(d, 0).Round(time.Minute)
+	days, hours, minutes := d/(24*time.Hour), d%(24*time.Hour)/time.Hour, d%time.Hour/time.Minute
+	switch {
+	case days > 0:
+		return fmt.Sprintf("%d d %d h", days, hours)
+	case hours > 0:
+		return fmt.Sprintf("%d h %d m", hours, minutes)
+	}
+	return fmt.Sprintf("%d m", minutes)
+}
+
 // groupReach is how many periods before and behind those that are computed anew a
 // group of findings is looked for. One that is longer pages anew.
 const groupReach = 30
 
 // groupPeriods is the range of periods whose findings may be of one group with those
 // of [from, to).
-func groupPeriods(rule *detect.Correlation, from, to time.Time) (first, last time.Time) {
-	return from.Add(-groupReach * rule.Dedupe), to.Add(groupReach * rule.Dedupe)
+func (p *pager) groupPeriods(from, to time.Time) (first, last time.Time) {
+	return from.Add(-groupReach * p.dedupe), to.Add(groupReach * p.dedupe)
+}
+
+func sortChanges(changes []change) {
+	slices.SortFunc(changes, func(a, b change) int {
+		return cmp.Or(cmp.Compare(a.finding.Key, b.finding.Key), a.finding.Period.Compare(b.finding.Period))
+	})
 }
 
 // decide says of changes whether they are told. Among them are those findings of
 // kind "" that do not change but may be of a group with some that do: what people
 // are told of them may. What is left of that kind in the end is not returned.
 func (p *pager) decide(changes []change) []change {
-	slices.SortFunc(changes, func(a, b change) int {
-		return cmp.Or(cmp.Compare(a.finding.Key, b.finding.Key), a.finding.Period.Compare(b.finding.Period))
-	})
+	sortChanges(changes)
 	for group := range p.groups(changes) {
 		p.decideGroup(group)
 	}
@@ -106,44 +184,58 @@ func (p *pager) groups(changes []change) iter.Seq[[]change] {
 }
 
 func (p *pager) goesOn(former, next *schemas.Finding) bool {
-	return former.Key == next.Key && former.State == schemas.StateOpen && next.State == schemas.StateOpen &&
-		next.Period.Sub(former.Period) == p.rule.Dedupe && next.First.Sub(former.Last) < overAfter(p.rule)
-}
-
-// overAfter is how long nothing of a finding must have happened for it to be over.
-func overAfter(rule *detect.Correlation) time.Duration {
-	return max(2*rule.Timespan, time.Hour)
+	return former.Key == next.Key && former.State.Stands() && next.State.Stands() &&
+		next.Period.Sub(former.Period) == p.dedupe && next.First.Sub(former.Last) < p.over
 }
 
 func (p *pager) decideGroup(group []change) {
-	told := slices.ContainsFunc(group, func(ch change) bool {
-		return ch.finding.State == schemas.StateOpen && ch.was.Told()
-	})
+	told := slices.IndexFunc(group, func(ch change) bool { return ch.finding.State.Stands() && ch.was.Told() })
+	grows := false
 	for i := range group {
 		ch := &group[i]
 		switch {
-		case ch.kind == changeWithdrawn:
-			ch.alert = ch.was.Told()
+		case !ch.finding.State.Stands():
+			ch.alert = ch.was.State.Stands() && ch.was.Told()
 			ch.finding.PagedAt = time.Time{}
-			ch.finding.Paging, ch.finding.PagingReason = "", ""
-		case ch.asks(told):
-			p.tell(ch, judge(&occasion{around: p.around, finding: &ch.finding, told: told, warming: p.warming}))
-			told = told || ch.alert
+			if ch.kind == changeWithdrawn || ch.kind == changeResolved {
+				ch.finding.Paging, ch.finding.PagingReason = "", ""
+			}
+		case ch.asks(told >= 0):
+			p.tell(ch, judge(p.occasion(&ch.finding, told >= 0)))
+			if ch.alert && told < 0 {
+				told = i
+			}
 		}
+		grows = grows || ch.kind != "" && ch.grew()
+	}
+	if grows && told >= 0 {
+		p.tellAgain(&group[told])
 	}
 }
 
-// asks reports whether there is something to decide: of what is new, of what grew
-// and people do not know of, of what waited for history, and of what went on from
-// another finding that they are told of no more.
+// tellAgain pages anew for an attack that grows, where the last page was long ago and
+// nobody has said that they look after it.
+func (p *pager) tellAgain(ch *change) {
+	f := &ch.finding
+	if ch.alert || f.State != schemas.StateOpen || f.PagedAt.IsZero() || p.now.Sub(f.PagedAt) < p.renotify {
+		return
+	}
+	if v := judge(p.occasion(f, false)); v.paging == schemas.PagingPage {
+		p.tell(ch, verdict{schemas.PagingPage, "it still grows, " + spanText(p.now.Sub(f.PagedAt)) + " after the last page"})
+	}
+}
+
+// asks reports whether there is something to decide: of what is new or open again, of
+// what grew and people do not know of, of what waited for history, and of what went on
+// from another finding that they are told of no more.
 func (ch *change) asks(told bool) bool {
 	if ch.finding.State != schemas.StateOpen {
 		return false
 	}
-	if ch.kind == changeOpened {
+	if ch.kind == changeOpened || ch.kind == changeReopened {
 		return true
 	}
-	return !ch.was.Told() && (ch.grew() || ch.was.Paging == schemas.PagingWarming || ch.was.Paging == schemas.PagingContinued && !told)
+	return !ch.was.Told() && (ch.grew() || ch.was.Paging == schemas.PagingWarming || ch.was.Paging == schemas.PagingContinued && !told && !ch.acted)
 }
 
 func (ch *change) grew() bool {
@@ -154,7 +246,7 @@ func (ch *change) grew() bool {
 // is a change of its own, with a number for its alert.
 func (p *pager) tell(ch *change, v verdict) {
 	f := &ch.finding
-	if ch.kind == "" && f.Paging == v.paging {
+	if ch.kind == "" && f.Paging == v.paging && v.paging != schemas.PagingPage {
 		return
 	}
 	f.Paging, f.PagingReason, f.Ver = v.paging, v.why, p.ver
@@ -165,6 +257,9 @@ func (p *pager) tell(ch *change, v verdict) {
 		return
 	}
 	ch.alert, f.PagedAt = true, p.now
+	if f.Source == schemas.SourceRepair {
+		p.late[f.Identity] = true
+	}
 	if ch.kind == changeUpdated {
 		ch.kind = changePaged
 		f.Changes++

@@ -27,7 +27,7 @@ func foundIn(n int, from, to time.Duration) schemas.Finding {
 }
 
 func told(f schemas.Finding) schemas.Finding {
-	f.Paging, f.PagedAt = schemas.PagingPage, pageDay
+	f.Paging, f.PagedAt = schemas.PagingPage, pageDay.Add(23*time.Hour)
 	return f
 }
 
@@ -47,7 +47,7 @@ func withdrawn(f schemas.Finding) change {
 
 // decided are the verdicts on changes, by finding, with a ! where people are told.
 func decided(changes ...change) map[string]string {
-	p := pager{rule: pageRule, now: pageDay.Add(24 * time.Hour), ver: 9}
+	p := newPager("acme", pageRule, pageDay.Add(24*time.Hour), 9)
 	all := map[string]string{}
 	for _, ch := range p.decide(changes) {
 		all[ch.finding.ID] = ch.kind + " " + string(ch.finding.Paging)
@@ -92,7 +92,7 @@ func TestFindingThatGrowsIsJudgedAgain(t *testing.T) {
 	was.Source, was.Paging = schemas.SourceImport, schemas.PagingImported
 	now := was
 	now.Source, now.Count = schemas.SourceStream, 4
-	p := pager{rule: pageRule, now: pageDay, ver: 9}
+	p := newPager("acme", pageRule, pageDay, 9)
 	got := p.decide([]change{{kind: changeUpdated, was: was, finding: now}})
 	if len(got) != 1 || got[0].kind != changePaged || !got[0].alert || alertOf(got[0].finding).ID != "f0/open/2" || !got[0].finding.PagedAt.Equal(pageDay) {
 		t.Errorf("changes %+v, want a page under f0/open/2", got)
@@ -101,5 +101,19 @@ func TestFindingThatGrowsIsJudgedAgain(t *testing.T) {
 	now.PagedAt = was.PagedAt
 	if got := p.decide([]change{{kind: changeUpdated, was: was, finding: now}}); len(got) != 1 || got[0].alert || got[0].kind != changeUpdated {
 		t.Errorf("changes %+v, want an update of which nobody is told again", got)
+	}
+}
+
+// What the repair of a gap found pages once an identity, and only where it is urgent.
+func TestRepairPagesAnIdentityOnce(t *testing.T) {
+	t.Parallel()
+	first, second, medium := foundIn(0, 0, 5), foundIn(2, 0, 5), foundIn(3, 300, 305)
+	for _, f := range []*schemas.Finding{&first, &second, &medium} {
+		f.Source, f.Identity, f.Evidence.FoundLate = schemas.SourceRepair, "app:billing", "2 h 10 m"
+	}
+	medium.Level = schemas.LevelMedium
+	want := map[string]string{"f0": "opened page!", "f2": "opened found_late_held", "f3": "opened digest"}
+	if diff := cmp.Diff(want, decided(opened(first), opened(second), opened(medium))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

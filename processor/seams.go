@@ -91,6 +91,19 @@ type FindingStore interface {
 	// highest Ver counts.
 	InsertFindingChanges(ctx context.Context, changes []schemas.FindingChange) error
 
+	// Acts are what people did about findings of a tenant, and ActedFindings those
+	// of them that they did something about.
+	Acts(ctx context.Context, tenant string, findings []string) ([]schemas.FindingAct, error)
+	ActedFindings(ctx context.Context, tenant string, findings []string) ([]schemas.Finding, error)
+	// OverdueFindings are up to limit findings that stand and of which nothing
+	// happened and nothing was found since before.
+	OverdueFindings(ctx context.Context, before time.Time, limit int) ([]schemas.Finding, error)
+	// FoundLate are those identities that have a finding of which people were told
+	// since a time when a gap was closed.
+	FoundLate(ctx context.Context, tenant string, identities []string, since time.Time) ([]string, error)
+	// Silences are those that end after a time.
+	Silences(ctx context.Context, after time.Time) ([]schemas.Silence, error)
+
 	InsertDelivery(ctx context.Context, d schemas.Delivery) error
 }
 

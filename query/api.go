@@ -27,6 +27,10 @@ type Config struct {
 	Backtests Backtests
 	// Provision keeps what provisioning commands change. It must be set.
 	Provision ProvisionLog
+	// Acts keeps what people do about findings, and Silences what they do not want
+	// to be paged for. Both must be set.
+	Acts     Acts
+	Silences Silences
 	// Syncs takes the syncs of the inventory that are asked for. It must be set.
 	Syncs Syncs
 	// Explain adds to a finding's evidence what is known when it is looked at: whose
@@ -102,6 +106,8 @@ func (a *API) Register(e *echo.Echo, middlewares ...echo.MiddlewareFunc) {
 	a.registerEventTypes(api)
 	a.registerFindings(api)
 	a.registerDigest(api)
+	a.registerActs(api)
+	a.registerSilences(api)
 	a.registerReprocess(api)
 	a.registerBacktests(api)
 	a.registerProvision(api)

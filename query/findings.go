@@ -38,7 +38,7 @@ func (a *API) registerFindings(api huma.API) {
 	huma.Register(api, operation("list-findings", "/findings", "List findings",
 		"What the rules found, the last active first; from and to bound the last event of a finding.", http.StatusBadRequest), a.findings)
 	huma.Register(api, operation("get-finding", "/findings/{id}", "Show one finding",
-		"A finding with its evidence, and the history of its state.", http.StatusNotFound), a.finding)
+		"A finding with its evidence, the history of its state, and what people did about it.", http.StatusNotFound), a.finding)
 }
 
 func (a *API) findings(ctx context.Context, in *findingsInput) (*findingsOutput, error) {
@@ -78,6 +78,9 @@ func (a *API) findingFilter(in *findingsInput) (schemas.FindingFilter, error) {
 func (a *API) finding(ctx context.Context, in *findingInput) (*findingOutput, error) {
 	f, err := ask(ctx, a, "store", func(ctx context.Context) (d schemas.FindingDetail, err error) {
 		if d.Finding, err = a.cfg.Store.Finding(ctx, in.ID); err != nil {
+			return d, err
+		}
+		if d.Acts, err = a.cfg.Acts.Acts(ctx, d.Tenant, d.ID); err != nil {
 			return d, err
 		}
 		if d.History, err = a.cfg.Store.FindingHistory(ctx, d.Finding); err == nil && a.cfg.Explain != nil {

@@ -116,10 +116,11 @@ type TokenView struct {
 	Places           []TokenPlace `json:"places" doc:"Its uses by network, scope and API, exact whatever was repeated: the 1000 with most uses, these first."`
 }
 
-// FindingDetail is a finding with the changes of its state, the first first.
+// FindingDetail is a finding with the changes of its state and what people did.
 type FindingDetail struct {
 	Finding
 	History []FindingChange `json:"history" doc:"The changes of its state, the first first."`
+	Acts    []FindingAct    `json:"acts" doc:"What people did about it, the first first."`
 }
 
 // FindingPage is one page of findings, the last active first.

@@ -33,12 +33,21 @@ func (l Level) Valid() bool {
 // State is where a finding stands in its life.
 type State string
 
-// The states. A finding is a function of the stored events: when late events
-// take its ground away it is withdrawn.
+// The states. Whether a finding holds is a function of the stored events: when late
+// ones take its ground away it is withdrawn. One that holds is what people have made
+// of it.
 const (
-	StateOpen      State = "open"
-	StateWithdrawn State = "withdrawn"
+	StateOpen         State = "open"
+	StateAcknowledged State = "acknowledged" // somebody looks after it
+	StateResolved     State = "resolved"     // it is done with
+	StateWithdrawn    State = "withdrawn"
 )
+
+// Stands reports whether what was found is going on, as far as anybody knows.
+func (s State) Stands() bool { return s == StateOpen || s == StateAcknowledged }
+
+// Over reports whether nobody has to do anything about it any more.
+func (s State) Over() bool { return s == StateResolved || s == StateWithdrawn }
 
 // Finding is a stored result of a rule.
 type Finding struct {
@@ -78,6 +87,8 @@ const (
 	PagingLearning  Paging = "learning"  // what is usual is not known yet
 	PagingHeld      Paging = "held"      // it is what was to be expected for now
 	PagingContinued Paging = "continued" // of an attack that people were told of under another finding
+	PagingSilenced  Paging = "silenced"
+	PagingLateHeld  Paging = "found_late_held" // of an identity that people were told of when the same gap was closed
 )
 
 // Told reports whether people were told that f is open, and not yet that it is
@@ -96,13 +107,15 @@ const (
 	ReasonPaging     Reason = "paging"      // its state is what it was: people are told of it now
 	ReasonRuleGone   Reason = "rule_gone"   // its rule was removed, disabled or set aside
 	ReasonExcepted   Reason = "excepted"    // an exception takes it away
+	ReasonAct        Reason = "act"         // somebody did something about it
+	ReasonQuiet      Reason = "quiet"       // nothing of it has happened for a while
 )
 
 // FindingChange is one change of a finding's state, or of what people are told.
 type FindingChange struct {
 	N      uint32         `json:"n" doc:"Counts the changes of the finding, from 1." example:"2"`
-	State  State          `json:"state" enum:"open,withdrawn" doc:"The state from then on."`
-	Reason Reason         `json:"reason" enum:"events,late_events,paging,rule_gone,excepted" doc:"late_events: older events came late and took the finding's ground away, or gave it back. paging: the state is what it was, and people are told of it now. rule_gone: its rule was removed, disabled or set aside. excepted: an exception takes it away."`
+	State  State          `json:"state" enum:"open,acknowledged,resolved,withdrawn" doc:"The state from then on."`
+	Reason Reason         `json:"reason" enum:"events,late_events,paging,rule_gone,excepted,act,quiet" doc:"late_events: older events came late and took the finding's ground away, or gave it back. paging: the state is what it was, and people are told of it now. rule_gone: its rule was removed, disabled or set aside. excepted: an exception takes it away. act: see acts. quiet: nothing of it has happened for a while."`
 	At     time.Time      `json:"at" doc:"When it was found out." example:"2025-03-14T12:00:03.100Z"`
 	Before *FindingExtent `json:"before,omitempty" doc:"The finding before the change; absent in the first."`
 	After  *FindingExtent `json:"after,omitempty" doc:"The finding after the change; absent where it was withdrawn."`
@@ -143,6 +156,7 @@ type Evidence struct {
 
 	// What follows is known when somebody looks or is told, and not stored: see
 	// FindingContext.
+	FoundLate   string     `json:"found_late,omitempty"`   // by how much, where a gap had to be closed: 2 h 10 m
 	Owner       string     `json:"owner,omitempty"`        // the inventory's, of the identity
 	SourceKnown *bool      `json:"source_known,omitempty"` // the identity succeeded before from every network of it
 	TokensAlive uint64     `json:"tokens_alive,omitzero"`  // tokens of the identity that have not expired

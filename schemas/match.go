@@ -68,6 +68,10 @@ type Flush struct {
 // Key is a client_id, which may be empty.
 const SelectorCounts = "counts"
 
+// SelectorActs is the selector of the touches that acts of people leave for the
+// correlator; their Key is the id of a finding.
+const SelectorActs = "acts"
+
 // CountTouches returns one touch per distinct (tenant, client_id, hour) of
 // events: what is counted of them must be counted anew.
 func CountTouches(flush string, events []Event) []Touch {

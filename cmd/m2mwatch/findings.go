@@ -16,6 +16,17 @@ import (
 func newFindings(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{Use: "findings", Short: "What the rules found"}
 	cmd.AddCommand(newFindingsList(inv), newFindingsShow(inv))
+	for _, act := range []struct {
+		act   schemas.Act
+		short string
+	}{
+		{schemas.ActAck, "Say that you look after a finding: it pages nobody anew while it grows"},
+		{schemas.ActResolve, "Say that a finding is done with, until an event comes that is later"},
+		{schemas.ActReopen, "Open a finding again"},
+		{schemas.ActNote, "Leave a note at a finding"},
+	} {
+		cmd.AddCommand(newFindingsAct(inv, act.act, act.short))
+	}
 	return cmd
 }
 
@@ -48,7 +59,7 @@ func newFindingsList(inv *invocation) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&q.Tenant, "tenant", "", "of this tenant")
 	f.StringVar(&q.RuleID, "rule", "", "of this rule, such as MI-02")
-	f.StringVar(&q.State, "state", "open", "open or withdrawn; empty for both")
+	f.StringVar(&q.State, "state", "open", "open, acknowledged, resolved or withdrawn; empty for all")
 	f.StringVar(&q.Level, "level", "", "of this level")
 	f.StringVar(&q.Identity, "identity", "", "of this identity, such as app:CLIENT_ID")
 	f.StringVar(&q.From, "from", "", "active since: RFC 3339, a date, or 24h, 7d ago")
@@ -126,12 +137,8 @@ func writeFinding(out io.Writer, f schemas.FindingDetail) error {
 	for _, told := range contextRows(f.Evidence) {
 		row(told[0], "%s", told[1])
 	}
-	for _, c := range f.History {
-		paging := ""
-		if c.Paging != "" {
-			paging = "; " + pagingText(c.Paging, c.PagingReason)
-		}
-		row("history", "%s  %s%s", clock(c.At), changeText(c), paging)
+	for _, h := range historyOf(f) {
+		row("history", "%s  %s", clock(h.at), h.text)
 	}
 	return w.Flush()
 }
@@ -155,6 +162,8 @@ func changeText(c schemas.FindingChange) string {
 		return fmt.Sprintf("withdrawn%s; it had %d events", why, c.Before.Count)
 	case c.Reason == schemas.ReasonPaging && c.After != nil:
 		return fmt.Sprintf("open as before, with %d events", c.After.Count)
+	case c.State == schemas.StateResolved:
+		return fmt.Sprintf("resolved: quiet since its last event; %d events", c.After.Count)
 	case c.Before != nil && c.After != nil:
 		return fmt.Sprintf("open again%s, with %d events", why, c.After.Count)
 	case c.After != nil:

@@ -99,10 +99,10 @@ func (s *FindingStore) Findings(ctx context.Context, tenant, ruleID string, keys
 	return collect(ctx, s.db.conn, "read findings", w.query(selectFindings, "ORDER BY key, period"), scanFinding)
 }
 
-// OpenFindings are up to limit findings that are open, by id.
+// OpenFindings are up to limit findings that stand, by id.
 func (s *FindingStore) OpenFindings(ctx context.Context, f schemas.OpenFindings, limit int) ([]schemas.Finding, error) {
 	w := where{}
-	w.and("state = {state:String}", "state", string(schemas.StateOpen))
+	w.and("state IN {states:Array(String)}", "states", []string{string(schemas.StateOpen), string(schemas.StateAcknowledged)})
 	if f.RuleID != "" {
 		w.equal("rule_id", f.RuleID)
 	} else {

@@ -36,6 +36,7 @@ func retained() map[string]string {
 		"matches":            "bucket",
 		"findings":           "toDateTime(period)",
 		"finding_changes":    "toDateTime(period)",
+		"finding_acts":       "toDateTime(period)",
 		"deliveries":         "toDateTime(time)",
 		"counts_hourly":      "hour",
 		"counts_daily":       "day",
@@ -56,6 +57,8 @@ func follows(table string) string {
 	switch table {
 	case "events_by_time", "events_by_identity", "events_by_token":
 		return "events"
+	case "finding_acts":
+		return "findings"
 	case "usage_daily", "successes":
 		return "counts_daily"
 	}

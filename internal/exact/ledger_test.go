@@ -179,10 +179,12 @@ func (l *ledger) page(c *detect.Correlation, before, stored map[string]schemas.F
 
 func (l *ledger) pageGroup(group []string, before, stored map[string]schemas.Finding, at time.Time) {
 	known := slices.ContainsFunc(group, func(id string) bool { return !stored[id].PagedAt.IsZero() })
+	grows := false
 	for _, id := range group {
 		was, now := before[id], stored[id]
 		isNew := was.State != schemas.StateOpen
 		grew := now.Count > was.Count || now.Last.After(was.Last) || now.Source != was.Source
+		grows = grows || isNew || grew
 		if !now.PagedAt.IsZero() || !isNew && !grew && (known || now.Paging != schemas.PagingContinued) {
 			continue
 		}
@@ -206,6 +208,27 @@ func (l *ledger) pageGroup(group []string, before, stored map[string]schemas.Fin
 			l.history[id][last].Paging, l.history[id][last].PagingReason = now.Paging, now.PagingReason
 		}
 	}
+	l.again(group, grows, stored, at)
+}
+
+// again tells people anew of what grows, four hours after they were told last.
+func (l *ledger) again(group []string, grows bool, stored map[string]schemas.Finding, at time.Time) {
+	i := slices.IndexFunc(group, func(id string) bool { return !stored[id].PagedAt.IsZero() })
+	if !grows || i < 0 || at.Sub(stored[group[i]].PagedAt) < 4*time.Hour {
+		return
+	}
+	was := stored[group[i]]
+	now := was
+	ago := at.Sub(was.PagedAt).Round(time.Minute)
+	text := fmt.Sprintf("%d h %d m", ago/time.Hour, ago%time.Hour/time.Minute)
+	if ago >= day {
+		text = fmt.Sprintf("%d d %d h", ago/day, ago%day/time.Hour)
+	}
+	now.PagedAt, now.PagingReason = at, "it still grows, "+text+" after the last page"
+	l.change(stored, was, now, schemas.ReasonPaging, at)
+	history := l.history[now.ID]
+	history[len(history)-1].Paging, history[len(history)-1].PagingReason = now.Paging, now.PagingReason
+	l.alert(stored[now.ID])
 }
 
 func (l *ledger) alert(f schemas.Finding) {

@@ -335,6 +335,7 @@ func (w *world) correlate(die crash) {
 		return processor.NewCorrelator(processor.CorrelatorConfig{
 			Store: store, Alerts: w.alerts, Lease: w, Rules: w.rules, EvidenceKept: kept, FindingsKept: kept,
 			Interval: time.Millisecond, Now: w.now, At: l.at, Logger: w.logger(),
+			ResolveEvery: -1, // the rounds are hours apart: all would be over
 		})
 	})
 	for _, h := range w.histories {

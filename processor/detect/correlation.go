@@ -46,6 +46,11 @@ type Correlation struct {
 	Identity string        // of what the key is the id: app or user
 	Tests    []Test
 
+	// ResolveAfter is how long nothing of a finding must have happened for it to be
+	// over, and Renotify how long people are not told again of one that grows; 0
+	// where the rule leaves that to whoever tells.
+	ResolveAfter, Renotify time.Duration
+
 	summary    *text
 	kind       kind
 	levels     []levelIf
@@ -403,6 +408,12 @@ func (p *pending) readAlert(d *document) {
 		return
 	}
 	p.summary = a.template("summary", summarySample)
+	if a.keys["resolve_after"] != nil {
+		p.ResolveAfter = a.duration("resolve_after")
+	}
+	if a.keys["renotify"] != nil {
+		p.Renotify = a.duration("renotify")
+	}
 	a.rest("x-alert")
 }
 

@@ -57,8 +57,8 @@ LIMIT 1000 BY key
 `
 
 // DetailsQuery asks what the events of findings say: one row each, with LogIDs
-// (its one), First (its time) and Values (its description and its client's
-// name).
+// (its one), First (its time) and Values (its description, its client's name,
+// and its source).
 func (c *Correlation) DetailsQuery(tenant string, keys, logIDs []string, from, to time.Time) schemas.Query {
 	clients := `{keys:Array(String)}`
 	if c.Main.key.name() != "client_id" {
@@ -79,7 +79,7 @@ func (c *Correlation) DetailsQuery(tenant string, keys, logIDs []string, from, t
 
 const detailsSQL = `
 SELECT '' AS key, toUInt64(0) AS period, toUInt64(toUnixTimestamp64Milli(time)) AS t, t AS last_t, toUInt64(1) AS n,
-    [toString(description), client_name] AS vals, [log_id] AS logs,
+    [toString(description), client_name, toString(source)] AS vals, [log_id] AS logs,
     toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success, CAST(map(), 'Map(String, String)') AS facts
 FROM events FINAL
 WHERE tenant = {tenant:String} AND client_id IN {{clients}}

@@ -94,7 +94,7 @@ func (m *Alertmanager) alert(a schemas.Alert) postableAlert {
 	if f.First.IsZero() || f.First.After(now) {
 		p.StartsAt = now
 	}
-	if f.State == schemas.StateWithdrawn {
+	if f.State.Over() {
 		p.EndsAt = now
 	}
 	if a.Kind() == schemas.AlertSummary { // nobody will resolve it

@@ -250,7 +250,7 @@ func (o *OCSF) finding(a schemas.Alert) ocsfEvent {
 			Analytic: ocsfAnalytic{ocsfAnalyticRule, "Rule", f.Title, f.RuleID},
 		},
 	}
-	if f.State == schemas.StateWithdrawn {
+	if f.State.Over() {
 		e.ActivityID, e.Activity, e.StatusID, e.Status, e.IsAlert = ocsfActivityClose, "Close", ocsfStatusResolved, "Resolved", false
 	}
 	if a.Test {

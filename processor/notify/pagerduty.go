@@ -27,7 +27,7 @@ type PagerDutyConfig struct {
 }
 
 // PagerDuty triggers an incident for a finding, and resolves it when the finding
-// is withdrawn. The finding's id is the dedup key.
+// is withdrawn or resolved. The finding's id is the dedup key.
 type PagerDuty struct {
 	name, key string
 	post      *poster
@@ -97,7 +97,7 @@ func (p *PagerDuty) Deliver(ctx context.Context, a schemas.Alert) error {
 func (p *PagerDuty) event(a schemas.Alert) pagerDutyEvent {
 	f := a.Finding
 	e := pagerDutyEvent{RoutingKey: p.key, Action: "trigger", DedupKey: f.ID}
-	if f.State == schemas.StateWithdrawn {
+	if f.State.Over() {
 		e.Action = "resolve"
 		return e
 	}

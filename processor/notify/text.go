@@ -32,6 +32,10 @@ func mark(a schemas.Alert) string {
 		return "TEST, not a finding: "
 	case a.Finding.State == schemas.StateWithdrawn:
 		return "Withdrawn: "
+	case a.Finding.State == schemas.StateResolved:
+		return "Resolved: "
+	case a.Finding.Evidence.FoundLate != "":
+		return "Found late by " + a.Finding.Evidence.FoundLate + ": "
 	}
 	return ""
 }
