@@ -71,12 +71,15 @@ var sqlFields = map[string]struct {
 	entityKey.name:   {entitySQL, []string{"identity", "outcome", "method"}},
 	"scope":          {"scopes", []string{"scopes"}},
 	wholeTenant.name: {"tenant", nil},
+	"ten_minutes":    {"formatDateTime(toStartOfInterval(time, INTERVAL 10 MINUTE), '%Y-%m-%dT%H:%i:%SZ', 'UTC')", []string{"time"}},
+	"runtime":        {"", []string{"sdk_name", "user_agent"}}, // trims and folds letters as Go does: matched again
 }
 
 // entitySQL is entityOf.
 const entitySQL = `if(identity = '' OR (outcome = 'failure' AND method = '' AND identity = concat('app:', client_id)), concat('tenant:', tenant), CAST(identity, 'String'))`
 
 // field is the expression of a field that is a column.
+// It is "" where the store has none that is as exact.
 func (w *sqlWriter) field(f *field) string {
 	if s, ok := sqlFields[f.name]; ok {
 		return s.sql
@@ -100,6 +103,8 @@ func (w *sqlWriter) reads(f *field) {
 // first is state.first; false where the store does not know the field.
 func (w *sqlWriter) first(f *field) (string, bool) {
 	switch {
+	case f.column != nil && w.field(f) == "":
+		return "", false
 	case f.column != nil:
 		return w.field(f), true
 	case f.number != nil:
@@ -169,7 +174,7 @@ func (w *sqlWriter) group(parts []expr, word, none string) (string, bool) {
 
 func (w *sqlWriter) leaf(l *leaf) (string, bool) {
 	switch {
-	case l.field.path != nil:
+	case l.field.path != nil, w.field(&l.field) == "":
 		return sqlTrue, false
 	case l.refs != nil:
 		return w.references(l)
@@ -365,6 +370,9 @@ func (w *sqlWriter) reference(f *field, r *reference) (string, bool) {
 		return sqlTrue, false
 	}
 	v, other := w.field(f), w.field(&r.field)
+	if v == "" || other == "" {
+		return sqlTrue, false
+	}
 	there := "(" + v + " != '' AND " + other + " != ''"
 	if !r.cased {
 		return there + ")", false
