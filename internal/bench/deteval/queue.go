@@ -18,6 +18,7 @@ const (
 // queue stands in for the broker: groups in memory, each handed out once.
 type queue struct {
 	tenant   string
+	live     time.Time // what was delivered before is history that was imported
 	messages chan schemas.Message
 	open     sync.WaitGroup // messages that are not acked
 }
@@ -29,7 +30,11 @@ func (q *queue) offer(ctx context.Context, logs []synth.Log) error {
 		for n < len(logs) && n < groupLogs && logs[n].Delivered.Sub(logs[0].Delivered) < groupSpan {
 			n++
 		}
-		group := schemas.AppendGroupHeader(nil, q.tenant, schemas.SourceStream, logs[n-1].Delivered)
+		source := schemas.SourceStream
+		if logs[n-1].Delivered.Before(q.live) {
+			source = schemas.SourceImport
+		}
+		group := schemas.AppendGroupHeader(nil, q.tenant, source, logs[n-1].Delivered)
 		for _, log := range logs[:n] {
 			group = schemas.AppendGroupLog(group, log.Raw, false)
 		}

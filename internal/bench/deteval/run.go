@@ -86,7 +86,7 @@ func (r *run) do(ctx context.Context) (_ *outcome, err error) {
 	}
 	defer func() { err = errors.Join(err, drop()) }()
 	ctx, cancel := context.WithCancel(ctx)
-	q := &queue{tenant: r.tenant.name, messages: make(chan schemas.Message, 1000)}
+	q := &queue{tenant: r.tenant.name, live: r.tenant.from, messages: make(chan schemas.Message, 1000)}
 	stop, err := r.start(ctx, q, db)
 	defer func() { cancel(); stop() }()
 	if err != nil {
@@ -122,8 +122,9 @@ func (r *run) start(ctx context.Context, q *queue, db *clickhouse.DB) (stop func
 	if err != nil {
 		return running.Wait, err
 	}
+	store := clickhouse.NewFindingStore(db)
 	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
-		Store: clickhouse.NewFindingStore(db), Alerts: &r.pager, Lease: soleLease{}, Rules: r.rules, Logger: log,
+		Store: store, Surroundings: newSurroundings(store, r.tenant), Alerts: &r.pager, Lease: soleLease{}, Rules: r.rules, Logger: log,
 		Interval: 50 * time.Millisecond, Now: r.clock.Now, At: r.at,
 	})
 	if err != nil {

@@ -64,7 +64,7 @@ func (g *generator) attack() {
 
 // What an exchange from a place, by a program or at a time that is new may be
 // found by, each for its part.
-var strangeUse = []string{"MI-08", "MI-09", "MI-10", "MI-11", "MI-19", "MI-21", "MI-22", "MI-27"}
+var strangeUse = []string{"MI-08", "MI-09", "MI-10", "MI-11", "MI-19", "MI-21", "MI-22", "MI-27", "MI-14"}
 
 // rules are the first ones and those of strange use.
 func rules(first ...string) []string {

@@ -16,7 +16,7 @@ func (g *generator) issuanceSpike(name string) {
 		g.token(at, m, g.homeOf(m, at), m.softwareAt(at))
 	}
 	usual := m.rate / 24
-	g.label(Label{Identity: m.identity(), Kind: name, Rules: []string{"MI-14", "MI-15", "MI-16"}, From: from, To: last(all), Faint: densest(all, 10*time.Minute) < 50 || float64(densest(all, time.Hour)) < 4*usual})
+	g.label(Label{Identity: m.identity(), Kind: name, Rules: []string{"MI-14", "MI-15", "MI-16", "MI-19"}, From: from, To: last(all), Faint: densest(all, 10*time.Minute) < 50 || float64(densest(all, time.Hour)) < 4*usual})
 }
 
 // noCaching is a machine that asks for a token each time, from some day on.
