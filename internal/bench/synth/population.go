@@ -138,6 +138,8 @@ func (g *generator) populate() {
 		}
 		m.rate = g.logUniform(2*highest, factor*highest)
 		m.homes = g.hosts(m.homes[0].net, 1+int(m.rate/24/12))
+		// It may be said of them that they could keep their tokens for longer.
+		g.label(Label{Identity: m.identity(), Kind: "busy", Rules: []string{"MI-15", "MI-16"}, Beside: true, From: g.from, To: g.to})
 	}
 }
 
