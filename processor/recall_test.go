@@ -80,6 +80,7 @@ func TestMemoryChangesNoFinding(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 0))
 	events := moves(r, 3)
 	newBenchOfWhatIsNew := func(t *testing.T) *bench {
+		t.Helper()
 		b := newBench(t)
 		b.rules = rulesOfWhatIsNew(t)
 		return b

@@ -144,6 +144,13 @@ func (s *store) FindingHistory(ctx context.Context, f schemas.Finding) ([]schema
 	}, s.ask(ctx, "history of "+f.ID)
 }
 
+// Acts are none: internal/clickhouse is asked for some in TestActs and elsewhere.
+func (s *store) Acts(ctx context.Context, _, findingID string) ([]schemas.FindingAct, error) {
+	return nil, s.ask(ctx, "acts of "+findingID)
+}
+
+func (s *store) RecordAct(ctx context.Context, act schemas.FindingAct) error { return s.ask(ctx, act) }
+
 func (s *store) Finding(ctx context.Context, id string) (schemas.Finding, error) {
 	if err := s.ask(ctx, id); err != nil {
 		return schemas.Finding{}, err
@@ -171,7 +178,7 @@ func api(t *testing.T, s *store, cfg query.Config) *httptest.Server {
 
 func apiWithLog(t *testing.T, s *store, cfg query.Config, w io.Writer) *httptest.Server {
 	t.Helper()
-	cfg.Store, cfg.Now = s, func() time.Time { return now }
+	cfg.Store, cfg.Acts, cfg.Now = s, s, func() time.Time { return now }
 	logger := slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	e := httpserver.New(httpserver.Config{Name: "api", Logger: logger})
 	query.New(cfg).Register(e)
@@ -459,7 +466,7 @@ func TestFindingsAnswer(t *testing.T) {
 			Tenant: "acme", RuleID: "MI-02", State: schemas.StateOpen, Level: schemas.LevelHigh, Key: "invoice-sync",
 			From: now.Add(-24 * time.Hour), To: now.Add(-time.Hour), Limit: 1,
 		},
-		"7c1e5a0b9d3f42e68a1c0b7d", "history of 7c1e5a0b9d3f42e68a1c0b7d",
+		"7c1e5a0b9d3f42e68a1c0b7d", "acts of 7c1e5a0b9d3f42e68a1c0b7d", "history of 7c1e5a0b9d3f42e68a1c0b7d",
 		schemas.FindingFilter{Limit: 1},
 		schemas.FindingFilter{Limit: 100, After: &schemas.FindingCursor{Last: now, ID: "7c1e5a0b9d3f42e68a1c0b7d"}},
 	}

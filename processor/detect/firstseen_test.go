@@ -172,16 +172,16 @@ func (w *firstSeenWords) oracle(key string, all []deed, from, to time.Time) []sc
 		var news []pair
 		signs := func(of [][]int, only []string) (n int) {
 			for _, s := range of {
-				any := false
+				found := false
 				for j, f := range s {
 					judged := f >= 0 || !told(d.values[s[j-1]])
 					f = max(f, ^f)
 					if judged && told(d.values[f]) && w.fresh(all[:i+1], f) && (only == nil || slices.Contains(only, d.values[f])) {
-						any = true
+						found = true
 						news = append(news, pair{f, d.values[f]})
 					}
 				}
-				n += count(any)
+				n += count(found)
 			}
 			return n
 		}

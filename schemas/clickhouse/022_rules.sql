@@ -2,7 +2,7 @@
 -- are not matched as events come in. A selector is named by a hash of what it
 -- selects, so that rows of another run are right, too; all are dropped when one
 -- begins and when it ends. It has the order and the columns of matches, since the
--- same queries read it, and is not synced: what a crash loses is made again.
+-- same queries read it.
 -- Shards: as those of matches.
 CREATE TABLE IF NOT EXISTS {{table "matches_scratch"}} {{on_cluster}}
 (
@@ -21,7 +21,8 @@ CREATE TABLE IF NOT EXISTS {{table "matches_scratch"}} {{on_cluster}}
 ENGINE = {{engine "ReplacingMergeTree" "ver"}}
 PARTITION BY toYYYYMM(bucket)
 ORDER BY (selector, tenant, bucket, key, t, log_id, generation)
-SETTINGS index_granularity = 1024;
+SETTINGS index_granularity = 1024,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 {{distributed "matches_scratch" "sipHash64(tenant, key)"}};
 

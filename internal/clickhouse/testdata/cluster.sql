@@ -794,7 +794,8 @@ CREATE TABLE IF NOT EXISTS matches_scratch_local ON CLUSTER 'main\'s'
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
 PARTITION BY toYYYYMM(bucket)
 ORDER BY (selector, tenant, bucket, key, t, log_id, generation)
-SETTINGS index_granularity = 1024;
+SETTINGS index_granularity = 1024,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 CREATE TABLE IF NOT EXISTS matches_scratch ON CLUSTER 'main\'s' AS m2mwatch.matches_scratch_local
 ENGINE = Distributed('main\'s', 'm2mwatch', 'matches_scratch_local', sipHash64(tenant, key));
