@@ -129,6 +129,11 @@ func (c *Correlator) inform(ctx context.Context, p *pager, changes []change) err
 	if p.silences, err = c.cfg.Store.Silences(ctx, p.now); err != nil {
 		return fmt.Errorf("read the silences: %w", err)
 	}
+	if slices.ContainsFunc(p.silences, func(s schemas.Silence) bool { return s.Owner != "" }) {
+		if p.owners, err = c.cfg.Store.Owners(ctx, p.tenant, identitiesOf(changes)); err != nil {
+			return fmt.Errorf("read the owners of identities: %w", err)
+		}
+	}
 	if len(late) == 0 {
 		return nil
 	}
@@ -140,6 +145,18 @@ func (c *Correlator) inform(ctx context.Context, p *pager, changes []change) err
 		p.late[identity] = true
 	}
 	return nil
+}
+
+// identitiesOf are those of findings, each once.
+func identitiesOf(changes []change) []string {
+	var ids []string
+	for i := range changes {
+		if id := changes[i].finding.Identity; id != "" {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // acted are the findings, by tenant, that people did something about.

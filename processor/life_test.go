@@ -147,9 +147,30 @@ func (s quietStore) OverdueFindings(ctx context.Context, before time.Time, limit
 
 func TestSilenceHoldsAPageBackUntilItEnds(t *testing.T) {
 	t.Parallel()
+	for name, matcher := range map[string]schemas.SilenceMatcher{
+		"identity": {RuleID: "MI-02", Identity: "app:hush"},
+		"owner":    {Owner: "billing"},
+	} {
+		t.Run(name, func(t *testing.T) { silenceHolds(t, matcher) })
+	}
+}
+
+func silenceHolds(t *testing.T, matcher schemas.SilenceMatcher) {
+	t.Helper()
 	b := newBench(t)
+	inventory := clickhouse.NewInventoryStore(b.db)
+	if err := inventory.BeginEpoch(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	item := schemas.InventoryItem{
+		Tenant: "acme", Kind: schemas.InventoryClients, ID: "hush", Identity: "app:hush", Owner: "billing",
+		FirstSeen: moment, Changed: moment, N: 1, Ver: 1<<32 | 1,
+	}
+	if err := inventory.SaveInventory(t.Context(), 1, nil, []schemas.InventoryItem{item}); err != nil {
+		t.Fatal(err)
+	}
 	silence := schemas.Silence{
-		ID: "s1", SilenceMatcher: schemas.SilenceMatcher{RuleID: "MI-02", Identity: "app:hush"}, By: "jane", Reason: "migration",
+		ID: "s1", SilenceMatcher: matcher, By: "jane", Reason: "migration",
 		MadeAt: moment, StartsAt: moment, EndsAt: moment.Add(30 * time.Minute),
 	}
 	if err := clickhouse.NewSilences(b.db).SaveSilence(t.Context(), silence, 1); err != nil {

@@ -27,7 +27,8 @@ type pager struct {
 	warming  bool
 	around   circumstances
 	silences []schemas.Silence
-	late     map[string]bool // identities of which people were told when a gap was closed
+	owners   map[string]string // of identities, where a silence asks for one
+	late     map[string]bool   // identities of which people were told when a gap was closed
 }
 
 // unknownOver and renotifyAfter are for rules that do not say, and that are gone.
@@ -61,6 +62,7 @@ type verdict struct {
 type occasion struct {
 	around   circumstances
 	silences []schemas.Silence
+	owner    string // of the finding's identity, where a silence asks for one
 	late     map[string]bool
 	now      time.Time
 	finding  *schemas.Finding
@@ -69,7 +71,7 @@ type occasion struct {
 }
 
 func (p *pager) occasion(f *schemas.Finding, told bool) *occasion {
-	return &occasion{around: p.around, silences: p.silences, late: p.late, now: p.now, finding: f, told: told, warming: p.warming}
+	return &occasion{around: p.around, silences: p.silences, owner: p.owners[f.Identity], late: p.late, now: p.now, finding: f, told: told, warming: p.warming}
 }
 
 // reasons are what may hold a page back, the one that counts first: each tells its
@@ -98,7 +100,7 @@ func warming(o *occasion) (verdict, bool) {
 
 func silenced(o *occasion) (verdict, bool) {
 	for i := range o.silences {
-		if s := &o.silences[i]; s.Holds(o.now) && s.Matches(o.finding) {
+		if s := &o.silences[i]; s.Holds(o.now) && s.Matches(o.finding, o.owner) {
 			return verdict{schemas.PagingSilenced, fmt.Sprintf("silence %s of %s until %s: %s", s.ID, s.By, s.EndsAt.Format(time.RFC3339), s.Reason)}, true
 		}
 	}

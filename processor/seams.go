@@ -103,6 +103,8 @@ type FindingStore interface {
 	FoundLate(ctx context.Context, tenant string, identities []string, since time.Time) ([]string, error)
 	// Silences are those that end after a time.
 	Silences(ctx context.Context, after time.Time) ([]schemas.Silence, error)
+	// Owners are those that the inventory knows of identities of a tenant.
+	Owners(ctx context.Context, tenant string, identities []string) (map[string]string, error)
 
 	InsertDelivery(ctx context.Context, d schemas.Delivery) error
 }

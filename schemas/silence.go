@@ -29,11 +29,11 @@ type SilenceMatcher struct {
 	Owner    string `json:"owner,omitempty" maxLength:"256" doc:"The inventory's, of the identity."`
 }
 
-// Matches reports whether a finding is one of those.
-func (m *SilenceMatcher) Matches(f *Finding) bool {
+// Matches reports whether a finding, whose identity has the owner, is one of those.
+func (m *SilenceMatcher) Matches(f *Finding, owner string) bool {
 	fits := func(want, is string) bool { return want == "" || want == is }
 	return fits(m.Tenant, f.Tenant) && fits(m.RuleID, f.RuleID) && fits(m.Identity, f.Identity) &&
-		fits(m.Key, f.Key) && fits(string(m.Level), string(f.Level)) && fits(m.Owner, f.Evidence.Owner)
+		fits(m.Key, f.Key) && fits(string(m.Level), string(f.Level)) && fits(m.Owner, owner)
 }
 
 // Holds reports whether the silence is in force at a time.

@@ -47,6 +47,23 @@ func (r *Reader) owner(ctx context.Context, tenant, identity string) (string, er
 	return owners[0], nil
 }
 
+// Owners are those that the inventory knows of identities of a tenant.
+func (s *FindingStore) Owners(ctx context.Context, tenant string, identities []string) (map[string]string, error) {
+	type owned struct{ identity, owner string }
+	all, err := collect(ctx, s.db.conn, "read the owners of identities", schemas.Query{
+		SQL:    "SELECT identity, owner FROM inventory FINAL\nWHERE tenant = {tenant:String} AND identity IN {identities:Array(String)} AND kind IN ('clients', 'users')\nORDER BY identity, " + thereNow + " DESC, kind, id\nLIMIT 1 BY identity",
+		Params: map[string]any{"tenant": tenant, "identities": identities},
+	}, func(scan scanner) (o owned, err error) {
+		err = scan(&o.identity, &o.owner)
+		return o, err
+	})
+	owners := make(map[string]string, len(all))
+	for _, o := range all {
+		owners[o.identity] = o.owner
+	}
+	return owners, err
+}
+
 func scanText(scan scanner) (s string, err error) {
 	err = scan(&s)
 	return s, err

@@ -2,6 +2,7 @@ package clickhouse_test
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -44,6 +45,10 @@ func TestContextOfAFindingIsThatOfTheMoment(t *testing.T) {
 		grantedAt("robot", now.Add(-2*time.Hour), byRobot),
 		grantedAt("f1", now.Add(-10*time.Minute), failed), grantedAt("f2", now.Add(-9*time.Minute), func(e *schemas.Event) { failed(e); e.Network = "203.0.113.0/24" }),
 	})
+	owners, err := clickhouse.NewFindingStore(db).Owners(t.Context(), "acme", []string{app.Identity, "user:auth0|robot", "app:nobody"})
+	if want := map[string]string{app.Identity: app.Owner, "user:auth0|robot": "ops"}; err != nil || !maps.Equal(owners, want) {
+		t.Errorf("owners %v, %v; want %v", owners, err, want)
+	}
 	r := clickhouse.NewReader(db)
 	yes, no := true, false
 	finding := func(identity string, logs ...string) schemas.Finding {
