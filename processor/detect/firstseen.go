@@ -215,7 +215,11 @@ func (k *firstSeen) query(c *Correlation, a asked) schemas.Query {
 		terms[i] = fmt.Sprintf("(toUInt16(%d), %s, toUInt8(%s))", i+1, c.Main.part("val", t.name), strings.Join(judged, " AND "))
 		names[i] = t.name
 	}
-	params["masks"], params["unless_masks"] = k.masks(k.signs), k.masks(k.unless)
+	// One more row of each event carries all of its values: beside each of them they
+	// would be most of what is sorted.
+	params["carrier"] = uint64(len(terms) + 1)
+	terms = append(terms, fmt.Sprintf("(toUInt16(%d), val, toUInt8(0))", len(terms)+1))
+	params["masks"], params["unless_masks"] = append(k.masks(k.signs), 0), append(k.masks(k.unless), 0)
 	params["at_least"], params["unless_at_least"] = k.atLeast, max(k.unlessAtLeast, 1)
 	params["lookback"], params["settle"] = uint64(k.lookback.Milliseconds()), uint64(settleTime.Milliseconds())
 	params["warm_events"], params["warm"] = k.warmEvents, k.warmDays*uint64((24*time.Hour).Milliseconds())
@@ -247,14 +251,15 @@ func (fs fields) names() []string {
 //	told    each with the one before it, and the one of the same value
 //	known   since when its field is known, and which are changes
 //	judged  which of them are new
+//	near    what is of a period with something new
 //	moments the events again, with what is new in them
 //	marked  which of them trigger
 //	held    what is new in the period up to each
 const firstSeenSQL = `,
 signs AS (
-    SELECT key, t, log_id, imported, val, sign.1 AS id, sign.2 AS v, sign.3 AS counts
+    SELECT key, t, log_id, imported, sign.1 AS id, sign.2 AS v, sign.3 AS counts
     FROM believed ARRAY JOIN [{{terms}}] AS sign
-    WHERE v NOT IN ('', 'unknown')
+    WHERE v NOT IN ('', 'unknown') OR id = {carrier:UInt64}
 ),
 told AS (
     SELECT *,
@@ -272,21 +277,25 @@ known AS (
     FROM told
 ),
 judged AS (
-    SELECT key, t, log_id, imported, val, id, v, counts, if(prev + {lookback:UInt64} < t, '', was) AS was,
+    SELECT key, t, log_id, imported, id, v, counts, if(prev + {lookback:UInt64} < t, '', was) AS was,
         changes AND counts AND since + {warm:UInt64} <= t AND nth > 0 AND nth + {lookback:UInt64} >= t
             AND ({steady:UInt64} = 0 OR lagInFrame(t, {changes:UInt64}) OVER (PARTITION BY key, id, changes ORDER BY t, log_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) + {steady:UInt64} < t) AS fresh,
-        fresh AND (empty({only:Array(String)}) OR v IN {only:Array(String)}) AND {masks:Array(UInt64)}[id] != 0 AS wanted
+        fresh AND (empty({only:Array(String)}) OR v IN {only:Array(String)}) AND {masks:Array(UInt64)}[id] != 0 AS wanted,
+        intDiv(t, {dedupe:UInt64}) * {dedupe:UInt64} AS period
     FROM known
 ),
+near AS (
+    SELECT *, max(wanted) OVER (PARTITION BY key, period) AS hot FROM judged WHERE t >= {from:UInt64}
+),
 moments AS (
-    SELECT key, t, log_id, any(imported) AS imported, any(val) AS val, intDiv(t, {dedupe:UInt64}) * {dedupe:UInt64} AS period,
+    SELECT key, t, log_id, any(imported) AS imported, anyIf(v, id = {carrier:UInt64}) AS val, any(near.period) AS period,
         bitCount(groupBitOr(if(wanted, {masks:Array(UInt64)}[id], 0))) >= {at_least:UInt64}
             AND bitCount(groupBitOr(if(fresh, {unless_masks:Array(UInt64)}[id], 0))) < {unless_at_least:UInt64} AS triggers,
         groupArrayIf((id, v), counts) AS pairs,
         arraySort(groupArrayIf((id, v, was), wanted)) AS news,
-        arraySort(groupUniqArray(({names:Array(String)}[id], was))) AS before
-    FROM judged
-    WHERE t >= {from:UInt64}
+        arraySort(groupUniqArrayIf(({names:Array(String)}[id], was), id != {carrier:UInt64})) AS before
+    FROM near
+    WHERE hot
     GROUP BY key, t, log_id
 ),
 marked AS (
