@@ -84,6 +84,12 @@ func (s *store) CountWarm(context.Context, time.Time) (schemas.WarmCount, error)
 	return schemas.WarmCount{}, s.err
 }
 
+func (s *store) Acts(context.Context, string, string) ([]schemas.FindingAct, error) {
+	return nil, s.err
+}
+
+func (s *store) RecordAct(context.Context, schemas.FindingAct) error { return s.err }
+
 func (s *store) Finding(context.Context, string) (schemas.Finding, error) { return finding(), s.err }
 
 func (s *store) Status(context.Context) (schemas.StoreStatus, error) {
@@ -96,7 +102,7 @@ func serve(t *testing.T, s *store) (*apiclient.Client, *echo.Echo) {
 	var tokens httpserver.TokenSet
 	tokens.Replace([]httpserver.Token{httpserver.NewToken("test", "secret")})
 	e := httpserver.New(httpserver.Config{Name: "api"})
-	query.New(query.Config{Store: s, Now: func() time.Time { return now }}).Register(e, httpserver.RequireToken(&tokens))
+	query.New(query.Config{Store: s, Acts: s, Now: func() time.Time { return now }}).Register(e, httpserver.RequireToken(&tokens))
 	srv := httptest.NewServer(e)
 	t.Cleanup(srv.Close)
 	return client(t, apiclient.Config{URL: srv.URL + "/", Token: "secret"}), e

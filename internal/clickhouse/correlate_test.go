@@ -17,7 +17,7 @@ import (
 // echo answers its parameters as the columns of a correlation.
 const echo = `SELECT {key:String}, {period:UInt64}, toUInt64(toUnixTimestamp64Milli({first:DateTime64(3, 'UTC')})),
 	toUInt64(1000 * toUnixTimestamp({last:DateTime('UTC')})), {count:UInt64},
-	{values:Array(String)}, arrayMap(x -> toString(x), {numbers:Array(UInt64)}), toUInt8({imported:Bool}), toUInt64(-{baseline:Int64}), {days:Float64}, toUInt64(0)`
+	{values:Array(String)}, arrayMap(x -> toString(x), {numbers:Array(UInt64)}), toUInt8({imported:Bool}), toUInt64(-{baseline:Int64}), {days:Float64}, toUInt64(0), map('new', 'asn 64500')`
 
 func echoParams() map[string]any {
 	return map[string]any{
@@ -34,7 +34,7 @@ func TestCorrelatePassesParametersAndReadsRows(t *testing.T) {
 	}
 	want := []schemas.CorrelationRow{{
 		Key: "k", Period: 1 << 63, First: 1234, Last: 5000, Count: 9, Values: []string{"a"}, LogIDs: []string{"1", "9223372036854775808"},
-		Imported: 1, Baseline: 7, BaselineDays: 1.5e-9,
+		Imported: 1, Baseline: 7, BaselineDays: 1.5e-9, Facts: map[string]string{"new": "asn 64500"},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

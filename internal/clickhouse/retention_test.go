@@ -36,7 +36,7 @@ func TestRetentionIsSetChangedAndRemoved(t *testing.T) {
 		keep(t, c, clickhouse.Retention{Days: step.days, ByTable: map[string]int{
 			"findings": step.findings, "events": step.events, "counts_daily": step.daily,
 		}})
-		want := map[string]int{"findings": step.findings}
+		want := map[string]int{"findings": step.findings, "finding_acts": step.findings}
 		for _, table := range []string{"events", "events_by_time", "events_by_identity", "events_by_token"} {
 			want[table] = step.events
 		}
@@ -86,7 +86,7 @@ func TestEveryTableOfTimesIsRetainedByWholeParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rows.Close()
-	queue := []string{"touches", "touches_done"} // dropped when it is done
+	queue := []string{"touches", "touches_done", "matches_scratch"} // dropped when it is done
 	for rows.Next() {
 		var name, key, engine string
 		if err := rows.Scan(&name, &key, &engine); err != nil {

@@ -83,11 +83,11 @@ var (
 	// nth is the most here; it is drawn.
 	correlateCrashes = []crash{
 		{},
-		{"alert_published", 2, false},
+		{"alert_published", 1, false},
 		{"history_written", 2, true},
 		{"findings_written", 2, false},
 		{"touches_marked", 1, true},
-		{"alert_published", 2, true},
+		{"alert_published", 1, true},
 		{"history_written", 2, false},
 		{"findings_written", 2, true},
 		{"touches_marked", 1, false},
