@@ -27,6 +27,7 @@ const (
 	demoTenant  = "acme"
 	demoHistory = 30 * 24 * time.Hour
 	storyLimit  = 2 * time.Minute
+	storyRule   = "MI-02" // of a working client that started failing
 )
 
 // demoFlags are what can be chosen about a demo.
@@ -384,9 +385,10 @@ func (d *demo) story(ctx context.Context, simulated string, lastToken time.Time)
 	return nil
 }
 
-// found is the open finding about the story's client, nil where there is none.
+// found is the open finding of the story, nil where there is none. Other rules have
+// findings about its client too, and tell them in their own words.
 func (d *demo) found(ctx context.Context) (*schemas.Finding, error) {
-	page, err := d.client.Findings(ctx, apiclient.FindingQuery{Tenant: demoTenant, Key: d.sim.Story().ClientID(), State: string(schemas.StateOpen)})
+	page, err := d.client.Findings(ctx, apiclient.FindingQuery{Tenant: demoTenant, RuleID: storyRule, Key: d.sim.Story().ClientID(), State: string(schemas.StateOpen)})
 	if err != nil || len(page.Findings) == 0 {
 		return nil, err
 	}
