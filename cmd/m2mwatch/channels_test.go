@@ -67,10 +67,9 @@ func TestDeadChannelHoldsNoOtherAndLosesNothing(t *testing.T) {
 	i := startUp(t, data, env...)
 	i.postAll(story())
 	i.settle()
-	found := i.findings()
-	checkStory(t, found)
+	stopped := checkStory(t, i.findings())
 	i.eventually("the alert at the channel that is there", func() error {
-		if got := h.alerts(t); got[found[0].ID+"/open/1"] != "finding.open" {
+		if got := h.alerts(t); got[stopped.ID+"/open/1"] != "finding.open" {
 			return fmt.Errorf("received %v", got)
 		}
 		return nil
@@ -98,7 +97,7 @@ func TestDeadChannelHoldsNoOtherAndLosesNothing(t *testing.T) {
 	p := newPager(t, l)
 	i = startUp(t, data, env...)
 	i.eventually("the alert at the channel that was away", func() error {
-		if got := p.of(found[0].ID); len(got) == 0 || got[0] != "trigger" {
+		if got := p.of(stopped.ID); len(got) == 0 || got[0] != "trigger" {
 			return fmt.Errorf("told %v", got)
 		}
 		return nil
