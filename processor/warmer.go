@@ -110,6 +110,24 @@ func reaches(set *detect.Set) map[string]time.Duration {
 	return reach
 }
 
+// selections are the rules whose selections a set's correlations look at, by
+// selector.
+func selections(set *detect.Set) map[string]*detect.Rule {
+	rules := map[string]*detect.Rule{}
+	add := func(c *detect.Correlation) {
+		for _, r := range c.Rules() {
+			rules[r.Selector] = r
+		}
+	}
+	for _, c := range set.Correlations() {
+		add(&c)
+	}
+	for _, d := range set.Disabled() {
+		add(&d.Correlation)
+	}
+	return rules
+}
+
 // Register notes the selectors of a set before it comes into force. Those that
 // are new have to be warmed up, but where nothing is stored yet. It may be
 // repeated, and be called by many at once.
@@ -183,11 +201,7 @@ func (w *Warmer) step(ctx context.Context, v *versions) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	wanted := reaches(set)
-	rules := map[string]*detect.Rule{}
-	for _, r := range set.Rules() {
-		rules[r.Selector] = &r
-	}
+	wanted, rules := reaches(set), selections(set)
 	warming := 0
 	var next *schemas.Selector
 	for _, s := range known {

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 )
@@ -137,22 +138,57 @@ func (a *alarms) measurements() []Measurement {
 	}
 }
 
-// correlating is how long the correlator has worked, by its own clock.
-func (l *live) correlating(ctx context.Context) (seconds float64, err error) {
+// metrics are those of the instance, by name.
+func (l *live) metrics(ctx context.Context) (map[string]*dto.MetricFamily, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, l.url+"/metrics", nil)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	request.Header.Set("Authorization", "Bearer "+liveToken)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer response.Body.Close()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(response.Body)
 	if err != nil {
-		return 0, fmt.Errorf("read /metrics: %w", err)
+		return nil, fmt.Errorf("read /metrics: %w", err)
+	}
+	return families, nil
+}
+
+// awaitWarm waits until the rules, which are new to a store that was filled, have
+// seen its history: until then they page nobody.
+func (l *live) awaitWarm(ctx context.Context) error {
+	l.say("waiting until the rules have seen the month")
+	for calm := 0; calm < 3; { // a look may come before the first of the warmer's
+		families, err := l.metrics(ctx)
+		if err != nil {
+			return err
+		}
+		sum := func(name string) (n float64) {
+			for _, m := range families[name].GetMetric() {
+				n += m.GetGauge().GetValue()
+			}
+			return n
+		}
+		calm++
+		if sum("m2mwatch_warmer_leads") == 0 || sum("m2mwatch_warmer_warming") > 0 {
+			calm = 0
+		}
+		if err := sleepUntil(ctx, time.Now().Add(time.Second)); err != nil {
+			return err
+		}
+	}
+	return l.awaitDone(ctx)
+}
+
+// correlating is how long the correlator has worked, by its own clock.
+func (l *live) correlating(ctx context.Context) (seconds float64, err error) {
+	families, err := l.metrics(ctx)
+	if err != nil {
+		return 0, err
 	}
 	f := families["m2mwatch_correlator_seconds"]
 	if f == nil {

@@ -162,6 +162,9 @@ func (l *live) follow(stderr io.Reader, ready chan<- string) {
 func (l *live) load(ctx context.Context) ([]Measurement, error) {
 	memory := watchMemory(l.pids)
 	l.say("sending %d events/s for %s", l.config.Rate, l.config.For)
+	if err := l.awaitWarm(ctx); err != nil {
+		return nil, err
+	}
 	before, err := l.correlating(ctx)
 	if err != nil {
 		return nil, err
