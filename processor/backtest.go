@@ -43,12 +43,17 @@ func (t *backtest) run(ctx context.Context) error {
 	if t.Against != nil {
 		rules = append(rules, *t.Against)
 	}
+	declared, err := t.b.cfg.Store.Expectations(ctx)
+	if err != nil {
+		return err
+	}
 	var all []*detect.Correlation
 	for _, r := range rules {
 		found, err := t.compile(r, all)
 		if err != nil {
 			return err
 		}
+		found.Expecting(detect.NewExpectations(declared))
 		all = append(all, found)
 	}
 	t.State, t.Done, t.Total = schemas.BacktestRunning, 0, 0
@@ -235,6 +240,7 @@ func (t *backtest) find(ctx context.Context, rule *detect.Correlation, days []sc
 		if err != nil {
 			return nil, 0, err
 		}
+		keys = slices.DeleteFunc(keys, func(key string) bool { return rule.PassesOver(tenant, key) })
 		for some := range slices.Chunk(keys, maxKeys) {
 			if err := f.find(ctx, job{rule: rule, tenant: tenant, keys: some}, from, to); err != nil {
 				return nil, 0, fmt.Errorf("correlate rule %s, tenant %s: %w", rule.Code, tenant, err)

@@ -37,6 +37,8 @@ type BacktestStore interface {
 	InsertScratch(ctx context.Context, matches []schemas.Match) error
 	// ScratchKeys are the keys that have at least so many of a selector's matches.
 	ScratchKeys(ctx context.Context, selector, tenant string, from, to time.Time, least uint64) ([]string, error)
+	// Expectations are those that are declared.
+	Expectations(ctx context.Context) ([]schemas.Expectation, error)
 	// Correlate runs a compiled correlation over those matches.
 	Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error)
 }

@@ -46,6 +46,9 @@ func circumstanced(o *occasion) (verdict, bool) {
 // circumstances looks up what is known beside those of the changes that people may
 // be told of.
 func (c *Correlator) circumstances(ctx context.Context, rule *detect.Correlation, changes []change, now time.Time) (circumstances, error) {
+	if rule != nil && rule.Declared() {
+		return c.declaredLater(changes), nil
+	}
 	if c.cfg.Surroundings == nil || rule == nil || !rule.Learns() && !failing(rule) {
 		return nil, nil
 	}

@@ -57,6 +57,9 @@ func (c *Correlator) jobs(touches []schemas.Touch) []job {
 			readers[t.Selector] = rules
 		}
 		for _, r := range rules {
+			if c.rules[r].PassesOver(t.Tenant, t.Key) {
+				continue
+			}
 			p := place{r, t.Tenant}
 			if byPlace[p] == nil {
 				byPlace[p] = map[string]*touchedKey{}

@@ -106,6 +106,9 @@ type Correlator struct {
 	ticked, swept time.Time // see tick
 	tickEpoch     uint64    // of the lease in which that was
 	resolved      time.Time // when it was last looked for findings that are over
+
+	expected      detect.Expectations // see expect
+	expectedEpoch uint64              // of the lease in which they were read
 }
 
 // NewCorrelator makes a Correlator.
@@ -199,7 +202,10 @@ func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err er
 		return 0, nil
 	}
 	began := time.Now()
-	c.rules = c.cfg.Rules.Correlations()
+	if err := c.expect(ctx, v.epoch, declares(touches)); err != nil {
+		return 0, err
+	}
+	c.rules = c.rulesNow()
 	if c.warming, err = c.cfg.Store.WarmingSelectors(ctx); err != nil {
 		return 0, fmt.Errorf("read which selectors are warming: %w", err)
 	}
@@ -209,7 +215,7 @@ func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err er
 	}
 	c.memory.begin(v.epoch, c.rules)
 	c.memory.touched(touches)
-	for _, j := range c.jobs(touches) {
+	for _, j := range append(c.jobs(touches), c.declaredJobs(touches)...) {
 		if err := c.correlateTouched(ctx, j, v); err != nil {
 			return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", j.rule.Code, j.tenant, len(j.keys), err)
 		}

@@ -63,6 +63,9 @@ func (t *RuleTests) run(ctx context.Context, c *Correlator, rule *detect.Correla
 	if err := t.Store.InsertMatches(ctx, matches); err != nil {
 		return 0, err
 	}
+	expecting := *rule
+	expecting.Expecting(test.Declared(tenant))
+	rule = &expecting
 	touched := map[string]*touchedKey{}
 	touches := schemas.Touches("", matches)
 	for i := range touches {

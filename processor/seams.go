@@ -78,6 +78,8 @@ type FindingStore interface {
 	// WarmingSelectors are those for which history is not matched yet: what rules
 	// find by them meanwhile pages nobody.
 	WarmingSelectors(ctx context.Context) (map[string]bool, error)
+	// Expectations are those that are declared.
+	Expectations(ctx context.Context) ([]schemas.Expectation, error)
 	// Correlate runs a compiled correlation and returns its rows.
 	Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error)
 	// Findings returns the stored findings, withdrawn ones too, of a rule and

@@ -38,8 +38,10 @@ func (c *Correlator) tick(ctx context.Context, v *versions) error {
 	if sweeps {
 		reach = sweepReach
 	}
-	c.rules = c.cfg.Rules.Correlations()
-	c.rules = slices.DeleteFunc(c.rules, func(r detect.Correlation) bool { return !r.Ticks() })
+	if err := c.expect(ctx, v.epoch, false); err != nil {
+		return fmt.Errorf("tick: %w", err)
+	}
+	c.rules = slices.DeleteFunc(c.rulesNow(), func(r detect.Correlation) bool { return !r.Ticks() })
 	var err error
 	if c.warming, err = c.cfg.Store.WarmingSelectors(ctx); err != nil {
 		return fmt.Errorf("tick: read which selectors are warming: %w", err)

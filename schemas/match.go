@@ -72,6 +72,10 @@ const SelectorCounts = "counts"
 // correlator; their Key is the id of a finding.
 const SelectorActs = "acts"
 
+// SelectorExpected is the selector of the touches that declarations leave for the
+// correlator; their Key is an identity.
+const SelectorExpected = "expected"
+
 // CountTouches returns one touch per distinct (tenant, client_id, hour) of
 // events: what is counted of them must be counted anew.
 func CountTouches(flush string, events []Event) []Touch {

@@ -55,6 +55,7 @@ type Correlation struct {
 	kind       kind
 	levels     []levelIf
 	exceptions []*Exception
+	expected   Expectations // what is declared; nil for nothing
 }
 
 // Evidence is a rule whose matches of the same key are shown beside a finding.

@@ -33,6 +33,8 @@ const settleTime = 48 * time.Hour
 //     is steady: has had no more than the allowed number of changes within the time
 //     of steady before it. Whoever runs on other people's machines has another network
 //     every day, and none that could be new.
+//   - Of a key of which the place or the program is declared, nothing that tells of
+//     it is new: see undeclared.
 //   - A sign is one field, or several of which any counts. An event triggers if
 //     at least so many signs are new in it, by one of values where there are some,
 //     and fewer than so many of unless.
@@ -225,6 +227,12 @@ func (k *firstSeen) query(c *Correlation, a asked) schemas.Query {
 	params["warm_events"], params["warm"] = k.warmEvents, k.warmDays*uint64((24*time.Hour).Milliseconds())
 	params["changes"], params["steady"] = k.steadyNew+1, uint64(k.steadyWithin.Milliseconds())
 	params["only"] = append([]string{}, k.values...)
+	aspects := make([]uint64, len(terms)) // of the carrier none
+	for i, name := range names {
+		aspects[i] = aspectOf(name)
+	}
+	params["aspects"] = aspects
+	params["declared_keys"], params["declared_aspects"] = c.declaredAspects(a)
 	params["names"], params["parts"] = names, c.Main.value.names()
 	networks := "arrayMap(p -> p.2, pairs)"
 	if c.Main.value.part("network") > 0 {
@@ -278,7 +286,7 @@ known AS (
 ),
 judged AS (
     SELECT key, t, log_id, imported, id, v, counts, if(prev + {lookback:UInt64} < t, '', was) AS was,
-        changes AND counts AND since + {warm:UInt64} <= t AND nth > 0 AND nth + {lookback:UInt64} >= t
+        changes AND counts AND bitAnd({aspects:Array(UInt64)}[id], transform(key, {declared_keys:Array(String)}, {declared_aspects:Array(UInt64)}, toUInt64(0))) = 0 AND since + {warm:UInt64} <= t AND nth > 0 AND nth + {lookback:UInt64} >= t
             AND ({steady:UInt64} = 0 OR lagInFrame(t, {changes:UInt64}) OVER (PARTITION BY key, id, changes ORDER BY t, log_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) + {steady:UInt64} < t) AS fresh,
         fresh AND (empty({only:Array(String)}) OR v IN {only:Array(String)}) AND {masks:Array(UInt64)}[id] != 0 AS wanted,
         intDiv(t, {dedupe:UInt64}) * {dedupe:UInt64} AS period

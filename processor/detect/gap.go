@@ -19,7 +19,8 @@ import (
 //     it is none: then the key is new.
 //   - An event triggers if the silence that it ends is at least atLeast long, and
 //     longer, by half, than each earlier one that began lookback before it at
-//     most: who comes once a quarter does not wake up. Before the silence there
+//     most, and longer than the cadence that is declared of the key, if one is: who
+//     comes once a quarter does not wake up. Before the silence there
 //     must be, lookback before the trigger at most, the warm-up's number of events,
 //     and one that is older than the silence by the warm-up's days.
 //   - Per period with a trigger there is one finding. It holds the events of the
@@ -77,6 +78,7 @@ func (k *gap) query(c *Correlation, a asked) schemas.Query {
 	params["at_least"], params["lookback"] = uint64(k.atLeast.Milliseconds()), uint64(k.lookback.Milliseconds())
 	params["warm_events"], params["warm"] = k.warmEvents, k.warmDays*uint64((24*time.Hour).Milliseconds())
 	params["parts"] = c.Main.value.names()
+	params["cadence_keys"], params["cadences"] = c.declaredCadences(a.tenant, a.keys)
 	networks := "val"
 	if c.Main.value.part("network") > 0 {
 		networks = c.Main.part("val", "network")
@@ -113,7 +115,7 @@ firsts AS (
     SELECT key, intDiv(t, {dedupe:UInt64}) * {dedupe:UInt64} AS period,
         argMin((t, log_id, prev, val), (t, log_id)) AS first
     FROM old
-    WHERE length >= {at_least:UInt64} AND nth > 0 AND nth + {lookback:UInt64} >= t AND oldest > 0 AND oldest + {lookback:UInt64} >= t
+    WHERE length >= {at_least:UInt64} AND length > transform(key, {cadence_keys:Array(String)}, {cadences:Array(UInt64)}, toUInt64(0)) AND nth > 0 AND nth + {lookback:UInt64} >= t AND oldest > 0 AND oldest + {lookback:UInt64} >= t
       AND NOT arrayExists(e -> e.1 + {lookback:UInt64} >= t AND 2 * length <= 3 * e.2, earlier)
       AND t >= {from:UInt64}
     GROUP BY key, period

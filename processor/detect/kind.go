@@ -57,6 +57,8 @@ var kindReaders = map[string]func(p *pending, d *document) pendingKind{
 	"x-silence":      readSilence,
 	"x-first-seen":   readFirstSeen,
 	"x-gap":          readGap,
+	"x-undeclared":   readUndeclared,
+	"x-overdue":      readOverdue,
 }
 
 // kindKey is the key under which a document says its kind, "" where it has none.

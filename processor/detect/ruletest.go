@@ -21,6 +21,8 @@ type Test struct {
 	events []testEvents
 	now    time.Duration // when something else of the tenant is last seen
 	ticks  bool          // there is a now
+
+	declared map[string]schemas.Expect // what is normal, by identity
 }
 
 // testEvents are Count logs, Every apart, the first At from the test's moment.
@@ -122,8 +124,48 @@ func (d *document) test() Test {
 	if n := d.take("now"); n != nil {
 		t.now, t.ticks = d.offset("now", n), true
 	}
+	t.declared = d.declarations()
 	d.rest("a test")
 	return t
+}
+
+// declarations reads what a test declares of identities, in the words of
+// machines.yaml.
+func (d *document) declarations() map[string]schemas.Expect {
+	if d.vals["declared"] == nil {
+		return nil
+	}
+	all := map[string]schemas.Expect{}
+	of := d.child("declared")
+	if of == nil {
+		return nil
+	}
+	for _, identity := range of.order {
+		at := of.keys[identity]
+		x := of.child(identity)
+		if x == nil {
+			continue
+		}
+		e := schemas.Expect{
+			Networks: x.texts("networks"), Clouds: x.texts("clouds"), Runtimes: x.texts("runtimes"),
+			Cadence: x.scalar("cadence", x.take("cadence")), Expires: x.scalar("expires", x.take("expires")),
+		}
+		if err := e.Validate(); err != nil {
+			of.on(at, "declared: %v", err)
+		}
+		x.rest("what is declared of an identity")
+		all[identity] = e
+	}
+	return all
+}
+
+// Declared is what the test declares, of identities of a tenant.
+func (t Test) Declared(tenant string) Expectations {
+	var list []schemas.Expectation
+	for identity, e := range t.declared {
+		list = append(list, schemas.Expectation{Tenant: tenant, Identity: identity, Expect: e})
+	}
+	return NewExpectations(list)
 }
 
 func (d *document) testEvents(n *yaml.Node) []testEvents {

@@ -24,6 +24,7 @@ import (
 //   - The trigger is the last match of the beat + its limit, if no match lies
 //     between, and any event of the tenant behind it: while nothing comes of the
 //     whole tenant it is the stream that is silent, not all its machines.
+//   - Of a key with a declared cadence nothing is found: see overdue.
 //   - Per period with a trigger there is one finding. It holds the last match
 //     before each silence, and ends with the last trigger. Its facts are those of
 //     the last silence: when it began, what is usual, and when the key came back,
@@ -91,6 +92,7 @@ func (s silence) query(c *Correlation, a asked) schemas.Query {
 	a.to = a.to.Add(s.most) // when it came back
 	sql, params := c.believed(a, a.from.Add(-c.Reach()), c.Main)
 	params["until"] = millis(until)
+	params["declared"], _ = c.declaredCadences(a.tenant, a.keys)
 	steps := strings.NewReplacer("{{value}}", c.Main.shown("val"))
 	return schemas.Query{SQL: sql + steps.Replace(silenceSQL+silenceRows), Params: s.params(params)}
 }
@@ -117,31 +119,17 @@ const silenceCandidatesSQL = `
     ) AS active USING (key)
     WHERE busy + intDiv({before:UInt64}, 1800000) < end`
 
-// Ticks reports whether time alone changes what c finds.
-func (c *Correlation) Ticks() bool {
-	_, ok := c.kind.(silence)
-	return ok
-}
+func (s silence) trail() time.Duration { return s.most }
 
-// Trail is how far behind its trigger an event may change what a finding says.
-func (c *Correlation) Trail() time.Duration {
-	if s, ok := c.kind.(silence); ok {
-		return s.most
-	}
-	return 0
-}
-
-// OverdueQuery asks, of a rule that ticks, for a superset of the keys of a tenant,
-// in column Key, that have triggers in [from, to): no match may have touched
-// them since.
-func (c *Correlation) OverdueQuery(tenant string, from, to time.Time) schemas.Query {
-	s := c.kind.(silence)
+func (s silence) overdue(c *Correlation, tenant string, from, to time.Time) schemas.Query {
 	lo := from.Add(-c.Reach())
 	sql := strings.ReplaceAll(overdueSQL+silenceSQL, "{{value}}", "''")
-	return schemas.Query{SQL: sql + "SELECT DISTINCT key, " + keysOnly + " FROM silences ORDER BY key", Params: s.params(map[string]any{
+	params := s.params(map[string]any{
 		"tenant": tenant, "main": c.Main.Selector, "lo": millis(lo), "lo_day": day(lo),
 		"from": millis(from), "to": millis(to), "to_day": day(to), "until": millis(to),
-	})}
+	})
+	params["declared"] = []string{} // a superset will do
+	return schemas.Query{SQL: sql + "SELECT DISTINCT key, " + keysOnly + " FROM silences ORDER BY key", Params: params}
 }
 
 // LastEventsQuery asks, for each tenant, in column Key, when its last event was,
@@ -180,6 +168,7 @@ beats AS (
     SELECT key, toInt64(intDiv(t, {bin:UInt64})) AS beat, min(t) AS head, max((t, log_id)) AS tail,
         argMax({{value}}, (t, log_id)) AS network, argMax(believed.imported, (t, log_id)) AS imported
     FROM believed
+    WHERE NOT has({declared:Array(String)}, key)
     GROUP BY key, beat
 ),
 gapped AS (
