@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -106,7 +107,8 @@ func (p *PagerDuty) event(a schemas.Alert) pagerDutyEvent {
 		e.Links = []pagerDutyLink{{a.URL, "The finding " + f.ID}}
 	}
 	e.Payload = &pagerDutyPayload{
-		Summary: clip(headline(a), pagerDutySummary), Source: f.Tenant, Severity: pagerDutySeverity(f.Level),
+		Summary: clip(headline(a), pagerDutySummary), Source: cmp.Or(f.Tenant, "m2mwatch"), // a summary is of no tenant, and a source must be
+		Severity:  pagerDutySeverity(f.Level),
 		Component: clip(f.Identity, pagerDutySummary), Group: f.Tenant, Class: f.RuleID, Details: map[string]string{"finding": f.ID},
 	}
 	if !f.Last.IsZero() {

@@ -274,8 +274,10 @@ func TestPagerDutyTriggersAndResolvesByTheFinding(t *testing.T) {
 			return errors.New("Event object is invalid")
 		case e.EventAction == "resolve" && e.DedupKey == "":
 			return errors.New("'dedup_key' is missing or blank")
-		case e.EventAction == "trigger" && (p == nil || p.Summary == "" || len(p.Summary) > 1024 || p.Source == ""):
+		case e.EventAction == "trigger" && (p == nil || p.Summary == "" || len(p.Summary) > 1024):
 			return errors.New("'payload.summary' is missing or blank")
+		case e.EventAction == "trigger" && p.Source == "":
+			return errors.New("'payload.source' is missing or blank")
 		case e.EventAction == "trigger" && !slices.Contains([]string{"critical", "error", "warning", "info"}, p.Severity):
 			return errors.New("'payload.severity' is invalid (must be one of the following: 'critical', 'warning', 'error' or 'info')")
 		}
@@ -304,6 +306,9 @@ func TestPagerDutyTriggersAndResolvesByTheFinding(t *testing.T) {
 		if got := server.all(); got[len(got)-1].Payload.Severity != severity {
 			t.Errorf("%s is %s, want %s", level, got[len(got)-1].Payload.Severity, severity)
 		}
+	}
+	if err := p.Deliver(t.Context(), schemas.SummaryAlert(schemas.Summary{ID: "summary/oncall/20260501T1200Z", From: windowStart, To: windowStart.Add(schemas.SummaryWindow), Findings: 3})); err != nil {
+		t.Errorf("a summary, which is of no tenant: %v", err)
 	}
 	got := server.all()
 	if got[0].EventAction != "trigger" || got[0].DedupKey != "finding1" || got[0].Payload.Class != "MI-02" || len(got[0].Links) != 1 || got[0].Payload.CustomDetails["Look closer"] == "" {
