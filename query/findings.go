@@ -13,7 +13,7 @@ import (
 type findingsInput struct {
 	Tenant   string `query:"tenant" pattern:"^[a-z0-9-]{1,63}$" patternDescription:"1 to 63 of a-z, 0-9 and -" example:"acme"`
 	RuleID   string `query:"rule_id" maxLength:"128" example:"MI-02"`
-	State    string `query:"state" enum:"open,withdrawn"`
+	State    string `query:"state" enum:"open,acknowledged,resolved,withdrawn"`
 	Level    string `query:"level" enum:"informational,low,medium,high,critical"`
 	Key      string `query:"key" maxLength:"512" doc:"What the rule groups by, such as a client_id." example:"invoice-sync"`
 	Identity string `query:"identity" maxLength:"512" doc:"Whose it is." example:"app:invoice-sync"`
