@@ -36,8 +36,9 @@ func refuseBacktest(format string, args ...any) error {
 }
 
 // run takes a job from its beginning to its result. What a rule finds is a
-// function of the stored events: the matches are made anew of all of them, and
-// the rule's own query is asked over a longer range.
+// function of the stored events: the rule's own query is asked over a longer range,
+// of the matches that there are where all of these events were asked for them, or
+// else of some that are made anew.
 func (t *backtest) run(ctx context.Context) error {
 	rules := []schemas.BacktestRule{t.Rule}
 	if t.Against != nil {
@@ -64,12 +65,16 @@ func (t *backtest) run(ctx context.Context) error {
 	if err := t.b.cfg.Store.ClearScratch(ctx); err != nil {
 		return err
 	}
-	if err := t.match(ctx, all, days); err != nil {
+	tables, err := t.tables(ctx, all, days)
+	if err != nil {
+		return err
+	}
+	if err := t.match(ctx, all, tables, days); err != nil {
 		return err
 	}
 	var results [][]schemas.Finding
 	for i := range all {
-		findings, leftOut, err := t.find(ctx, all[i], days)
+		findings, leftOut, err := t.find(ctx, all[i], tables[i], days)
 		if err != nil {
 			return err
 		}
@@ -174,14 +179,44 @@ func (t *backtest) days(ctx context.Context, all []*detect.Correlation) ([]schem
 	return days, t.save(ctx)
 }
 
-// match makes the matches of all days, two at a time or as many as there are
-// cores.
-func (t *backtest) match(ctx context.Context, all []*detect.Correlation, days []schemas.HistoryDay) error {
+// tables says where the matches of each rule stand: with those of what comes in,
+// if all that it selects was matched on all days.
+func (t *backtest) tables(ctx context.Context, all []*detect.Correlation, days []schemas.HistoryDay) ([]schemas.MatchTable, error) {
+	known, err := t.b.cfg.Store.Selectors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	matched := map[string]bool{}
+	for _, s := range known {
+		matched[s.Selector] = !slices.ContainsFunc(days, func(d schemas.HistoryDay) bool { return !s.Reaches(d.Day) })
+	}
+	tables := make([]schemas.MatchTable, len(all))
+	for i, rule := range all {
+		tables[i] = schemas.Matches
+		if slices.ContainsFunc(rule.Rules(), func(r *detect.Rule) bool { return !matched[r.Selector] }) {
+			tables[i] = schemas.MatchesScratch
+		}
+	}
+	return tables, nil
+}
+
+// match makes the matches of all days for the rules that lack some, two at a time
+// or as many as there are cores.
+func (t *backtest) match(ctx context.Context, all []*detect.Correlation, tables []schemas.MatchTable, days []schemas.HistoryDay) error {
+	var lacking []*detect.Correlation
+	for i, rule := range all {
+		if tables[i] == schemas.MatchesScratch {
+			lacking = append(lacking, rule)
+		}
+	}
+	if len(lacking) == 0 {
+		return nil
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, day := range days {
 		group.Go(func() error {
-			if err := t.matchDay(ctx, all, day); err != nil {
+			if err := t.matchDay(ctx, lacking, day); err != nil {
 				return fmt.Errorf("match %s of %s: %w", day.Day.Format(time.DateOnly), day.Tenant, err)
 			}
 			return t.matched(ctx, day.Events)
@@ -229,23 +264,31 @@ func (t *backtest) matchDay(ctx context.Context, all []*detect.Correlation, day 
 	return nil
 }
 
-// find is what a rule finds over the matches that were made, by period, tenant
-// and key.
-func (t *backtest) find(ctx context.Context, rule *detect.Correlation, days []schemas.HistoryDay) (findings []schemas.Finding, leftOut uint64, err error) {
+// find is what a rule finds over the matches of a table, by period, tenant and key:
+// of some keys after the other, two at a time or as many as there are cores.
+func (t *backtest) find(ctx context.Context, rule *detect.Correlation, table schemas.MatchTable, days []schemas.HistoryDay) (findings []schemas.Finding, leftOut uint64, err error) {
 	from, to := t.periods(rule)
-	c := &Correlator{cfg: CorrelatorConfig{Store: scratchOnly{correlates: t.b.cfg.Store}}.withDefaults()}
+	c := &Correlator{cfg: CorrelatorConfig{Store: matchesOnly{store: t.b.cfg.Store, table: table}}.withDefaults()}
 	f := finder{c: c}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, tenant := range tenantsOf(days) {
-		keys, err := t.b.cfg.Store.ScratchKeys(ctx, rule.Main.Selector, tenant, from.Add(-rule.Reach()), to, rule.LeastMatches())
+		keys, err := t.b.cfg.Store.KeysOf(ctx, table, rule.Main.Selector, tenant, from.Add(-rule.Reach()), to, rule.LeastMatches())
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, errors.Join(err, group.Wait())
 		}
 		keys = slices.DeleteFunc(keys, func(key string) bool { return rule.PassesOver(tenant, key) })
 		for some := range slices.Chunk(keys, maxKeys) {
-			if err := f.find(ctx, job{rule: rule, tenant: tenant, keys: some}, from, to); err != nil {
-				return nil, 0, fmt.Errorf("correlate rule %s, tenant %s: %w", rule.Code, tenant, err)
-			}
+			group.Go(func() error {
+				if err := f.find(ctx, job{rule: rule, tenant: tenant, keys: some}, from, to); err != nil {
+					return fmt.Errorf("correlate rule %s, tenant %s: %w", rule.Code, tenant, err)
+				}
+				return nil
+			})
 		}
+	}
+	if err := group.Wait(); err != nil {
+		return nil, 0, err
 	}
 	slices.SortFunc(f.findings, compareByPlace)
 	return f.findings, f.leftOut, nil
@@ -260,27 +303,25 @@ func tenantsOf(days []schemas.HistoryDay) []string {
 	return slices.Compact(tenants)
 }
 
-// correlates is the part of a FindingStore that finding needs.
-type correlates interface {
-	Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error)
-}
-
-// scratchOnly is a FindingStore that nothing is written to: only its Correlate
-// is called.
-type scratchOnly struct {
+// matchesOnly is a FindingStore that nothing is written to: only its Correlate is
+// called.
+type matchesOnly struct {
 	FindingStore
-	correlates
+	store BacktestStore
+	table schemas.MatchTable
 }
 
-// Correlate is that of the scratch matches.
-func (s scratchOnly) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
-	return s.correlates.Correlate(ctx, q)
+// Correlate is that of the table's matches.
+func (s matchesOnly) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
+	return s.store.CorrelateOver(ctx, s.table, q)
 }
 
 // finder finds, in halves where the store says that it is too much at once:
 // first of the keys, then of the time.
 type finder struct {
-	c        *Correlator
+	c *Correlator
+
+	mu       sync.Mutex // guards the others
 	findings []schemas.Finding
 	leftOut  uint64
 }
@@ -289,6 +330,8 @@ func (f *finder) find(ctx context.Context, j job, from, to time.Time) error {
 	found, err := f.c.found(ctx, &j, from, to, 0)
 	switch {
 	case err == nil:
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		f.findings = append(f.findings, found...)
 		return nil
 	case !errors.Is(err, schemas.ErrQueryTooLarge):
@@ -306,6 +349,8 @@ func (f *finder) find(ctx context.Context, j job, from, to time.Time) error {
 	}
 	middle := j.rule.Period(from.Add(to.Sub(from) / 2))
 	if !middle.After(from) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		f.leftOut++
 		return nil
 	}

@@ -3,8 +3,10 @@ package processor_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,13 +26,29 @@ var grantWidenedByRaw = strings.ReplaceAll(grantWidened, "description: Update cl
 // tester runs backtests over a bench's store, one after the other.
 type tester struct {
 	*bench
-	store *clickhouse.BacktestStore
+	store *selectingStore
 	n     int
+}
+
+// selectingStore counts how often history is matched.
+type selectingStore struct {
+	*clickhouse.BacktestStore
+	selects, reads atomic.Int64
+}
+
+func (s *selectingStore) SelectInto(ctx context.Context, sel schemas.Selection, tenant string, from, to time.Time) error {
+	s.selects.Add(1)
+	return s.BacktestStore.SelectInto(ctx, sel, tenant, from, to)
+}
+
+func (s *selectingStore) EachSelected(ctx context.Context, sel schemas.Selection, tenant string, from, to time.Time, each func(*schemas.Event) error) error {
+	s.reads.Add(1)
+	return s.BacktestStore.EachSelected(ctx, sel, tenant, from, to, each)
 }
 
 func newTester(t *testing.T, b *bench, db *clickhouse.DB) *tester {
 	t.Helper()
-	bt := &tester{bench: b, store: clickhouse.NewBacktestStore(db)}
+	bt := &tester{bench: b, store: &selectingStore{BacktestStore: clickhouse.NewBacktestStore(db)}}
 	p, err := processor.NewBacktester(processor.BacktesterConfig{
 		Store: bt.store, Lease: everybodysLease{}, Rules: func() *detect.Set { return b.rules }, Interval: 5 * time.Millisecond,
 		Compile: func(file, text string) (*detect.Set, error) {
@@ -124,8 +142,96 @@ func TestBacktestFindsWhatWasFound(t *testing.T) {
 	if diff := cmp.Diff(stored, b.findings("acme")); diff != "" {
 		t.Errorf("a backtest changed what was found (-before +after):\n%s", diff)
 	}
-	if keys, err := bt.store.ScratchKeys(t.Context(), b.rule.Main.Selector, "acme", from, to, 1); len(keys) > 0 || err != nil {
+	if keys, err := bt.store.KeysOf(t.Context(), schemas.MatchesScratch, b.rule.Main.Selector, "acme", from, to, 1); len(keys) > 0 || err != nil {
 		t.Errorf("keys %q are left, error %v", keys, err)
+	}
+}
+
+// Where all of history is matched for a rule nothing is matched anew, and what is
+// found is the same.
+func TestBacktestReadsMatchesThatAreThere(t *testing.T) {
+	t.Parallel()
+	db := clickhousetest.New(t)
+	b := newBenchOn(t, db)
+	set, err := detect.Load(detect.Options{Sources: []detect.Source{{Text: grantWidened}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.rules, b.rule = set, set.Correlations()[0]
+	selectors := clickhouse.NewSelectorStore(db)
+	if err := warmerOf(t, b, selectors).Register(t.Context(), set); err != nil { // nothing is stored: all will be matched
+		t.Fatal(err)
+	}
+	b.insert(someChanges(rand.New(rand.NewPCG(43, 44)))...)
+	bt := newTester(t, b, db)
+	from, to := moment.Add(-24*time.Hour), moment.Add(96*time.Hour)
+	there := bt.run(schemas.BacktestRule{Rule: b.rule.ID}, &schemas.BacktestRule{File: "raw.yml", Text: grantWidenedByRaw}, from, to)
+	if there.State != schemas.BacktestDone || there.Result.Findings < 10 {
+		t.Fatalf("%+v\n%+v", there, there.Result)
+	}
+	if diff := cmp.Diff(there.Result, there.Other); diff != "" {
+		t.Errorf("of the matches that are there and of those that are made (-there +made):\n%s", diff)
+	}
+	if n := bt.store.selects.Load(); n != 0 {
+		t.Errorf("the store selected %d times what was selected before", n)
+	}
+	if bt.store.reads.Load() == 0 {
+		t.Error("what only the raw log has was not matched")
+	}
+
+	late := schemas.Selector{Selector: b.rule.Main.Selector, State: schemas.SelectorWarm, Since: moment.Add(48 * time.Hour), Reach: time.Hour, Ver: 9}
+	if err := selectors.AddSelectors(t.Context(), []schemas.Selector{late}); err != nil {
+		t.Fatal(err)
+	}
+	made := bt.run(schemas.BacktestRule{Rule: b.rule.ID}, nil, from, to)
+	if diff := cmp.Diff(there.Result, made.Result); diff != "" || bt.store.selects.Load() == 0 {
+		t.Errorf("of a selector that has looked at an hour of history, selected %d times (-there +made):\n%s", bt.store.selects.Load(), diff)
+	}
+}
+
+// What a rule looks up by another key than its own is matched for a backtest, too.
+func TestBacktestKnowsStrangers(t *testing.T) {
+	t.Parallel()
+	db := clickhousetest.New(t)
+	b := newBenchOn(t, db)
+	text, err := fs.ReadFile(processor.Rules(), "mi-04-strangers-try-client-ids.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := fs.ReadFile(processor.Rules(), "mi-02-working-client-started-failing.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []schemas.Event
+	for i := range 6 {
+		event := schemas.Event{
+			Tenant: "acme", ClientID: fmt.Sprint("client-", i), IP: "203.0.113.5", Network: "203.0.113.0/24", Ver: 1,
+			IngestedAt: moment, Source: schemas.SourceStream, Raw: []byte(`{}`),
+			LogID: fmt.Sprintf("90020261127%049d", i), Type: "seccft", Time: moment.Add(time.Duration(i) * time.Second),
+		}
+		refused := event
+		refused.LogID, refused.Type = fmt.Sprintf("90020261127%049d", 100+i), "feccft"
+		refused.Description, refused.Cause, refused.Time = "Unauthorized", "wrong_credentials", event.Time.Add(time.Hour)
+		events = append(events, event, refused)
+	}
+	b.rules = parseRules(t, grantWidened)
+	b.insert(events...)
+	bt := newTester(t, b, db)
+	rule := schemas.BacktestRule{Rule: "MI-04", File: "both.yml", Text: string(text) + "\n---\n" + string(issued)}
+	from, to := moment.Add(-24*time.Hour), moment.Add(24*time.Hour)
+	if job := bt.run(rule, nil, from, to); job.State != schemas.BacktestDone || job.Result.Findings != 0 {
+		t.Errorf("of clients that are at home there: %+v\n%+v", job, job.Result)
+	}
+	b.insert(func() (more []schemas.Event) {
+		for i := range 6 {
+			e := events[2*i+1]
+			e.LogID, e.Network, e.IP = fmt.Sprintf("90020261127%049d", 200+i), "198.51.100.0/24", "198.51.100.5"
+			more = append(more, e)
+		}
+		return more
+	}()...)
+	if job := bt.run(rule, nil, from, to); job.State != schemas.BacktestDone || job.Result.Findings != 1 {
+		t.Errorf("of strangers: %+v\n%+v", job, job.Result)
 	}
 }
 

@@ -35,12 +35,15 @@ type BacktestStore interface {
 	EachSelected(ctx context.Context, sel schemas.Selection, tenant string, from, to time.Time, each func(*schemas.Event) error) error
 	// InsertScratch stores matches of such events. It may be repeated.
 	InsertScratch(ctx context.Context, matches []schemas.Match) error
-	// ScratchKeys are the keys that have at least so many of a selector's matches.
-	ScratchKeys(ctx context.Context, selector, tenant string, from, to time.Time, least uint64) ([]string, error)
 	// Expectations are those that are declared.
 	Expectations(ctx context.Context) ([]schemas.Expectation, error)
-	// Correlate runs a compiled correlation over those matches.
-	Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error)
+	// Selectors are those that are matched as events come in, and how far back.
+	Selectors(ctx context.Context) ([]schemas.Selector, error)
+	// KeysOf are the keys that have at least so many of a selector's matches in a
+	// table, sorted.
+	KeysOf(ctx context.Context, table schemas.MatchTable, selector, tenant string, from, to time.Time, least uint64) ([]string, error)
+	// CorrelateOver runs a compiled correlation over the matches of a table.
+	CorrelateOver(ctx context.Context, table schemas.MatchTable, q schemas.Query) ([]schemas.CorrelationRow, error)
 }
 
 // BacktesterConfig is what a Backtester needs. Store, Lease, Rules and Compile
@@ -93,8 +96,9 @@ func (c BacktesterConfig) withDefaults() BacktesterConfig {
 	return c
 }
 
-// Backtester runs rules over stored events, for the jobs that the API leaves. It
-// writes matches of its own, beside those of what comes in, and the jobs. Of many
+// Backtester runs rules over stored events, for the jobs that the API leaves. Where
+// a rule selects what no rule in force does, it writes matches of its own, beside
+// those of what comes in; else only the jobs. Of many
 // that run, the one that holds the lease works.
 type Backtester struct {
 	cfg     BacktesterConfig

@@ -149,6 +149,9 @@ func (w *Warmer) Register(ctx context.Context, set *detect.Set) error {
 				return err
 			}
 		}
+		if state == schemas.SelectorWarm {
+			reach = schemas.AllHistory
+		}
 		added = append(added, schemas.Selector{Selector: selector, State: state, Since: now, Reach: reach, Ver: was.Ver + 1})
 	}
 	if len(added) == 0 {

@@ -24,6 +24,26 @@ type Selector struct {
 	Ver      uint64        `json:"-"`
 }
 
+// Reaches reports whether all that the selector selects of the events from a time
+// on is matched.
+func (s *Selector) Reaches(from time.Time) bool {
+	return s.State == SelectorWarm && (s.Reach >= AllHistory || !from.Before(s.Since.Add(-s.Reach)))
+}
+
+// AllHistory is the Reach of a selector that came into force where nothing was
+// stored: there is no event that it has not looked at.
+const AllHistory = 100 * 365 * 24 * time.Hour
+
+// MatchTable is where matches stand.
+type MatchTable string
+
+// Matches are made as events come in, and of history for rules that are in force;
+// MatchesScratch for one backtest.
+const (
+	Matches        MatchTable = "matches"
+	MatchesScratch MatchTable = "matches_scratch"
+)
+
 // KeySpan is a key of a selector, with the first and the last of its matches.
 type KeySpan struct {
 	Tenant, Key string

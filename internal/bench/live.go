@@ -86,14 +86,15 @@ func (l *live) say(format string, args ...any) {
 }
 
 // bodies makes what is sent, so that making it takes nothing from what is
-// measured.
+// measured. It is of those who are in the month, and another part each time.
 func (l *live) bodies(p progress) {
-	generator := Generator{Seed: p.Seed + 2}
+	generator := p.generator()
+	part := 1000 + int(time.Now().Unix()%900_000)
 	events := l.config.Rate * int(l.config.For/time.Second)
 	inBatch := max(1, l.config.Rate*int(liveBatch/time.Millisecond)/1000)
 	var body []byte
 	n := 0
-	for raw := range generator.simulated().HistoryPart(0, p.To, p.To.Add(l.config.For), events) {
+	for raw := range generator.simulated().HistoryPart(part, p.To, p.To.Add(l.config.For), events) {
 		body = append(append(body, raw...), '\n')
 		if n++; n%inBatch == 0 {
 			l.batches = append(l.batches, body)

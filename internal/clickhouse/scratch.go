@@ -166,11 +166,13 @@ func (s *Scratch) InsertScratch(ctx context.Context, matches []schemas.Match) er
 	return insert(ctx, s.db, "matches_scratch", matchColumns(), matchPartition, matches)
 }
 
-// ScratchKeys are the keys that have so many matches of a selector in [from, to),
-// or more, sorted. Copies count.
-func (s *Scratch) ScratchKeys(ctx context.Context, selector, tenant string, from, to time.Time, least uint64) ([]string, error) {
-	q := schemas.Query{SQL: `SELECT key FROM matches_scratch
-WHERE selector = {selector:String} AND tenant = {tenant:String} AND t >= {from:Int64} AND t < {to:Int64}
+// KeysOf are the keys that have so many matches of a selector in [from, to), or
+// more, sorted. Copies count.
+func (s *Scratch) KeysOf(ctx context.Context, table schemas.MatchTable, selector, tenant string, from, to time.Time, least uint64) ([]string, error) {
+	q := schemas.Query{SQL: `SELECT key FROM ` + string(table) + `
+WHERE selector = {selector:String} AND tenant = {tenant:String}
+  AND bucket >= toDate(fromUnixTimestamp64Milli({from:Int64}, 'UTC')) AND bucket <= toDate(fromUnixTimestamp64Milli({to:Int64}, 'UTC'))
+  AND t >= {from:Int64} AND t < {to:Int64}
 GROUP BY key HAVING count() >= {least:UInt64}
 ORDER BY key`, Params: map[string]any{"selector": selector, "tenant": tenant, "from": ceilMilli(from), "to": ceilMilli(to), "least": least}}
 	return collect(ctx, s.db.conn, "list the keys of a backtest", q, scanOne[string])
@@ -179,9 +181,9 @@ ORDER BY key`, Params: map[string]any{"selector": selector, "tenant": tenant, "f
 // ofMatches is where a compiled correlation reads them.
 var ofMatches = regexp.MustCompile(`\b(FROM|JOIN)\s+matches\b`)
 
-// Correlate runs a compiled correlation over the scratch matches and returns its
-// rows.
-func (s *Scratch) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
-	q.SQL = ofMatches.ReplaceAllString(q.SQL, "$1 matches_scratch")
+// CorrelateOver runs a compiled correlation over the matches of a table and returns
+// its rows.
+func (s *Scratch) CorrelateOver(ctx context.Context, table schemas.MatchTable, q schemas.Query) ([]schemas.CorrelationRow, error) {
+	q.SQL = ofMatches.ReplaceAllString(q.SQL, "$1 "+string(table))
 	return (&FindingStore{db: s.db}).Correlate(ctx, q)
 }

@@ -41,6 +41,11 @@ func (s *SelectorStore) BeginEpoch(ctx context.Context, epoch uint64) error {
 
 // Selectors are all that are known, by name.
 func (s *SelectorStore) Selectors(ctx context.Context) ([]schemas.Selector, error) {
+	return s.history.Selectors(ctx)
+}
+
+// Selectors are all that are known, by name.
+func (s *Scratch) Selectors(ctx context.Context) ([]schemas.Selector, error) {
 	q := schemas.Query{SQL: "SELECT selector, state, since, reach, done, total, ver FROM selectors FINAL ORDER BY selector"}
 	return collect(ctx, s.db.conn, "read selectors", q, func(scan scanner) (r schemas.Selector, err error) {
 		var (

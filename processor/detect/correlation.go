@@ -65,8 +65,9 @@ type Evidence struct {
 	text     *text
 }
 
-// Rules are the base rules whose matches c reads, its main one first.
-func (c *Correlation) Rules() []*Rule { return c.uses() }
+// Rules are the base rules whose matches c reads by whatever key, its main one
+// first.
+func (c *Correlation) Rules() []*Rule { return c.all() }
 
 // LeastMatches is how many matches of Main a key has, at the least, that c finds
 // something of. Most keys of a history have fewer.

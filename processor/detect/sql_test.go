@@ -131,7 +131,7 @@ func madeBySQL(t *testing.T, s *clickhouse.Scratch, set *detect.Set, rule *detec
 	if err := s.SelectInto(t.Context(), sel, tenant, from, to); err != nil {
 		t.Fatalf("%v\n%s", err, sel.Where)
 	}
-	rows, err := s.Correlate(t.Context(), schemas.Query{SQL: `SELECT key, ver AS period, t, t AS last_t, toUInt64(1) AS n, [value, client_id] AS vals, [log_id] AS logs,
+	rows, err := s.CorrelateOver(t.Context(), schemas.MatchesScratch, schemas.Query{SQL: `SELECT key, ver AS period, t, t AS last_t, toUInt64(1) AS n, [value, client_id] AS vals, [log_id] AS logs,
     toUInt8(source) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success, CAST(map(), 'Map(String, String)') AS facts
 FROM matches WHERE selector = {selector:String}`, Params: map[string]any{"selector": sel.Selector}})
 	if err != nil {
