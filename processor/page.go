@@ -28,7 +28,7 @@ type pager struct {
 	around   circumstances
 	silences []schemas.Silence
 	owners   map[string]string // of identities, where a silence asks for one
-	late     map[string]bool   // identities of which people were told when a gap was closed
+	late     map[string]bool   // of whom people were told when a gap was closed: see victim
 }
 
 // unknownOver and renotifyAfter are for rules that do not say, and that are gone.
@@ -124,9 +124,13 @@ func foundLate(o *occasion) (verdict, bool) {
 	case !f.Level.AtLeast(schemas.LevelHigh):
 		return verdict{schemas.PagingDigest, "found late by " + f.Evidence.FoundLate + ", and its level is " + string(f.Level)}, true
 	default:
-		return verdict{schemas.PagingLateHeld, "found late by " + f.Evidence.FoundLate + ", as another finding of " + f.Identity + " of which people were told"}, o.late[f.Identity]
+		return verdict{schemas.PagingLateHeld, "found late by " + f.Evidence.FoundLate + ", as another finding of " + victim(f) + " of which people were told"}, o.late[victim(f)]
 	}
 }
+
+// victim is whom a finding is about. Where that is nobody known it is what the rule
+// groups by: two networks are two attackers.
+func victim(f *schemas.Finding) string { return cmp.Or(f.Identity, f.Key) }
 
 // spanText is a time in the words of a sentence: 2 h 10 m.
 func spanText(d time.Duration) string {
@@ -260,7 +264,7 @@ func (p *pager) tell(ch *change, v verdict) {
 	}
 	ch.alert, f.PagedAt = true, p.now
 	if f.Source == schemas.SourceRepair {
-		p.late[f.Identity] = true
+		p.late[victim(f)] = true
 	}
 	if ch.kind == changeUpdated {
 		ch.kind = changePaged

@@ -116,4 +116,11 @@ func TestRepairPagesAnIdentityOnce(t *testing.T) {
 	if diff := cmp.Diff(want, decided(opened(first), opened(second), opened(medium))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	other := foundIn(2, 0, 5)
+	other.Source, other.Key = schemas.SourceRepair, "203.0.113.0/24"
+	first.Identity, first.Key = "", "198.51.100.0/24"
+	want = map[string]string{"f0": "opened page!", "f2": "opened page!"}
+	if diff := cmp.Diff(want, decided(opened(first), opened(other))); diff != "" {
+		t.Errorf("of nobody known, from two networks (-want +got):\n%s", diff)
+	}
 }
