@@ -86,11 +86,13 @@ func (s *Set) Selectors() []string {
 	return all
 }
 
-// Selecting is a set that matches by the selectors of these rules alone.
+// Selecting is a set that matches by the selectors of these rules alone, whatever
+// uses them where they come from.
 func Selecting(rules ...*Rule) *Set {
 	chosen := make([]Rule, len(rules))
 	for i, r := range rules {
 		chosen[i] = *r
+		chosen[i].used, chosen[i].idle = false, false
 	}
 	return newSet(chosen, nil)
 }

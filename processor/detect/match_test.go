@@ -405,3 +405,16 @@ func TestRuntimeIsTheProgramWithoutItsVersion(t *testing.T) {
 		}
 	}
 }
+
+// What a correlation counts is matched when it is looked at alone.
+func TestSelectingMatchesWhatOthersUse(t *testing.T) {
+	set := mustParse(t, "selection: {type: x}\ncondition: selection")
+	for _, c := range set.Correlations() {
+		for _, r := range c.Rules() {
+			e := schemas.Event{Tenant: "acme", Type: r.Types[0], ClientID: "billing", LogID: "1"}
+			if got := detect.Selecting(r).Match(nil, &e); len(got) != 1 || got[0].Selector != r.Selector {
+				t.Errorf("rule %s selects %v of an event of its type", r.Name, got)
+			}
+		}
+	}
+}
