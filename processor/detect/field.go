@@ -147,6 +147,32 @@ func parseField(name string) (field, error) {
 	return f, nil
 }
 
+// otherCase is the field that events have under nearly the same name, in capitals
+// and small letters that differ; "" where there is none, or f is one itself.
+func (f field) otherCase() string {
+	if f.path == nil {
+		return ""
+	}
+	first := f.path[0]
+	if len(f.path) == 1 {
+		for name := range columns {
+			if strings.EqualFold(name, first) {
+				return name
+			}
+		}
+	}
+	for _, name := range rawParts {
+		if name != first && strings.EqualFold(name, first) {
+			return strings.Join(append([]string{name}, f.path[1:]...), ".")
+		}
+	}
+	return ""
+}
+
+// rawParts are the fields of a log that others are inside of, as Auth0's schemas of
+// log events have them.
+var rawParts = []string{"details", "security_context", "location_info", "auth0_client"}
+
 // fields yields every field that r reads.
 func (r *Rule) fields() func(yield func(*field) bool) {
 	return func(yield func(*field) bool) {

@@ -161,6 +161,11 @@ func TestRuleThatCannotBeEvaluatedSaysWhyAndStopsNoOther(t *testing.T) {
 			"---\ntitle: Many of the other\ncorrelation: {type: event_count, rules: selected_events, timespan: 1m, condition: {gt: 1}, generate: true}\n",
 		"few.yml": brought("Few", "selection: {type: fcoa}\ncondition: selection", "name: selected_events") +
 			"---\ntitle: Fewer\ncorrelation: {type: event_count, rules: selected_events, timespan: 1m, condition: {lte: 1}}\n",
+		"ordered.yml": brought("Selected", "selection: {type: fs}\ncondition: selection", "name: selected_other") + "---\n" +
+			brought("Later", "selection: {type: ss}\ncondition: selection", "name: later") +
+			"---\ntitle: In an order\ncorrelation: {type: temporal_ordered, rules: [selected_other, later], timespan: 1m, condition: {gte: 1}}\n" +
+			"---\ntitle: Not all\ncorrelation: {type: temporal, rules: [selected_other, later], timespan: 1m, condition: {lte: 1}}\n",
+		"unsupported.yml": brought("Unsupported", "selection: {type: fp}\ncondition: selection", "status: unsupported"),
 		"fine.yml":        brought("Fine", "selection: {type: fp}\ncondition: selection", ""),
 		".hidden.yml":     "no rule",
 		"..2026/fine.yml": brought("Fine", "selection: {type: fp}\ncondition: selection", ""),
@@ -173,6 +178,9 @@ func TestRuleThatCannotBeEvaluatedSaysWhyAndStopsNoOther(t *testing.T) {
 		"/etc/rules/okta.yml:2: logsource: want product auth0, found \"okta\", of which no logs come here",
 		"/etc/rules/old.yml:5: timeframe: belongs to an aggregation of the old Sigma; a correlation has a timespan",
 		"/etc/rules/old.yml:6: condition: | count(ip) by user_id > 5: aggregations of the old Sigma are not evaluated; a correlation of type event_count or value_count says the same",
+		"/etc/rules/ordered.yml:16: condition: some of rules in an order are not evaluated; all must hold",
+		"/etc/rules/ordered.yml:19: condition: lte: how many of the rules do not hold is not evaluated; gte says how many must",
+		"/etc/rules/unsupported.yml:6: status: unsupported: by the word of its author the rule cannot be used as it stands",
 	}
 	if diff := cmp.Diff(want, asideTexts(set)); diff != "" {
 		t.Errorf("set aside (-want +got):\n%s", diff)
@@ -182,7 +190,7 @@ func TestRuleThatCannotBeEvaluatedSaysWhyAndStopsNoOther(t *testing.T) {
 		finds[r.Title] = r.Finds
 	}
 	// What a correlation counts finds nothing by itself, unless it says generate.
-	if diff := cmp.Diff(map[string]bool{"Base": false, "Few": false, "Other base": true, "Fine": true}, finds); diff != "" {
+	if diff := cmp.Diff(map[string]bool{"Base": false, "Few": false, "Other base": true, "Fine": true, "Selected": false, "Later": false}, finds); diff != "" {
 		t.Errorf("rules, and whether they find (-want +got):\n%s", diff)
 	}
 	if got := len(set.Correlations()); got != 4 {
@@ -192,18 +200,24 @@ func TestRuleThatCannotBeEvaluatedSaysWhyAndStopsNoOther(t *testing.T) {
 
 func TestWhatABroughtFileMayNotHave(t *testing.T) {
 	good := brought("One", "selection: {type: sapi}\ncondition: selection", "")
+	two := "---\n" + brought("Two", "selection: {type: fapi}\ncondition: selection", "") + "---\ntitle: x\n"
 	for name, tc := range map[string]struct {
 		files map[string]string
 		want  string
 	}{
-		"a conflict":        {map[string]string{"a.yml": good + "<<<<<<< HEAD\n"}, "/etc/rules/a.yml:7: not YAML"},
-		"a slip":            {map[string]string{"a.yml": good + "levl: high\n"}, "/etc/rules/a.yml:7: levl: not understood"},
-		"a modifier":        {map[string]string{"a.yml": strings.Replace(good, "type:", "type|base64:", 1)}, `modifier "base64": is not supported`},
-		"the same twice":    {map[string]string{"a.yml": good, "b.yml": good}, "is taken"},
-		"no timespan":       {map[string]string{"a.yml": good + "---\ntitle: x\ncorrelation: {type: event_count, rules: [a], condition: {gte: 1}}\n"}, "timespan: missing"},
-		"no such rule":      {map[string]string{"a.yml": good + "---\ntitle: x\ncorrelation: {type: event_count, rules: [a], timespan: 1h, condition: {gte: 1}}\n"}, `"a": there is no such rule`},
-		"a short period":    {map[string]string{"a.yml": good + "---\ntitle: x\ncorrelation: {type: event_count, rules: [One], timespan: 1h, condition: {gte: 1}}\nx-dedupe: 1m\n"}, "no less than the timespan"},
-		"values of nothing": {map[string]string{"a.yml": good + "---\ntitle: x\ncorrelation: {type: value_count, rules: [One], timespan: 1h, condition: {gte: 1}}\n"}, "field: missing"},
+		"a conflict":            {map[string]string{"a.yml": good + "<<<<<<< HEAD\n"}, "/etc/rules/a.yml:7: not YAML"},
+		"a slip":                {map[string]string{"a.yml": good + "levl: high\n"}, "/etc/rules/a.yml:7: levl: not understood"},
+		"a modifier":            {map[string]string{"a.yml": strings.Replace(good, "type:", "type|base64:", 1)}, `modifier "base64": is not supported`},
+		"the same twice":        {map[string]string{"a.yml": good, "b.yml": good}, "is taken"},
+		"no timespan":           {map[string]string{"a.yml": good + "---\ntitle: x\ncorrelation: {type: event_count, rules: [a], condition: {gte: 1}}\n"}, "timespan: missing"},
+		"no such rule":          {map[string]string{"a.yml": good + "---\ntitle: x\ncorrelation: {type: event_count, rules: [a], timespan: 1h, condition: {gte: 1}}\n"}, `"a": there is no such rule`},
+		"a short period":        {map[string]string{"a.yml": good + "---\ntitle: x\ncorrelation: {type: event_count, rules: [One], timespan: 1h, condition: {gte: 1}}\nx-dedupe: 1m\n"}, "no less than the timespan"},
+		"a word of detection":   {map[string]string{"a.yml": good + "filter: {client_id: x}\n"}, "/etc/rules/a.yml:7: filter: not understood"},
+		"a word of correlation": {map[string]string{"a.yml": good + "timeframe: 5m\n"}, "/etc/rules/a.yml:7: timeframe: not understood"},
+		"a third of two":        {map[string]string{"a.yml": good + two + "correlation: {type: temporal, rules: [One, Two], timespan: 1h, condition: {gte: 3}}\n"}, "wants 3 rules to hold, and there are 2"},
+		"neither yes nor no":    {map[string]string{"a.yml": good + two + "correlation: {type: temporal, rules: [One, Two], timespan: 1h, generate: perhaps}\n"}, "generate: want true or false"},
+		"an alias of nothing":   {map[string]string{"a.yml": good + two + "correlation: {type: temporal, rules: [One, Two], timespan: 1h, group-by: [ip], aliases: {who: {One: ip, Two: ip}}}\n"}, "aliases: who: group-by does not use it"},
+		"values of nothing":     {map[string]string{"a.yml": good + "---\ntitle: x\ncorrelation: {type: value_count, rules: [One], timespan: 1h, condition: {gte: 1}}\n"}, "field: missing"},
 	} {
 		set, err := tryLoad(tc.files, nil)
 		var problems detect.Problems
@@ -214,7 +228,10 @@ func TestWhatABroughtFileMayNotHave(t *testing.T) {
 }
 
 func TestOddRulesAreNoted(t *testing.T) {
-	set := load(t, map[string]string{"a.yml": brought("One", "selection: {type: [sapi, secft, 'custom:x']}\nspare: {ip: x}\ncondition: selection", "id: 00000000-0000-4000-8000-000000000001\nlevel: low")}, nil)
+	set := load(t, map[string]string{
+		"a.yml": brought("One", "selection: {type: [sapi, secft, 'custom:x']}\nspare: {ip: x}\ncondition: selection", "id: 00000000-0000-4000-8000-000000000001\nlevel: low"),
+		"b.yml": brought("Two", "selection: {client_Id: x, Details.request: y, details.IP: z}\ncondition: selection", "id: 00000000-0000-4000-8000-000000000002\nlevel: low\nstatus: deprecated"),
+	}, nil)
 	var got []string
 	for _, n := range set.Notes() {
 		got = append(got, n.String())
@@ -223,6 +240,10 @@ func TestOddRulesAreNoted(t *testing.T) {
 		"/etc/rules/a.yml:1: rule 00000000-0000-4000-8000-000000000001: no correlation uses it, and at level low a rule alone finds nothing",
 		"/etc/rules/a.yml:4: type secft: is not in the catalogue of event types",
 		"/etc/rules/a.yml:5: selection spare: the condition does not use it",
+		"/etc/rules/b.yml:1: rule 00000000-0000-4000-8000-000000000002: no correlation uses it, and at level low a rule alone finds nothing",
+		"/etc/rules/b.yml:4: field client_Id: no event has it; is client_id meant?",
+		"/etc/rules/b.yml:4: field Details.request: no event has it; is details.request meant?",
+		"/etc/rules/b.yml:8: status: deprecated: by the word of its author something else takes the place of the rule, which is in force all the same",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)

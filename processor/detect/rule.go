@@ -58,12 +58,21 @@ func parseRule(d *document) Rule {
 	return r
 }
 
+// misplaced are words that say what is found where they belong: inside of detection
+// or correlation, and in the collections of the old Sigma. Where nobody reads them a
+// rule would find something else than it says.
+var misplaced = []string{
+	"condition", "timeframe", "timespan", "group-by", "rules", "aliases", "generate", "type", "gte", "gt", "lte", "lt", "eq",
+	"selection", "filter", "keywords", "threshold", "action", "detections", "backend", "tenant",
+}
+
 // annotations takes the keys that are nobody's. Sigma allows any beside its
 // own, and none changes what is selected; but a key that is nearly one of those
-// that do is a slip, and those that begin with x- are this program's.
+// that do, or one of them in the wrong place, is a slip, and those that begin with
+// x- are this program's.
 func (d *document) annotations() {
 	for key, v := range d.vals {
-		if strings.HasPrefix(key, "x-") || nearlyOneOf(key, ruleKeys) || !isProse(v) {
+		if strings.HasPrefix(key, "x-") || nearlyOneOf(key, ruleKeys) || slices.Contains(misplaced, strings.ToLower(key)) || !isProse(v) {
 			continue
 		}
 		delete(d.vals, key)
@@ -170,8 +179,14 @@ func (d *document) code(id string) string {
 func (d *document) status() string {
 	n := d.take("status")
 	s := d.scalar("status", n)
-	if n != nil && !slices.Contains(statuses, s) {
+	switch {
+	case n == nil:
+	case !slices.Contains(statuses, s):
 		d.on(n, "status: want one of %s", strings.Join(statuses, ", "))
+	case s == "unsupported":
+		d.aside(n, "status: unsupported: by the word of its author the rule cannot be used as it stands")
+	case s == "deprecated":
+		d.note(n, "status: deprecated: by the word of its author something else takes the place of the rule, which is in force all the same")
 	}
 	return s
 }
@@ -282,7 +297,16 @@ func (d *document) field(key string, n *yaml.Node) field {
 	if err != nil {
 		d.on(n, "%s: %v", key, err)
 	}
+	d.noteCase(n, f)
 	return f
+}
+
+// noteCase tells of a field that no event has because one that they have is written
+// otherwise.
+func (d *document) noteCase(n *yaml.Node, f field) {
+	if meant := f.otherCase(); n != nil && meant != "" {
+		d.note(n, "field %s: no event has it; is %s meant?", clip(f.name), meant)
+	}
 }
 
 // finds reads what a rule says that finds something alone.

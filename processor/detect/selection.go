@@ -132,6 +132,7 @@ func (d *document) leaf(key, value *yaml.Node) expr {
 		d.on(key, "%v", err)
 		return nil
 	}
+	d.noteCase(key, f)
 	m, err := parseModifiers(words[1:])
 	if err != nil {
 		d.on(key, "%v", err)
@@ -223,6 +224,7 @@ func (d *document) addReference(l *leaf, m modifiers, item *yaml.Node) bool {
 		d.on(item, "%s: %v", clip(l.field.name), err)
 		return false
 	}
+	d.noteCase(item, f)
 	l.refs = append(l.refs, reference{field: f, how: m.kind, cased: m.cased})
 	return true
 }

@@ -125,7 +125,10 @@ func (s *sigma) read(p *pending, c *document) {
 	p.rules = s.rules
 	p.Timespan = c.timespan()
 	if n := c.take("generate"); n != nil {
-		p.generate = c.scalar("generate", n) == "true"
+		text := c.scalar("generate", n)
+		if p.generate = text == "true"; !p.generate && text != "false" {
+			c.on(n, "generate: want true or false, found %q", clip(text))
+		}
 	}
 	s.readCondition(c)
 	c.rest("correlation")
@@ -160,6 +163,9 @@ func (s *sigma) readAliases(c *document) {
 	}
 	s.aliases = map[string]map[string]field{}
 	for _, alias := range all.order {
+		if !slices.ContainsFunc(s.groupBy, func(n *yaml.Node) bool { return n.Value == alias }) {
+			c.on(all.keys[alias], "aliases: %s: group-by does not use it", clip(alias))
+		}
 		of := newDocument(c.reporter, all.vals[alias], "aliases")
 		if of == nil {
 			continue
@@ -215,6 +221,8 @@ func (s *sigma) checkCondition(d *document, n *yaml.Node) {
 		}
 	}
 	switch s.typ {
+	case temporal, temporalOrdered:
+		s.checkHowMany(d, n)
 	case valueSum, valueAvg:
 		if len(s.field) > 1 {
 			d.on(n, "field: want one")
@@ -231,6 +239,22 @@ func (s *sigma) checkCondition(d *document, n *yaml.Node) {
 	}
 	if len(s.bounds) == 0 && s.typ != temporal && s.typ != temporalOrdered {
 		d.on(n, "condition: want gte, gt, lte, lt or eq with a number")
+	}
+}
+
+// checkHowMany checks how many of the rules must hold. What comes in an order must
+// come whole.
+func (s *sigma) checkHowMany(d *document, n *yaml.Node) {
+	for _, b := range s.bounds {
+		if b.op != "gte" && b.op != "gt" {
+			d.aside(n, "condition: %s: how many of the rules do not hold is not evaluated; gte says how many must", b.op)
+		}
+	}
+	switch least := s.bounds.least(); {
+	case least > uint64(len(s.rules)):
+		d.on(n, "condition: wants %d rules to hold, and there are %d", least, len(s.rules))
+	case s.typ == temporalOrdered && least > 0 && least < uint64(len(s.rules)):
+		d.aside(n, "condition: some of rules in an order are not evaluated; all must hold")
 	}
 }
 
