@@ -273,7 +273,8 @@ func (t *backtest) find(ctx context.Context, rule *detect.Correlation, table sch
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, tenant := range tenantsOf(days) {
-		keys, err := t.b.cfg.Store.KeysOf(ctx, table, rule.Main.Selector, tenant, from.Add(-rule.Reach()), to, rule.LeastMatches())
+		selectors, least := rule.Occasions()
+		keys, err := t.b.cfg.Store.KeysOf(ctx, table, selectors, tenant, from.Add(-rule.Reach()), to, least)
 		if err != nil {
 			return nil, 0, errors.Join(err, group.Wait())
 		}

@@ -142,7 +142,7 @@ func TestBacktestFindsWhatWasFound(t *testing.T) {
 	if diff := cmp.Diff(stored, b.findings("acme")); diff != "" {
 		t.Errorf("a backtest changed what was found (-before +after):\n%s", diff)
 	}
-	if keys, err := bt.store.KeysOf(t.Context(), schemas.MatchesScratch, b.rule.Main.Selector, "acme", from, to, 1); len(keys) > 0 || err != nil {
+	if keys, err := bt.store.KeysOf(t.Context(), schemas.MatchesScratch, []string{b.rule.Main.Selector}, "acme", from, to, 1); len(keys) > 0 || err != nil {
 		t.Errorf("keys %q are left, error %v", keys, err)
 	}
 }
@@ -275,3 +275,53 @@ detection:
   selection: {hostname: '{your-tenant-domain}'}
   condition: selection
 `
+
+// changesOfTwoKinds counts what two rules select, of which the store cannot select
+// one by itself.
+const changesOfTwoKinds = `title: Deletes
+name: deletes
+logsource: {product: auth0}
+detection: {s: {type: sapi, description: Delete client grant}, condition: s}
+---
+title: Widens
+name: widens
+logsource: {product: auth0}
+detection: {s: {type: sapi, details.does: widen}, condition: s}
+---
+title: Many changes
+id: 00000000-0000-4000-8000-0000000000a9
+correlation: {type: event_count, rules: [deletes, widens], group-by: [client_id], timespan: 1h, condition: {gte: 2}}
+`
+
+// What triggers a rule may be any of what it counts, and of some keys there is
+// nothing else.
+func TestBacktestAsksForKeysOfAllRules(t *testing.T) {
+	t.Parallel()
+	db := clickhousetest.New(t)
+	b := newBenchOn(t, db)
+	set, err := detect.Load(detect.Options{Sources: []detect.Source{{Text: changesOfTwoKinds}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.rules, b.rule = set, set.Correlations()[0]
+	var events []schemas.Event
+	for n := range 4 {
+		e := grantChange(fmt.Sprintf("app-%d", n%2), n, moment.Add(time.Duration(n)*time.Minute), 1, "Update client grant")
+		e.Raw = []byte(`{"details":{"does":"widen"}}`)
+		if n%2 == 0 {
+			e.Description, e.Raw = "Delete client grant", nil
+		}
+		events = append(events, e)
+	}
+	b.insert(events...)
+	b.correlateAll()
+	if n := len(b.findings("acme")); n != 2 {
+		t.Fatalf("%d findings as the events came in, want one of each application", n)
+	}
+	bt := newTester(t, b, db)
+	for name, rule := range map[string]schemas.BacktestRule{"in force": {Rule: b.rule.ID}, "sent along": {File: "two.yml", Text: strings.Replace(changesOfTwoKinds, "gte: 2", "gt: 1", 1)}} {
+		if job := bt.run(rule, nil, moment.Add(-time.Hour), moment.Add(2*time.Hour)); job.State != schemas.BacktestDone || job.Result.Findings != 2 || job.Result.Events != 4 {
+			t.Errorf("%s: %+v, %+v: want 2 findings of 4 events", name, job, job.Result)
+		}
+	}
+}

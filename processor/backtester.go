@@ -39,9 +39,9 @@ type BacktestStore interface {
 	Expectations(ctx context.Context) ([]schemas.Expectation, error)
 	// Selectors are those that are matched as events come in, and how far back.
 	Selectors(ctx context.Context) ([]schemas.Selector, error)
-	// KeysOf are the keys that have at least so many of a selector's matches in a
+	// KeysOf are the keys that have at least so many matches of some selectors in a
 	// table, sorted.
-	KeysOf(ctx context.Context, table schemas.MatchTable, selector, tenant string, from, to time.Time, least uint64) ([]string, error)
+	KeysOf(ctx context.Context, table schemas.MatchTable, selectors []string, tenant string, from, to time.Time, least uint64) ([]string, error)
 	// CorrelateOver runs a compiled correlation over the matches of a table.
 	CorrelateOver(ctx context.Context, table schemas.MatchTable, q schemas.Query) ([]schemas.CorrelationRow, error)
 }

@@ -166,15 +166,15 @@ func (s *Scratch) InsertScratch(ctx context.Context, matches []schemas.Match) er
 	return insert(ctx, s.db, "matches_scratch", matchColumns(), matchPartition, matches)
 }
 
-// KeysOf are the keys that have so many matches of a selector in [from, to), or
-// more, sorted. Copies count.
-func (s *Scratch) KeysOf(ctx context.Context, table schemas.MatchTable, selector, tenant string, from, to time.Time, least uint64) ([]string, error) {
+// KeysOf are the keys that have so many matches of some selectors together in
+// [from, to), or more, sorted. Copies count.
+func (s *Scratch) KeysOf(ctx context.Context, table schemas.MatchTable, selectors []string, tenant string, from, to time.Time, least uint64) ([]string, error) {
 	q := schemas.Query{SQL: `SELECT key FROM ` + string(table) + `
-WHERE selector = {selector:String} AND tenant = {tenant:String}
+WHERE selector IN {selectors:Array(String)} AND tenant = {tenant:String}
   AND bucket >= toDate(fromUnixTimestamp64Milli({from:Int64}, 'UTC')) AND bucket <= toDate(fromUnixTimestamp64Milli({to:Int64}, 'UTC'))
   AND t >= {from:Int64} AND t < {to:Int64}
 GROUP BY key HAVING count() >= {least:UInt64}
-ORDER BY key`, Params: map[string]any{"selector": selector, "tenant": tenant, "from": ceilMilli(from), "to": ceilMilli(to), "least": least}}
+ORDER BY key`, Params: map[string]any{"selectors": selectors, "tenant": tenant, "from": ceilMilli(from), "to": ceilMilli(to), "least": least}}
 	return collect(ctx, s.db.conn, "list the keys of a backtest", q, scanOne[string])
 }
 

@@ -69,13 +69,13 @@ type Evidence struct {
 // first.
 func (c *Correlation) Rules() []*Rule { return c.all() }
 
-// LeastMatches is how many matches of Main a key has, at the least, that c finds
-// something of. Most keys of a history have fewer.
-func (c *Correlation) LeastMatches() uint64 {
+// Occasions are selectors of which a key has so many matches together, at the
+// least, that c finds something of. Most keys of a history have fewer.
+func (c *Correlation) Occasions() (selectors []string, least uint64) {
 	if _, counts := c.kind.(unbroken); counts {
-		return c.Threshold
+		return []string{c.Main.Selector}, c.Threshold
 	}
-	return 1
+	return selectorsOfRules(c.kind.uses(c)), 1
 }
 
 // Reads reports whether matches of the selector can change what c finds.
