@@ -196,9 +196,10 @@ func (p *pager) goesOn(former, next *schemas.Finding) bool {
 
 func (p *pager) decideGroup(group []change) {
 	told := slices.IndexFunc(group, func(ch change) bool { return ch.finding.State.Stands() && ch.was.Told() })
-	grows := false
+	level, grows := toldLevel(group), false
 	for i := range group {
 		ch := &group[i]
+		rises := ch.rises(level)
 		switch {
 		case !ch.finding.State.Stands():
 			ch.alert = ch.was.State.Stands() && ch.was.Told()
@@ -206,11 +207,20 @@ func (p *pager) decideGroup(group []change) {
 			if ch.kind == changeWithdrawn || ch.kind == changeResolved {
 				ch.finding.Paging, ch.finding.PagingReason = "", ""
 			}
+		case rises && ch.was.Told():
+			p.tellMore(ch, levelRose(level, ch.finding.Level))
 		case ch.asks(told >= 0):
-			p.tell(ch, judge(p.occasion(&ch.finding, told >= 0)))
+			v := judge(p.occasion(&ch.finding, told >= 0 && !rises))
+			if rises && v == (verdict{paging: schemas.PagingPage}) {
+				v.why = levelRose(level, ch.finding.Level)
+			}
+			p.tell(ch, v)
 			if ch.alert && told < 0 {
 				told = i
 			}
+		}
+		if ch.alert && ch.finding.State.Stands() && ch.finding.Level.AtLeast(level) {
+			level = ch.finding.Level
 		}
 		grows = grows || ch.kind != "" && ch.grew()
 	}
@@ -226,9 +236,39 @@ func (p *pager) tellAgain(ch *change) {
 	if ch.alert || f.State != schemas.StateOpen || f.PagedAt.IsZero() || p.now.Sub(f.PagedAt) < p.renotify {
 		return
 	}
-	if v := judge(p.occasion(f, false)); v.paging == schemas.PagingPage {
-		p.tell(ch, verdict{schemas.PagingPage, "it still grows, " + spanText(p.now.Sub(f.PagedAt)) + " after the last page"})
+	p.tellMore(ch, "it still grows, "+spanText(p.now.Sub(f.PagedAt))+" after the last page")
+}
+
+// tellMore pages anew for what people know of, unless something holds that back: then
+// what they were told stands.
+func (p *pager) tellMore(ch *change, why string) {
+	if v := judge(p.occasion(&ch.finding, false)); v.paging == schemas.PagingPage {
+		p.tell(ch, verdict{schemas.PagingPage, why})
 	}
+}
+
+// toldLevel is the most urgent level at which people were told of an attack, "" where
+// they were not.
+func toldLevel(group []change) schemas.Level {
+	level := schemas.Level("")
+	for i := range group {
+		if was := &group[i].was; group[i].finding.State.Stands() && was.Told() && was.Level.AtLeast(level) {
+			level = was.Level
+		}
+	}
+	return level
+}
+
+// rises reports whether a finding that changes is more urgent now than what people
+// know of its attack: others may have to hear of it, who are not told of less. Of one
+// that somebody looks after they do not.
+func (ch *change) rises(told schemas.Level) bool {
+	f := &ch.finding
+	return told != "" && ch.kind != "" && f.State == schemas.StateOpen && f.Level != told && f.Level.AtLeast(told)
+}
+
+func levelRose(from, to schemas.Level) string {
+	return "its level rose from " + string(from) + " to " + string(to)
 }
 
 // asks reports whether there is something to decide: of what is new or open again, of

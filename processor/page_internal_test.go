@@ -124,3 +124,51 @@ func TestRepairPagesAnIdentityOnce(t *testing.T) {
 		t.Errorf("of nobody known, from two networks (-want +got):\n%s", diff)
 	}
 }
+
+// What becomes more urgent than people were told is told anew, also under the finding of
+// the next period; what somebody looks after is not.
+func TestRiseOfLevelPagesAnew(t *testing.T) {
+	t.Parallel()
+	at := func(f schemas.Finding, level schemas.Level) schemas.Finding {
+		f.Level = level
+		return f
+	}
+	became := func(was, now schemas.Finding) change {
+		now.Count++
+		return change{kind: changeUpdated, was: was, finding: now}
+	}
+	first, second := foundIn(0, 300, 355), foundIn(1, -60, 355)
+	medium, acked := at(told(first), schemas.LevelMedium), at(told(first), schemas.LevelMedium)
+	acked.State = schemas.StateAcknowledged
+	for name, test := range map[string]struct {
+		changes []change
+		want    map[string]string
+	}{
+		"of what was told":        {[]change{became(medium, at(medium, schemas.LevelCritical))}, map[string]string{"f0": "paged page!"}},
+		"fall of what was told":   {[]change{became(at(medium, schemas.LevelCritical), medium)}, map[string]string{"f0": "updated page"}},
+		"none":                    {[]change{became(medium, medium)}, map[string]string{"f0": "updated page"}},
+		"of what is looked after": {[]change{became(acked, at(acked, schemas.LevelCritical))}, map[string]string{"f0": "updated page"}},
+		"in the next period":      {[]change{standing(medium), opened(at(second, schemas.LevelCritical))}, map[string]string{"f1": "opened page!"}},
+		"in one that goes on": {
+			[]change{standing(medium), became(at(continuing(second), schemas.LevelMedium), at(continuing(second), schemas.LevelHigh))},
+			map[string]string{"f1": "paged page!"},
+		},
+		"of two at once": {
+			[]change{became(medium, at(medium, schemas.LevelHigh)), became(at(continuing(second), schemas.LevelMedium), at(continuing(second), schemas.LevelHigh))},
+			map[string]string{"f0": "paged page!", "f1": "updated continued"},
+		},
+	} {
+		if diff := cmp.Diff(test.want, decided(test.changes...)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	p := newPager("acme", pageRule, pageDay.Add(24*time.Hour), 9)
+	got := p.decide([]change{became(medium, at(medium, schemas.LevelCritical))})[0].finding
+	if got.PagingReason != "its level rose from medium to critical" || got.Changes != 2 || !got.PagedAt.Equal(p.now) {
+		t.Errorf("finding %+v, want the rise told, by a change of its own", got)
+	}
+	p.silences = []schemas.Silence{{ID: "s1", StartsAt: pageDay, EndsAt: pageDay.Add(48 * time.Hour)}}
+	if got := p.decide([]change{became(medium, at(medium, schemas.LevelCritical))})[0]; got.alert || got.finding.Paging != schemas.PagingPage {
+		t.Errorf("change %+v, want a silence to hold the page back, and what was told to stand", got)
+	}
+}
