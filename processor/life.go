@@ -20,6 +20,11 @@ func (c *Correlator) settle(ctx context.Context, p *pager, changes []change) err
 		return err
 	}
 	p.live(changes, acts)
+	if len(p.quiet) > 0 { // before the findings are resolved: else an ack would hold when they begin again
+		if err := c.cfg.Store.InsertFindingActs(ctx, p.quiet); err != nil {
+			return fmt.Errorf("record that nobody looks after findings any more: %w", err)
+		}
+	}
 	if err := c.inform(ctx, p, changes); err != nil {
 		return err
 	}
@@ -85,6 +90,9 @@ func (p *pager) liveOne(ch *change, acts []schemas.FindingAct, active time.Time)
 	}
 	over := !p.now.Before(latest(active, reopened).Add(p.over))
 	if state.Stands() && over && (p.tick || was == schemas.StateResolved) {
+		if state == schemas.StateAcknowledged {
+			p.quiet = append(p.quiet, quietAct(f, acts, latest(active, reopened).Add(p.over)))
+		}
 		state, reason = schemas.StateResolved, schemas.ReasonQuiet
 	}
 	f.State = state
@@ -96,6 +104,18 @@ func (p *pager) liveOne(ch *change, acts []schemas.FindingAct, active time.Time)
 	ch.kind = map[schemas.State]string{
 		schemas.StateOpen: changeReopened, schemas.StateAcknowledged: changeAcknowledged, schemas.StateResolved: changeResolved,
 	}[state]
+}
+
+// quietAct says that a finding was over at a time, behind all that people did about it.
+// It follows from what is stored alone, so that a repeat is the same row.
+func quietAct(f *schemas.Finding, acts []schemas.FindingAct, at time.Time) schemas.FindingAct {
+	for i := range acts {
+		at = latest(at, acts[i].At.Add(time.Millisecond))
+	}
+	return schemas.FindingAct{
+		ID: fmt.Sprintf("quiet-%d", at.UnixMilli()), At: at, Act: schemas.ActQuiet, Who: "m2mwatch", Reason: "nothing of it had happened for a while",
+		FindingID: f.ID, Tenant: f.Tenant, RuleID: f.RuleID, Key: f.Key, Period: f.Period,
+	}
 }
 
 func latest(times ...time.Time) time.Time { return slices.MaxFunc(times, time.Time.Compare) }

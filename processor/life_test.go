@@ -111,6 +111,39 @@ func TestFindingThatStaysQuietIsResolvedAndOneThatGrowsPagesAgain(t *testing.T) 
 	b.checkTold("open/1", "open/2", "resolved/3")
 }
 
+// Who looked after a finding does so until it is over: what begins anew is news.
+func TestFindingThatWasLookedAfterAndBeginsAgainPages(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.at(moment.Add(3 * time.Minute))
+	b.insert(working("again", schemas.SourceStream)...)
+	b.insert(refused("again", 3, schemas.SourceStream)...)
+	b.correlateAll()
+	b.do(b.only(), schemas.ActAck, moment.Add(4*time.Minute))
+	b.correlateAll()
+	b.at(moment.Add(5 * time.Hour))
+	b.quieten(schemas.StateResolved)
+	b.insert(failing("again", 4, schemas.SourceStream)) // late: it changes nothing
+	b.correlateAll()
+	if f := b.only(); f.State != schemas.StateResolved || f.Count != 4 {
+		t.Fatalf("after a late event: %+v, want it resolved, with 4 events", f)
+	}
+	b.at(moment.Add(10 * time.Hour))
+	b.insert(failing("again", 597, schemas.SourceStream), failing("again", 598, schemas.SourceStream), failing("again", 599, schemas.SourceStream))
+	b.correlateAll()
+	if f := b.only(); f.State != schemas.StateOpen || f.Paging != schemas.PagingPage {
+		t.Fatalf("after it began again: %+v, want it open, and people told", f)
+	}
+	b.do(b.only(), schemas.ActAck, moment.Add(10*time.Hour+time.Minute))
+	b.at(moment.Add(10*time.Hour + 2*time.Minute))
+	b.insert(failing("again", 601, schemas.SourceStream))
+	b.correlateAll()
+	if f := b.only(); f.State != schemas.StateAcknowledged {
+		t.Errorf("after another ack: %+v, want it acknowledged", f)
+	}
+	b.checkTold("open/1", "resolved/3", "open/4")
+}
+
 // quieten runs correlators until the one finding is in a state, twice: what is
 // done again changes nothing.
 func (b *bench) quieten(want schemas.State) {

@@ -23,6 +23,9 @@ type pager struct {
 	ver      uint64
 	tick     bool // time alone is the occasion
 
+	// quiet are the acts of time: of findings that somebody looked after, and that are over.
+	quiet []schemas.FindingAct
+
 	// warming says that history is not matched yet for what the rule selects.
 	warming  bool
 	around   circumstances

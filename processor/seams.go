@@ -96,6 +96,7 @@ type FindingStore interface {
 	// Acts are what people did about findings of a tenant, and ActedFindings those
 	// of them that they did something about.
 	Acts(ctx context.Context, tenant string, findings []string) ([]schemas.FindingAct, error)
+	InsertFindingActs(ctx context.Context, acts []schemas.FindingAct) error
 	ActedFindings(ctx context.Context, tenant string, findings []string) ([]schemas.Finding, error)
 	// OverdueFindings are up to limit findings that stand and of which nothing
 	// happened and nothing was found since before.

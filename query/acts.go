@@ -61,6 +61,12 @@ func (a *API) act(ctx context.Context, in *actInput) (*actOutput, error) {
 			Message: "The finding is withdrawn: events that came late took its ground away. Nothing is left to do about it but to leave a note.",
 		}
 	}
+	if f.State == schemas.StateResolved && in.Body.Act == schemas.ActAck {
+		return nil, &httpserver.Error{
+			Status: http.StatusConflict, Code: "finding_resolved",
+			Message: "The finding is resolved, and opens again by itself when it goes on. To look after it now, reopen it first.",
+		}
+	}
 	act := schemas.FindingAct{
 		ID: newID(), At: a.cfg.Now().UTC().Truncate(time.Millisecond), Act: in.Body.Act, Who: in.Body.By, Reason: in.Body.Reason,
 		FindingID: f.ID, Tenant: f.Tenant, RuleID: f.RuleID, Key: f.Key, Period: f.Period,

@@ -14,8 +14,8 @@ import (
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// lifeAPI serves an API over a real store with one finding, as the user that it has
-// there.
+// lifeAPI serves an API over a real store with an open finding and one that is
+// resolved, as the user that it has there.
 func lifeAPI(t *testing.T) *httptest.Server {
 	t.Helper()
 	own := clickhousetest.New(t)
@@ -23,11 +23,13 @@ func lifeAPI(t *testing.T) *httptest.Server {
 		ID: "f1", RuleID: "MI-02", Tenant: "acme", Key: "billing", Identity: "app:billing", Level: schemas.LevelHigh, State: schemas.StateOpen,
 		First: now, Last: now, Count: 3, Period: now.Truncate(24 * time.Hour), Changes: 1, Source: schemas.SourceStream, Ver: 1 << 32,
 	}
+	resolved := f
+	resolved.ID, resolved.Key, resolved.State = "f2", "other", schemas.StateResolved
 	store := clickhouse.NewFindingStore(own)
 	if err := store.BeginEpoch(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.InsertFindings(t.Context(), []schemas.Finding{f}); err != nil {
+	if err := store.InsertFindings(t.Context(), []schemas.Finding{f, resolved}); err != nil {
 		t.Fatal(err)
 	}
 	c := clickhousetest.Engine(t).Options(clickhouse.RoleAPI)
@@ -61,6 +63,9 @@ func TestActsAreRecordedAndShown(t *testing.T) {
 	}
 	if len(acts) != 2 || len(shown) != 2 || who[schemas.ActAck] != "jane " || who[schemas.ActNote] != "joe a deploy" {
 		t.Errorf("acts %+v, shown %+v", acts, shown)
+	}
+	if a := post(t, srv, "/v1/findings/f2/acts", `{"act":"ack","by":"jane"}`); a.status != http.StatusConflict || !strings.Contains(a.body, "reopen it first") {
+		t.Errorf("ack of what is resolved: got %d %s", a.status, a.body)
 	}
 	for body, want := range map[string]string{
 		`{"act":"note","by":"jane"}`: "reason", `{"act":"forget","by":"jane"}`: "act", `{"act":"ack"}`: "by",

@@ -28,8 +28,7 @@ func (s *FindingActs) RecordAct(ctx context.Context, a schemas.FindingAct) error
 	if err := checkTime("at", a.At); err != nil {
 		return fmt.Errorf("record an act: %w", err)
 	}
-	partition := func(a *schemas.FindingAct) int64 { return monthOf(a.Period) }
-	if err := insert(ctx, s.db, "finding_acts", actColumns(), partition, []schemas.FindingAct{a}); err != nil {
+	if err := insertActs(ctx, s.db, []schemas.FindingAct{a}); err != nil {
 		return err
 	}
 	flush, err := uuid.NewV7()
@@ -38,6 +37,17 @@ func (s *FindingActs) RecordAct(ctx context.Context, a schemas.FindingAct) error
 	}
 	touch := schemas.Touch{Flush: flush.String(), Selector: schemas.SelectorActs, Tenant: a.Tenant, Key: a.FindingID, Bucket: a.Period.Truncate(time.Hour)}
 	return s.writer.InsertTouches(ctx, []schemas.Touch{touch})
+}
+
+// InsertFindingActs stores acts that the correlator knows of already. A repeat is stored
+// once.
+func (s *FindingStore) InsertFindingActs(ctx context.Context, acts []schemas.FindingAct) error {
+	return insertActs(ctx, s.db, acts)
+}
+
+func insertActs(ctx context.Context, db *DB, acts []schemas.FindingAct) error {
+	partition := func(a *schemas.FindingAct) int64 { return monthOf(a.Period) }
+	return insert(ctx, db, "finding_acts", actColumns(), partition, acts)
 }
 
 func actColumns() []column[schemas.FindingAct] {
