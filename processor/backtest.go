@@ -273,10 +273,12 @@ func (t *backtest) find(ctx context.Context, rule *detect.Correlation, table sch
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, tenant := range tenantsOf(days) {
-		selectors, least := rule.Occasions()
-		keys, err := t.b.cfg.Store.KeysOf(ctx, table, selectors, tenant, from.Add(-rule.Reach()), to, least)
-		if err != nil {
-			return nil, 0, errors.Join(err, group.Wait())
+		keys := []string{tenant}
+		if !rule.OfTenant() {
+			selectors, least := rule.Occasions()
+			if keys, err = t.b.cfg.Store.KeysOf(ctx, table, selectors, tenant, from.Add(-rule.Reach()), to, least); err != nil {
+				return nil, 0, errors.Join(err, group.Wait())
+			}
 		}
 		keys = slices.DeleteFunc(keys, func(key string) bool { return rule.PassesOver(tenant, key) })
 		for some := range slices.Chunk(keys, maxKeys) {

@@ -88,7 +88,8 @@ func (p *pager) liveOne(ch *change, acts []schemas.FindingAct, active time.Time)
 	if ch.acted {
 		reason = schemas.ReasonAct
 	}
-	over := !p.now.Before(latest(active, reopened).Add(p.over))
+	goesOn := p.rule != nil && p.rule.GoesOn(f.Evidence.Facts)
+	over := !goesOn && !p.now.Before(latest(active, reopened).Add(p.over))
 	if state.Stands() && over && (p.tick || was == schemas.StateResolved) {
 		if state == schemas.StateAcknowledged {
 			p.quiet = append(p.quiet, quietAct(f, acts, latest(active, reopened).Add(p.over)))

@@ -69,17 +69,28 @@ type occasion struct {
 	late     map[string]bool
 	now      time.Time
 	finding  *schemas.Finding
+	past     bool // it was over before anybody looked for it
 	told     bool // people know of the attack by another finding of its group
 	warming  bool // what the rule looks back at is not all there yet
 }
 
 func (p *pager) occasion(f *schemas.Finding, told bool) *occasion {
-	return &occasion{around: p.around, silences: p.silences, owner: p.owners[f.Identity], late: p.late, now: p.now, finding: f, told: told, warming: p.warming}
+	return &occasion{around: p.around, silences: p.silences, owner: p.owners[f.Identity], late: p.late, now: p.now, finding: f, told: told, warming: p.warming, past: p.past(f)}
 }
+
+// past reports whether a finding of a rule that reads no matches, so that no history
+// is matched for it, was long over when it was found: the rule is new, or nobody was
+// there to look.
+func (p *pager) past(f *schemas.Finding) bool {
+	return p.rule != nil && p.rule.OfTenant() && !p.rule.GoesOn(f.Evidence.Facts) && f.FoundAt.Sub(f.Last) > longPast
+}
+
+// longPast is after how long nobody is woken by a silence that is over.
+const longPast = 24 * time.Hour
 
 // reasons are what may hold a page back, the one that counts first: each tells its
 // verdict, or false where it has none.
-var reasons = []func(*occasion) (verdict, bool){imported, silenced, warming, circumstanced, tooLow, continued, foundLate}
+var reasons = []func(*occasion) (verdict, bool){imported, silenced, warming, circumstanced, tooLow, past, continued, foundLate}
 
 func judge(o *occasion) verdict {
 	for _, reason := range reasons {
@@ -112,6 +123,10 @@ func silenced(o *occasion) (verdict, bool) {
 
 func tooLow(o *occasion) (verdict, bool) {
 	return verdict{schemas.PagingDigest, "level " + string(o.finding.Level) + " pages nobody"}, !o.finding.Level.AtLeast(schemas.LevelMedium)
+}
+
+func past(o *occasion) (verdict, bool) {
+	return verdict{schemas.PagingDigest, "it was over a day and more ago when it was found"}, o.past
 }
 
 func continued(o *occasion) (verdict, bool) {

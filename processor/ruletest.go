@@ -73,6 +73,14 @@ func (t *RuleTests) run(ctx context.Context, c *Correlator, rule *detect.Correla
 			addTouch(touched, &touches[i])
 		}
 	}
+	var last time.Time
+	for i := range events {
+		last = latest(last, events[i].Time)
+		if rule.OfTenant() {
+			addTouch(touched, &schemas.Touch{Tenant: tenant, Key: tenant, Bucket: events[i].Time.Truncate(time.Hour)})
+		}
+	}
+	c.cfg.Now = func() time.Time { return last }
 	found := uint64(0)
 	for keys := range chunks(sortedKeys(touched)) {
 		j := newJob(rule, tenant, keys)
@@ -92,10 +100,11 @@ func (t *RuleTests) events(rule *detect.Correlation, test detect.Test, tenant st
 	normalizer := NewNormalizer(t.Catalogue, place)
 	for _, l := range test.Logs(t.At) {
 		place.Here = l.Place
-		e, err := normalizer.Normalize(&schemas.Log{Tenant: tenant, Source: schemas.SourceStream, IngestedAt: t.At, Raw: l.Raw})
+		e, err := normalizer.Normalize(&schemas.Log{Tenant: tenant, Source: l.Source, IngestedAt: t.At, Raw: l.Raw})
 		if err != nil {
 			return nil, nil, err
 		}
+		e.IngestedAt = e.Time.Add(l.Late)
 		events = append(events, e)
 	}
 	r := rand.New(rand.NewPCG(3, 4))

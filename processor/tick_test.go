@@ -20,8 +20,14 @@ import (
 // newSilenceBench has MI-18 and what it needs.
 func newSilenceBench(t *testing.T) *bench {
 	t.Helper()
+	return newBenchOf(t, "base.yml", "mi-18-heartbeat-lost.yml")
+}
+
+// newBenchOf has the rules of some of the shipped files.
+func newBenchOf(t *testing.T, names ...string) *bench {
+	t.Helper()
 	files := fstest.MapFS{}
-	for _, name := range []string{"base.yml", "mi-18-heartbeat-lost.yml"} {
+	for _, name := range names {
 		text, err := fs.ReadFile(processor.Rules(), name)
 		if err != nil {
 			t.Fatal(err)

@@ -64,16 +64,27 @@ var columns = map[string]func(*schemas.Event) string{
 	"identity":          func(e *schemas.Event) string { return e.Identity.ID },
 	"ten_minutes":       func(e *schemas.Event) string { return e.Time.UTC().Truncate(10 * time.Minute).Format(time.RFC3339) },
 	"identity_kind":     func(e *schemas.Event) string { return string(e.Identity.Kind) },
+	"source":            func(e *schemas.Event) string { return e.Source.String() },
 }
 
 // numberColumns become text as they are read.
 var numberColumns = map[string]func(*schemas.Event) uint64{
-	"asn": func(e *schemas.Event) uint64 { return uint64(e.ASN) },
+	"asn":          func(e *schemas.Event) uint64 { return uint64(e.ASN) },
+	"late_seconds": lateSeconds,
 }
 
 var listColumns = map[string]func(*schemas.Event) []string{
 	"scope":  func(e *schemas.Event) []string { return e.Scopes },
 	"scopes": func(e *schemas.Event) []string { return e.Scopes },
+}
+
+// lateSeconds is by how much a log stream brought an event behind its date. By other
+// ways events come late as a matter of course.
+func lateSeconds(e *schemas.Event) uint64 {
+	if e.Source != schemas.SourceStream {
+		return 0
+	}
+	return uint64(max(e.IngestedAt.Sub(e.Time)/time.Second, 0))
 }
 
 // runtime is the program that sent an event, without its version, which changes

@@ -49,16 +49,17 @@ type pendingKind interface {
 // kindReaders read the kinds that stand under a key of this program's own, in a
 // document that has neither detection nor correlation: x-first-seen, say.
 var kindReaders = map[string]func(p *pending, d *document) pendingKind{
-	"x-spike":        readSpike,
-	"x-off-schedule": readOffSchedule,
-	"x-renewal":      readRenewal,
-	"x-orphan":       readOrphan,
-	"x-sequence":     readSequence,
-	"x-silence":      readSilence,
-	"x-first-seen":   readFirstSeen,
-	"x-gap":          readGap,
-	"x-undeclared":   readUndeclared,
-	"x-overdue":      readOverdue,
+	"x-spike":          readSpike,
+	"x-off-schedule":   readOffSchedule,
+	"x-renewal":        readRenewal,
+	"x-orphan":         readOrphan,
+	"x-sequence":       readSequence,
+	"x-silence":        readSilence,
+	"x-stream-silence": readStreamSilence,
+	"x-first-seen":     readFirstSeen,
+	"x-gap":            readGap,
+	"x-undeclared":     readUndeclared,
+	"x-overdue":        readOverdue,
 }
 
 // kindKey is the key under which a document says its kind, "" where it has none.

@@ -32,14 +32,20 @@ type testEvents struct {
 	count uint64
 	log   map[string]any
 	place schemas.Place // of their address, which no log tells
+
+	late   time.Duration // by how much they come behind their date
+	source schemas.Source
 }
 
 const maxTestEvents = 100_000
 
-// TestLog is one log of a test: raw, and what is known of its address beside it.
+// TestLog is one log of a test: raw, what is known of its address beside it, by
+// which way it came, and how long behind its date.
 type TestLog struct {
-	Raw   []byte
-	Place schemas.Place
+	Raw    []byte
+	Place  schemas.Place
+	Source schemas.Source
+	Late   time.Duration
 }
 
 // Logs returns the logs of a test, in the order of the file, with its moment 0s
@@ -48,12 +54,12 @@ func (t Test) Logs(at time.Time) []TestLog {
 	var logs []TestLog
 	for _, e := range t.events {
 		for i := range e.count {
-			logs = append(logs, TestLog{e.raw(at.Add(e.at+time.Duration(i)*e.every).UTC(), len(logs)), e.place})
+			logs = append(logs, TestLog{e.raw(at.Add(e.at+time.Duration(i)*e.every).UTC(), len(logs)), e.place, e.source, e.late})
 		}
 	}
 	if t.ticks {
 		other := testEvents{log: map[string]any{"type": "slo"}} // of nobody that a rule is about
-		logs = append(logs, TestLog{other.raw(at.Add(t.now).UTC(), len(logs)), schemas.Place{}})
+		logs = append(logs, TestLog{other.raw(at.Add(t.now).UTC(), len(logs)), schemas.Place{}, schemas.SourceStream, 0})
 	}
 	return logs
 }
@@ -200,6 +206,16 @@ func (d *document) someEvents() testEvents {
 		e.log = d.logOf(n)
 	}
 	e.place = d.place()
+	e.source = schemas.SourceStream
+	if n := d.take("source"); n != nil {
+		var err error
+		if e.source, err = schemas.ParseSource(d.scalar("source", n)); err != nil {
+			d.on(n, "%v", err)
+		}
+	}
+	if d.vals["late"] != nil {
+		e.late = d.duration("late")
+	}
 	d.rest("the events of a test")
 	return e
 }

@@ -72,6 +72,8 @@ var sqlFields = map[string]struct {
 	"scope":          {"scopes", []string{"scopes"}},
 	wholeTenant.name: {"tenant", nil},
 	"ten_minutes":    {"formatDateTime(toStartOfInterval(time, INTERVAL 10 MINUTE), '%Y-%m-%dT%H:%i:%SZ', 'UTC')", []string{"time"}},
+	"late_seconds":   {"if(source = 'stream', intDiv(greatest(toUnixTimestamp64Milli(ingested_at) - toUnixTimestamp64Milli(time), 0), 1000), 0)", []string{"source", "ingested_at", "time"}},
+	"source":         {"CAST(source, 'String')", []string{"source"}},
 	"runtime":        {"", []string{"sdk_name", "user_agent"}}, // trims and folds letters as Go does: matched again
 }
 
@@ -108,7 +110,7 @@ func (w *sqlWriter) first(f *field) (string, bool) {
 	case f.column != nil:
 		return w.field(f), true
 	case f.number != nil:
-		return "if(" + f.name + " = 0, '', toString(" + f.name + "))", true
+		return "if(" + w.field(f) + " = 0, '', toString(" + w.field(f) + "))", true
 	case f.list != nil:
 		return w.field(f) + "[1]", true
 	}

@@ -34,7 +34,7 @@ var (
 func sqlLeaf(r *rand.Rand) string {
 	field := pick(r, []string{"description", "client_name", "user_agent", "hostname", "scope", "target_client", "identity", "details.word", "method", "outcome"})
 	var values []string
-	kind := pick(r, []string{"", "", "", "|contains", "|startswith", "|endswith", "|contains|all", "|cased", "|startswith|cased", "|re", "|re|i", "|exists", "|gte", "|fieldref", "|fieldref|cased", "|cidr", "|cidr", "|asn"})
+	kind := pick(r, []string{"", "", "", "|contains", "|startswith", "|endswith", "|contains|all", "|cased", "|startswith|cased", "|re", "|re|i", "|exists", "|gte", "|fieldref", "|fieldref|cased", "|cidr", "|cidr", "|asn", "|late", "|source"})
 	for range 1 + r.IntN(3) {
 		switch {
 		case strings.HasPrefix(kind, "|re"):
@@ -48,6 +48,10 @@ func sqlLeaf(r *rand.Rand) string {
 			values = append(values, pick(r, []string{"7", "-3", "1.5"}))
 		case kind == "|asn":
 			return "asn" + pick(r, []string{": [64500, 7]", ": null", "|gt: 7", "|startswith: '64'", "|exists: true"})
+		case kind == "|late":
+			return "late_seconds" + pick(r, []string{": [7, 900]", "|gte: 900", "|lt: 8", "|exists: false"})
+		case kind == "|source":
+			return "source" + pick(r, []string{": [stream, Repair]", "|startswith: re", "|exists: true"})
 		case strings.HasPrefix(kind, "|fieldref"):
 			values = append(values, pick(r, []string{"client_name", "user_agent", "scope", "details.word"}))
 		default:
@@ -101,6 +105,8 @@ func sqlEvents(r *rand.Rand, n int) []schemas.Event {
 			Description: pick(r, sqlTexts), ClientName: pick(r, sqlTexts), UserAgent: pick(r, sqlTexts), Hostname: pick(r, sqlTexts),
 			IP: pick(r, sqlAddresses), Network: pick(r, sqlAddresses), Outcome: schemas.Outcome(pick(r, []string{"", "failure", "success"})),
 		}
+		e.Source = []schemas.Source{schemas.SourceStream, schemas.SourceStream, schemas.SourceRepair}[r.IntN(3)]
+		e.IngestedAt = e.Time.Add([]time.Duration{-time.Hour, time.Millisecond, 7999 * time.Millisecond, 15 * time.Minute, time.Hour}[r.IntN(5)])
 		e.ASN = uint32([]int{0, 7, 64500, 64501}[r.IntN(4)])
 		e.Call.Target = pick(r, []string{"", "app:", "app:a", "user:a\x1fb"})
 		e.Call.Method = pick(r, []string{"", "post"})

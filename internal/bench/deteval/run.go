@@ -24,10 +24,12 @@ type run struct {
 	rules  *detect.Set
 	engine *engine
 
-	clock  clock
+	clock  clock // by which logs come in
+	judged clock // by which the correlator judges what is stored of them
 	pager  pager
 	dead   deadLetters
 	marked chan struct{} // the correlator has done some touches
+	ticked chan struct{} // and has looked for what time alone changes
 }
 
 // clock is the time at which the tenant is.
@@ -113,7 +115,8 @@ func (r *run) do(ctx context.Context) (_ *outcome, err error) {
 func (r *run) start(ctx context.Context, q *queue, db *clickhouse.DB) (stop func(), err error) {
 	var running sync.WaitGroup
 	r.clock.set(r.tenant.logs[0].Delivered)
-	r.marked = make(chan struct{}, 1)
+	r.judged.set(r.tenant.logs[0].Delivered)
+	r.marked, r.ticked = make(chan struct{}, 1), make(chan struct{}, 1)
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	p, err := processor.New(processor.Config{
 		Source: q, Store: clickhouse.NewWriter(db), Dead: &r.dead, Matcher: r.rules, Places: r.places, Logger: log, Now: r.clock.Now,
@@ -125,7 +128,7 @@ func (r *run) start(ctx context.Context, q *queue, db *clickhouse.DB) (stop func
 	store := clickhouse.NewFindingStore(db)
 	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
 		Store: store, Surroundings: newSurroundings(store, r.tenant), Alerts: &r.pager, Lease: soleLease{}, Rules: r.rules, Logger: log,
-		Interval: 50 * time.Millisecond, Now: r.clock.Now, At: r.at,
+		Interval: 50 * time.Millisecond, Now: r.judged.Now, At: r.at,
 	})
 	if err != nil {
 		return running.Wait, err
@@ -135,7 +138,8 @@ func (r *run) start(ctx context.Context, q *queue, db *clickhouse.DB) (stop func
 	return running.Wait, nil
 }
 
-// feed lets time pass, step by step.
+// feed lets time pass, step by step. The correlator's time passes when the logs of a
+// step are stored: else it would see that nothing comes of the tenant.
 func (r *run) feed(ctx context.Context, q *queue, store processor.FindingStore) error {
 	logs := r.tenant.logs
 	total, told := len(logs), 0
@@ -152,6 +156,10 @@ func (r *run) feed(ctx context.Context, q *queue, store processor.FindingStore) 
 		if err := q.offer(ctx, logs[:n]); err != nil {
 			return err
 		}
+		if n == len(logs) {
+			until = logs[n-1].Delivered // behind the end nothing comes, and nothing is silent
+		}
+		r.judged.set(until)
 		logs = logs[n:]
 		if err := r.correlated(ctx, store); err != nil {
 			return err
@@ -161,16 +169,28 @@ func (r *run) feed(ctx context.Context, q *queue, store processor.FindingStore) 
 			fmt.Fprintf(r.config.Progress, "%s, %s: %s, %d of %d events\n", r.tenant.title, placesText(r.places != nil), until.Format(time.DateOnly), told, total)
 		}
 	}
+	return r.tick(ctx)
+}
+
+// tick waits until the correlator has looked for what time alone changes, once more.
+func (r *run) tick(ctx context.Context) error {
+	r.judged.set(r.judged.Now().Add(time.Minute))
+	for range 3 { // one may be over, and one have begun, before
+		select {
+		case <-r.ticked:
+			r.judged.set(r.judged.Now().Add(time.Minute))
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	return nil
 }
 
 // at hears of each step of the correlator.
 func (r *run) at(point string) {
-	if point != "touches_marked" {
-		return
-	}
+	to := map[string]chan struct{}{"touches_marked": r.marked, "ticked": r.ticked}[point]
 	select {
-	case r.marked <- struct{}{}:
+	case to <- struct{}{}:
 	default:
 	}
 }
