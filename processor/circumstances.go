@@ -54,7 +54,7 @@ func (c *Correlator) circumstances(ctx context.Context, rule *detect.Correlation
 	}
 	var asked []*schemas.Finding
 	for i := range changes {
-		if ch := &changes[i]; ch.kind != "" && ch.finding.State == schemas.StateOpen && !ch.was.Told() {
+		if ch := &changes[i]; (ch.kind != "" || ch.waits()) && ch.finding.State == schemas.StateOpen && !ch.was.Told() {
 			asked = append(asked, &ch.finding)
 		}
 	}

@@ -40,6 +40,7 @@ type bench struct {
 	now      func() time.Time     // the correlators' clock; nil for the system's
 	kept     clickhouse.Retention // that they know of
 	resolves time.Duration        // between two looks for findings that are over; negative is none
+	around   processor.Surroundings
 }
 
 func newBench(t *testing.T) *bench {
@@ -83,7 +84,7 @@ func (b *bench) startOn(store processor.FindingStore, alerts processor.Alerts, a
 	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
 		Store: store, Alerts: alerts, Rules: b.rules,
 		Lease:    nats.NewLease(b.broker.Conn, nats.LeaseConfig{TTL: time.Second}),
-		Interval: 5 * time.Millisecond, At: at, Now: b.now, ResolveEvery: b.resolves,
+		Interval: 5 * time.Millisecond, At: at, Now: b.now, ResolveEvery: b.resolves, Surroundings: b.around,
 		EvidenceKept: b.kept.Evidence(), FindingsKept: b.kept.Of("findings"),
 		Logger: slog.New(slog.NewTextHandler(b.t.Output(), nil)),
 	})

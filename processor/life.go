@@ -33,7 +33,16 @@ func (c *Correlator) settle(ctx context.Context, p *pager, changes []change) err
 
 // waits reports whether what people are told of a finding depends on more than it.
 func (ch *change) waits() bool {
-	return ch.finding.State == schemas.StateOpen && (ch.was.Paging == schemas.PagingWarming || ch.was.Paging == schemas.PagingContinued)
+	return ch.finding.State == schemas.StateOpen && (ch.held() || ch.was.Paging == schemas.PagingContinued)
+}
+
+// held reports whether time alone may end what held the page of a finding back.
+func (ch *change) held() bool {
+	switch ch.was.Paging {
+	case schemas.PagingWarming, schemas.PagingHeld, schemas.PagingSilenced:
+		return true
+	}
+	return false
 }
 
 // actsOf are the acts that count, by finding. One that is open and of which nobody

@@ -216,10 +216,42 @@ func silenceHolds(t *testing.T, matcher schemas.SilenceMatcher) {
 	if f := b.only(); f.Paging != schemas.PagingSilenced || f.PagingReason != "silence s1 of jane until 2026-04-14T12:30:00Z: migration" {
 		t.Errorf("finding %+v, want it silenced", f)
 	}
+	b.at(moment.Add(29 * time.Minute))
+	b.quieten(schemas.StateOpen)
 	b.checkTold()
-	b.at(moment.Add(31 * time.Minute))
-	b.insert(failing("hush", 10, schemas.SourceStream))
+	b.at(moment.Add(31 * time.Minute)) // nothing has come since
+	b.quieten(schemas.StateOpen)
+	b.checkTold("open/2")
+}
+
+// fromHome has every finding come from where its identity succeeded before.
+type fromHome struct{ processor.Surroundings }
+
+func (fromHome) SourceKnown(context.Context, schemas.Finding) (*bool, error) { return new(true), nil }
+
+func TestFindingThatARotationHeldBackPagesWhenTheHoldEnds(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.around = fromHome{b.store}
+	err := clickhouse.NewProvisionLog(b.db).RecordCalls(t.Context(), []schemas.ProvisionCall{{
+		ID: "1", At: moment.Add(-time.Minute), Domain: "acme.eu.auth0.com", ClientID: "ops", Operator: "jane@ops-1",
+		Command: "apps rotate", Method: "POST", Path: "/api/v2/clients/held/rotate-secret", Outcome: schemas.ProvisionDone,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.at(moment.Add(3 * time.Minute))
+	b.insert(working("held", schemas.SourceStream)...)
+	b.insert(refused("held", 3, schemas.SourceStream)...)
 	b.correlateAll()
+	if f := b.only(); f.Paging != schemas.PagingHeld {
+		t.Fatalf("finding %+v, want it held back by the rotation", f)
+	}
+	b.at(moment.Add(58 * time.Minute))
+	b.quieten(schemas.StateOpen)
+	b.checkTold()
+	b.at(moment.Add(60 * time.Minute)) // an hour after the rotation, and nothing has come since
+	b.quieten(schemas.StateOpen)
 	b.checkTold("open/2")
 }
 

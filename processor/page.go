@@ -299,7 +299,7 @@ func (ch *change) asks(told bool) bool {
 	if ch.kind == changeOpened || ch.kind == changeReopened {
 		return true
 	}
-	return !ch.was.Told() && (ch.grew() || ch.was.Paging == schemas.PagingWarming || ch.was.Paging == schemas.PagingContinued && !told && !ch.acted)
+	return !ch.was.Told() && (ch.grew() || ch.held() || ch.was.Paging == schemas.PagingContinued && !told && !ch.acted)
 }
 
 func (ch *change) grew() bool {

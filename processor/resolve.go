@@ -12,9 +12,10 @@ import (
 // maxOverdue is how many findings are looked at in one go, the first active first.
 const maxOverdue = 5000
 
-// resolve resolves the findings of which nothing has happened for a while. It is a
-// function of what is stored and the clock, so that whoever has the lease may do it
-// again.
+// resolve resolves the findings of which nothing has happened for a while, and judges
+// those anew whose page was held back: nothing need come of one for a hold to end. It
+// is a function of what is stored and the clock, so that whoever has the lease may do
+// it again.
 func (c *Correlator) resolve(ctx context.Context, v *versions) error {
 	c.rules = c.cfg.Rules.Correlations()
 	now := c.cfg.Now().UTC().Truncate(time.Millisecond)
@@ -26,9 +27,17 @@ func (c *Correlator) resolve(ctx context.Context, v *versions) error {
 	if err != nil {
 		return fmt.Errorf("look for findings that are over: %w", err)
 	}
+	held, err := c.cfg.Store.HeldFindings(ctx, maxOverdue)
+	if err != nil {
+		return fmt.Errorf("look for findings that are held back: %w", err)
+	}
+	overdue = append(overdue, held...)
 	byTenant := map[string][]schemas.Finding{}
 	for _, f := range overdue {
 		byTenant[f.Tenant] = append(byTenant[f.Tenant], f)
+	}
+	if c.warming, err = c.cfg.Store.WarmingSelectors(ctx); err != nil {
+		return fmt.Errorf("read which selectors are warming: %w", err)
 	}
 	for tenant, findings := range byTenant {
 		for rule, some := range byRule(findings) {

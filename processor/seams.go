@@ -101,6 +101,9 @@ type FindingStore interface {
 	// OverdueFindings are up to limit findings that stand and of which nothing
 	// happened and nothing was found since before.
 	OverdueFindings(ctx context.Context, before time.Time, limit int) ([]schemas.Finding, error)
+	// HeldFindings are up to limit findings that are open and whose page was held back
+	// for a time, by a rotation or a silence.
+	HeldFindings(ctx context.Context, limit int) ([]schemas.Finding, error)
 	// FoundLate are those identities that have a finding of which people were told
 	// since a time when a gap was closed.
 	FoundLate(ctx context.Context, tenant string, identities []string, since time.Time) ([]string, error)

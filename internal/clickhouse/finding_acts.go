@@ -122,6 +122,15 @@ func (s *FindingStore) OverdueFindings(ctx context.Context, before time.Time, li
 	return collect(ctx, s.db.conn, "look for findings that are over", w.query(selectFindings, "ORDER BY last, id\nLIMIT {limit:UInt32}"), scanFinding)
 }
 
+// HeldFindings are up to limit findings, the first found first, that are open and
+// whose page was held back for a time, by a rotation or a silence.
+func (s *FindingStore) HeldFindings(ctx context.Context, limit int) ([]schemas.Finding, error) {
+	w := where{}
+	w.and("state = 'open' AND paging IN {paging:Array(String)}", "paging", []string{string(schemas.PagingHeld), string(schemas.PagingSilenced)})
+	w.param("limit", limit)
+	return collect(ctx, s.db.conn, "look for findings that are held back", w.query(selectFindings, "ORDER BY found_at, id\nLIMIT {limit:UInt32}"), scanFinding)
+}
+
 // FoundLate are those of some identities of a tenant of which people were told since
 // a time when a gap was closed.
 func (s *FindingStore) FoundLate(ctx context.Context, tenant string, identities []string, since time.Time) ([]string, error) {
