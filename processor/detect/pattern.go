@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,27 @@ type pattern struct{ *regexp.Regexp }
 
 func (t pattern) holds(v string) bool { return t.MatchString(v) }
 func (t pattern) canonical() string   { return "re " + quoted(t.String()) }
+
+// forStore reports whether the store's engine, RE2, surely takes the expression,
+// too. It lacks the long names of classes that Go has, and it refuses what becomes
+// too large, in which letters of other scripts weigh most: Go's own measure is far
+// below that.
+func (t pattern) forStore() bool {
+	const most = 2000 // instructions, and ranges of letters
+	parsed, err := syntax.Parse(t.String(), syntax.Perl)
+	if err != nil || strings.Contains(strings.ToLower(t.String()), `\p`) {
+		return false
+	}
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil || len(program.Inst) > most {
+		return false
+	}
+	ranges := 0
+	for i := range program.Inst {
+		ranges += len(program.Inst[i].Rune) / 2
+	}
+	return ranges <= most
+}
 
 // Counters count what look-around could not tell. They may be shared by many
 // sets, of which one replaces another.

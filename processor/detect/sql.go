@@ -256,6 +256,9 @@ func (w *sqlWriter) test(t comparison, v string) (string, bool) {
 	case never:
 		return sqlFalse, true
 	case pattern:
+		if !t.forStore() {
+			return sqlTrue, false
+		}
 		// Its dot is no line break, as Go has it and the store has not.
 		return "match(" + v + ", " + w.text("(?-s)"+t.String()) + ")", true
 	case network:
