@@ -1,10 +1,12 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -104,6 +106,7 @@ type Backtester struct {
 	cfg     BacktesterConfig
 	metrics *backtesterMetrics
 	store   *outage
+	failed  map[string]int // how often a job did, for a reason that may pass
 }
 
 // NewBacktester makes a Backtester.
@@ -111,7 +114,7 @@ func NewBacktester(cfg BacktesterConfig) (*Backtester, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	b := &Backtester{cfg: cfg.withDefaults()}
+	b := &Backtester{cfg: cfg.withDefaults(), failed: map[string]int{}}
 	var err error
 	if b.metrics, err = newBacktesterMetrics(cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("backtester: metrics: %w", err)
@@ -137,7 +140,8 @@ func (b *Backtester) step(ctx context.Context, v *versions) (more bool, err erro
 	if err != nil || len(jobs) == 0 {
 		return false, err
 	}
-	job := jobs[0]
+	// One that failed more often waits, so that it holds up no other.
+	job := slices.MinFunc(jobs, func(one, other schemas.Backtest) int { return cmp.Compare(b.failed[one.ID], b.failed[other.ID]) })
 	began := b.cfg.Now()
 	run := &backtest{Backtest: &job, b: b, v: v}
 	err = run.run(ctx)
@@ -148,8 +152,10 @@ func (b *Backtester) step(ctx context.Context, v *versions) (more bool, err erro
 	case errors.As(err, &refusal):
 		job.State, job.Error = schemas.BacktestFailed, refusal.Error()
 	default:
+		b.failed[job.ID]++
 		return false, fmt.Errorf("backtest %s: %w", job.ID, err)
 	}
+	delete(b.failed, job.ID)
 	if err := run.save(ctx); err != nil {
 		return false, err
 	}

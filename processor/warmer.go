@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,6 +69,7 @@ type Warmer struct {
 	cfg     WarmerConfig
 	metrics *warmerMetrics
 	store   *outage
+	failed  map[string]int // how often the warm-up of a selector did, since it last went well
 }
 
 // NewWarmer makes a Warmer.
@@ -83,7 +85,7 @@ func NewWarmer(cfg WarmerConfig) (*Warmer, error) {
 	}
 	setDefault(&cfg.Interval, time.Second)
 	setDefault(&cfg.Settle, 10*time.Second)
-	w := &Warmer{cfg: cfg}
+	w := &Warmer{cfg: cfg, failed: map[string]int{}}
 	var err error
 	if w.metrics, err = newWarmerMetrics(cfg.Registerer); err != nil {
 		return nil, fmt.Errorf("warmer: metrics: %w", err)
@@ -205,8 +207,7 @@ func (w *Warmer) step(ctx context.Context, v *versions) (more bool, err error) {
 		return false, err
 	}
 	wanted, rules := reaches(set), selections(set)
-	warming := 0
-	var next *schemas.Selector
+	var warming []schemas.Selector
 	for _, s := range known {
 		_, wants := wanted[s.Selector]
 		switch {
@@ -215,31 +216,62 @@ func (w *Warmer) step(ctx context.Context, v *versions) (more bool, err error) {
 			if err := w.cfg.Store.SaveSelector(ctx, s); err != nil {
 				return false, err
 			}
-		case s.State == schemas.SelectorWarming && wants:
-			warming++
-			if next == nil || s.Selector < next.Selector {
-				next = &s
-			}
+		case wants && (s.State == schemas.SelectorWarming || s.State == schemas.SelectorMatched):
+			warming = append(warming, s)
 		}
 	}
-	w.metrics.warming.Set(float64(warming))
-	if next == nil || rules[next.Selector] == nil || w.cfg.Now().Sub(next.Since) < w.cfg.Settle {
+	w.metrics.warming.Set(float64(len(warming)))
+	if len(warming) == 0 {
 		return false, nil
 	}
-	return true, w.warm(ctx, *next, rules[next.Selector], v)
+	next := slices.MinFunc(warming, w.sooner)
+	if w.cfg.Now().Sub(next.Since) < w.cfg.Settle {
+		return false, nil
+	}
+	if err := w.warm(ctx, next, rules[next.Selector], v); err != nil {
+		w.failed[next.Selector]++
+		return false, err
+	}
+	delete(w.failed, next.Selector)
+	return true, nil
+}
+
+// sooner is negative where a is warmed up before b: one that failed more often waits,
+// so that it holds up no other.
+func (w *Warmer) sooner(a, b schemas.Selector) int {
+	return cmp.Or(cmp.Compare(w.failed[a.Selector], w.failed[b.Selector]), strings.Compare(a.Selector, b.Selector))
 }
 
 // warm matches history for a selector. Its order, and what a crash between two
 // steps means:
 //
 //  1. Matches. A crash behind it, or within: they are made again.
-//  2. The selector is warm. From now on what its rules find may page. A crash
-//     behind it would leave what was found meanwhile as it was, so
-//  3. touches come before it: whoever acts on them too early finds the selector
-//     warming; so they are left once more when it is warm.
+//  2. Touches, so that what lies in history is found: it pages nobody.
+//  3. The selector is matched. From now on what its rules find may page. What they
+//     found meanwhile stays as it is until its keys are touched, so
+//  4. touches are left once more. A crash before the last of them: all are.
+//  5. The selector is warm.
 func (w *Warmer) warm(ctx context.Context, s schemas.Selector, rule *detect.Rule, v *versions) error {
 	now := w.cfg.Now().UTC()
 	from, to := s.Since.Add(-s.Reach).Truncate(24*time.Hour), now.Add(24*time.Hour)
+	if s.State == schemas.SelectorWarming {
+		if err := w.matchAll(ctx, &s, rule, from, to, v); err != nil {
+			return err
+		}
+	}
+	if err := w.touch(ctx, &s, from, to); err != nil {
+		return err
+	}
+	s.State, s.Ver = schemas.SelectorWarm, v.next()
+	if err := w.cfg.Store.SaveSelector(ctx, s); err != nil {
+		return err
+	}
+	w.cfg.Logger.Info("a selector is warm", "selector", s.Selector, "rule", rule.Title, "events", s.Total, "seconds", w.cfg.Now().Sub(now).Seconds())
+	return nil
+}
+
+// matchAll does the first three steps of warm.
+func (w *Warmer) matchAll(ctx context.Context, s *schemas.Selector, rule *detect.Rule, from, to time.Time, v *versions) error {
 	days, err := w.cfg.Store.HistoryDays(ctx, "", from, to)
 	if err != nil {
 		return err
@@ -254,22 +286,15 @@ func (w *Warmer) warm(ctx context.Context, s schemas.Selector, rule *detect.Rule
 			return fmt.Errorf("warm up %s, %s of %s: %w", s.Selector, d.Day.Format(time.DateOnly), d.Tenant, err)
 		}
 		s.Done, s.Ver = s.Done+d.Events, v.next()
-		if err := w.cfg.Store.SaveSelector(ctx, s); err != nil {
+		if err := w.cfg.Store.SaveSelector(ctx, *s); err != nil {
 			return err
 		}
 	}
-	if err := w.touch(ctx, &s, from, to); err != nil {
+	if err := w.touch(ctx, s, from, to); err != nil {
 		return err
 	}
-	s.State, s.Ver = schemas.SelectorWarm, v.next()
-	if err := w.cfg.Store.SaveSelector(ctx, s); err != nil {
-		return err
-	}
-	if err := w.touch(ctx, &s, from, to); err != nil {
-		return err
-	}
-	w.cfg.Logger.Info("a selector is warm", "selector", s.Selector, "rule", rule.Title, "events", s.Total, "seconds", w.cfg.Now().Sub(now).Seconds())
-	return nil
+	s.State, s.Ver = schemas.SelectorMatched, v.next()
+	return w.cfg.Store.SaveSelector(ctx, *s)
 }
 
 func (w *Warmer) match(ctx context.Context, rule *detect.Rule, sel schemas.Selection, day schemas.HistoryDay) error {

@@ -2,6 +2,9 @@ package processor_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -15,7 +18,7 @@ import (
 )
 
 // warmerOf makes a warmer of a bench's store, whose rules are those of the bench.
-func warmerOf(t *testing.T, b *bench, store *clickhouse.SelectorStore) *processor.Warmer {
+func warmerOf(t *testing.T, b *bench, store processor.SelectorStore) *processor.Warmer {
 	t.Helper()
 	began := time.Now()
 	w, err := processor.NewWarmer(processor.WarmerConfig{
@@ -118,4 +121,76 @@ func parseRules(t *testing.T, text string) *detect.Set {
 		t.Fatal(err)
 	}
 	return set
+}
+
+// refusingStore refuses what the store is asked for on some occasions.
+type refusingStore struct {
+	*clickhouse.SelectorStore
+	refuses string // the selector that is never selected
+	touches int
+	failing int    // which of the touches fails, from 1
+	between func() // done before that
+}
+
+var errRefusing = errors.New("refused")
+
+func (s *refusingStore) SelectInto(ctx context.Context, sel schemas.Selection, tenant string, from, to time.Time) error {
+	if sel.Selector == s.refuses {
+		return errRefusing
+	}
+	return s.SelectorStore.SelectInto(ctx, sel, tenant, from, to)
+}
+
+func (s *refusingStore) InsertTouches(ctx context.Context, touches []schemas.Touch) error {
+	if s.touches++; s.touches == s.failing {
+		s.between()
+		return errRefusing
+	}
+	return s.SelectorStore.InsertTouches(ctx, touches)
+}
+
+func TestASelectorThatTheStoreRefusesHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	db := clickhousetest.New(t)
+	b := newBenchOn(t, db)
+	b.insert(grantChange("old", 1, moment, 1, "Update client grant"))
+	texts := make([]string, 4)
+	for i := range texts {
+		texts[i] = strings.NewReplacer("0000000000a1", fmt.Sprint("0000000000b", i), "description: Update client grant", fmt.Sprint("description: d", i)).Replace(grantWidened)
+	}
+	b.rules = parseRules(t, strings.Join(texts, "---\n"))
+	store := clickhouse.NewSelectorStore(db)
+	w := warmerOf(t, b, &refusingStore{SelectorStore: store, refuses: b.rules.Selectors()[0]})
+	stop := runWarmer(t, w)
+	natstest.Eventually(t, "the others are warm", func() bool { return statesOf(t, store)[schemas.SelectorWarm] == 3 })
+	stop()
+	if n := statesOf(t, store)[schemas.SelectorWarming]; n != 1 {
+		t.Errorf("%d selectors are warming, want the one that is refused", n)
+	}
+}
+
+// What was found while history was matched pages behind that, though the store be
+// away at the moment.
+func TestWhatWasFoundWhileWarmingPagesWhateverComesBetween(t *testing.T) {
+	t.Parallel()
+	db := clickhousetest.New(t)
+	b := newBenchOn(t, db)
+	store := clickhouse.NewSelectorStore(db)
+	b.insert(grantChange("old", 1, moment, 1, "Update client grant"))
+	b.rules = parseRules(t, grantWidened)
+	w := warmerOf(t, b, &refusingStore{SelectorStore: store, failing: 2, between: b.correlateAll})
+	if err := w.Register(t.Context(), b.rules); err != nil {
+		t.Fatal(err)
+	}
+	live := grantChange("new", 2, moment.Add(time.Hour), 1, "Update client grant")
+	live.Selectors = b.rules.Selectors()
+	b.insert(live)
+	b.correlateAll()
+	stop := runWarmer(t, w)
+	natstest.Eventually(t, "the selector is warm", func() bool { return statesOf(t, store)[schemas.SelectorWarm] == 1 })
+	stop()
+	b.correlateAll()
+	if n := len(b.alerts()); n != 1 {
+		t.Errorf("%d alerts, want 1: %+v", n, b.findings("acme"))
+	}
 }

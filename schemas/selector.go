@@ -8,6 +8,7 @@ type SelectorState string
 // The states of a selector.
 const (
 	SelectorWarming SelectorState = "warming" // history is being matched
+	SelectorMatched SelectorState = "matched" // and what its rules find in it is judged anew
 	SelectorWarm    SelectorState = "warm"
 	SelectorIdle    SelectorState = "idle" // no rule selects by it any more
 )
@@ -16,7 +17,7 @@ const (
 // matched as it comes in, and how much of what came before is.
 type Selector struct {
 	Selector string        `json:"selector"`
-	State    SelectorState `json:"state" enum:"warming,warm,idle"`
+	State    SelectorState `json:"state" enum:"warming,matched,warm,idle"`
 	Since    time.Time     `json:"since"` // it is matched as events come in
 	Reach    time.Duration `json:"reach"` // how far before Since rules look at it
 	Done     uint64        `json:"done"`  // events of history that were matched
