@@ -16,7 +16,7 @@ import (
 //
 //   - The past of a day is the 28 days before it. Its hours are those that have a
 //     match, its bins the different hours of the week among them.
-//   - A key keeps to its hours if the past began 21 days before the day at
+//   - A key keeps to its hours if the past began 14 days before the day at
 //     least, its bins are a smaller share of the week's 168 than share, its hours
 //     are least at least, and each bin was used in weeks of the four weeks, on
 //     the average. The last tells a timetable from somebody's errands.
@@ -129,7 +129,7 @@ SELECT key, intDiv(t, {dedupe:UInt64}) * {dedupe:UInt64} AS period,
         'hour', formatDateTime(fromUnixTimestamp64Milli(toInt64(first_t), 'UTC'), '%W %H:00', 'UTC')) AS facts
 FROM seen JOIN past USING (key, on_day)
 WHERE t >= {from:UInt64}
-  AND past.first_day <= on_day - 21 AND length(past.bins) < {share:Float64} * 168
+  AND past.first_day <= on_day - 14 AND length(past.bins) < {share:Float64} * 168
   AND past.hours >= {least:UInt64} AND past.hours >= {weeks:Float64} * length(past.bins)
   AND NOT hasAny(past.bins, [bin, toUInt8((bin + 1) % 168), toUInt8((bin + 167) % 168)])
 GROUP BY key, period

@@ -365,7 +365,7 @@ func offScheduleOracle(share, weeks float64, least uint64) oracleOf {
 				}
 			}
 			bin := h.t / hourMS % 168
-			if first+21 > today || float64(len(bins)) >= share*168 || uint64(len(hours)) < least ||
+			if first+14 > today || float64(len(bins)) >= share*168 || uint64(len(hours)) < least ||
 				float64(len(hours)) < weeks*float64(len(bins)) || bins[bin] || bins[(bin+1)%168] || bins[(bin+167)%168] {
 				continue
 			}
