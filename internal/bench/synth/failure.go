@@ -2,6 +2,36 @@ package synth
 
 import "time"
 
+// failing is a label whose machine fails when it needs a token next, if it does
+// before the label ends.
+type failing struct {
+	label   int // its place among the labels
+	machine *machine
+	least   int // refusals without which nobody could tell it from a normal day
+}
+
+func (g *generator) labelFailing(m *machine, least int, l Label) {
+	g.failing = append(g.failing, failing{len(g.labels), m, least})
+	g.label(l)
+}
+
+// failed marks as faint the labels of machines that hardly asked for a token
+// while they lasted, now that it is known when each did: of a secret that expires
+// between two requests, and is replaced in time, no log tells.
+func (g *generator) failed() {
+	for _, f := range g.failing {
+		l, refusals := &g.labels[f.label], 0
+		for i := range g.pending {
+			p := &g.pending[i]
+			if r := p.record; (r.Type == "feccft" && r.ClientID == f.machine.id || r.Type == "fepft" && r.UserID == f.machine.id) &&
+				!p.at.Before(l.From) && !p.at.After(l.To) {
+				refusals++
+			}
+		}
+		l.Faint = l.Faint || refusals < f.least
+	}
+}
+
 // failureBurst is a new instance with a wrong configuration, beside those that work.
 func (g *generator) failureBurst(name string) {
 	m := g.target(steady)
@@ -34,8 +64,7 @@ func (g *generator) credentialExpired(name string) {
 	case s.why != wrongSecret && s.why != badAssertion:
 		allowed = append(allowed, "MI-07")
 	}
-	fails := m.rate * to.Sub(from).Hours() / 24 * (1 + s.retries)
-	g.label(Label{Identity: m.identity(), Kind: name, Rules: allowed, From: from, To: to, Faint: m.rate*7 < 55 || fails < 6})
+	g.labelFailing(m, 6, Label{Identity: m.identity(), Kind: name, Rules: allowed, From: from, To: to, Faint: m.rate*7 < 55})
 }
 
 // guessing is an attacker who guesses a secret, and succeeds.
@@ -94,8 +123,7 @@ func (g *generator) retiredCalling(name string) {
 	retries := g.logUniform(0.1, 4)
 	m.spells = append([]spell{{from: from, to: to, part: 1, why: wrongSecret, retries: retries}}, m.spells...)
 	m.until = to
-	fails := m.rate * to.Sub(from).Hours() / 24
-	g.label(Label{Identity: m.identity(), Kind: name, Rules: []string{"MI-05", "MI-01", "MI-02", "MI-18"}, From: from, To: to, Faint: fails < 1})
+	g.labelFailing(m, 1, Label{Identity: m.identity(), Kind: name, Rules: []string{"MI-05", "MI-01", "MI-02", "MI-18"}, From: from, To: to})
 }
 
 // oldSecretAtHome is a rotation of which a part of the machine was not told.
@@ -105,8 +133,7 @@ func (g *generator) oldSecretAtHome(name string) {
 	g.rotated(from, m)
 	s := spell{from: from.Add(time.Duration(g.uniform(60, 3000)) * time.Second), to: to, part: g.uniform(0.2, 0.9), why: wrongSecret, retries: g.logUniform(0.2, 5)}
 	m.spells = append([]spell{s}, m.spells...)
-	fails := m.rate * to.Sub(from).Hours() / 24 * s.part * (1 + s.retries)
-	g.label(Label{Identity: m.identity(), Kind: name, Rules: []string{"MI-06", "MI-01", "MI-02", "MI-03", "MI-18"}, From: from, To: to, Faint: fails < 6})
+	g.labelFailing(m, 6, Label{Identity: m.identity(), Kind: name, Rules: []string{"MI-06", "MI-01", "MI-02", "MI-03", "MI-18"}, From: from, To: to})
 }
 
 // oldSecretElsewhere is an attacker who holds a secret that was rotated.
@@ -133,8 +160,11 @@ func (g *generator) probing(name string) {
 	m := g.target(application)
 	from, to := g.window(g.span(10*time.Second, 4*time.Hour))
 	home, with := g.homeAt(m, from, 0), *m.softwareAt(from)
+	allowed := []string{"MI-07", "MI-01", "MI-04"}
 	if g.chance(0.5) {
 		home, with = g.attacker()
+	} else { // to whoever counts refusals it is a failure burst
+		allowed = append(allowed, "MI-02")
 	}
 	all := g.moments(from, to, g.count(1, 40))
 	for i, at := range all {
@@ -144,7 +174,7 @@ func (g *generator) probing(name string) {
 		aside.api.audience = audience
 		g.refusal(at, &aside, home, &with, why)
 	}
-	g.label(Label{Identity: m.identity(), Kind: name, Rules: []string{"MI-07", "MI-01", "MI-04"}, From: from, To: last(all)})
+	g.label(Label{Identity: m.identity(), Kind: name, Rules: allowed, From: from, To: last(all)})
 }
 
 // userGuessing is somebody who guesses the password of a programmatic user.

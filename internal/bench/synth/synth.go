@@ -95,6 +95,7 @@ type generator struct {
 	labels   []Label
 	notes    []Note
 	gaps     []gap
+	failing  []failing
 }
 
 // pending is a log that is not written yet: its id depends on the order of all.
@@ -121,6 +122,7 @@ func Generate(cfg Config) *History {
 	g.live()
 	g.attack()
 	g.work()
+	g.failed()
 	g.held()
 	return g.finish()
 }

@@ -43,7 +43,10 @@ func (g *generator) stolenNewCountry(name string) {
 	m := g.target(steady)
 	from, to := g.window(g.span(time.Second, 2*day))
 	at := g.homeAt(m, from, 0).net
-	country := pick(g, []string{"BR", "SG", "JP", "ZA", "IN", "AU"})
+	country := at.country
+	for country == at.country {
+		country = pick(g, []string{"BR", "SG", "JP", "ZA", "IN", "AU"})
+	}
 	home := g.world.host(g.world.network(operator{at.asn, at.owner, nil}, country))
 	all := g.uses(from, to)
 	g.use(m, all, home, m.softwareAt(from), nil)
@@ -83,7 +86,7 @@ func (g *generator) newAudience(name string) {
 	}
 	all := g.uses(from, to)
 	g.use(m, all, g.homeOf(m, from), m.softwareAt(from), func(r *record) { r.Audience, r.Scope = other.audience, other.scopes[0] })
-	g.label(Label{Identity: m.identity(), Kind: name, Rules: []string{"MI-12", "MI-28", "MI-19"}, From: from, To: last(all), Faint: !g.known(m, from)})
+	g.label(Label{Identity: m.identity(), Kind: name, Rules: []string{"MI-12", "MI-28", "MI-19", "MI-14"}, From: from, To: last(all), Faint: !g.known(m, from)})
 }
 
 // homeOf is an address that is usual for a machine.
