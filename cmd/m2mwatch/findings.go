@@ -162,8 +162,10 @@ func changeText(c schemas.FindingChange) string {
 		return fmt.Sprintf("withdrawn%s; it had %d events", why, c.Before.Count)
 	case c.Reason == schemas.ReasonPaging && c.After != nil:
 		return fmt.Sprintf("open as before, with %d events", c.After.Count)
-	case c.State == schemas.StateResolved:
+	case c.Reason == schemas.ReasonQuiet && c.After != nil:
 		return fmt.Sprintf("resolved: quiet since its last event; %d events", c.After.Count)
+	case c.State != schemas.StateOpen && c.After != nil:
+		return fmt.Sprintf("%s%s, with %d events", c.State, why, c.After.Count)
 	case c.Before != nil && c.After != nil:
 		return fmt.Sprintf("open again%s, with %d events", why, c.After.Count)
 	case c.After != nil:

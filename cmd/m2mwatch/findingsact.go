@@ -57,11 +57,11 @@ type happened struct {
 }
 
 // historyOf is what became of a finding and what people did, in the order of time. A
-// change that an act made is told by the act.
+// change that an act made is told by the act, and an act of time's own by the change.
 func historyOf(f schemas.FindingDetail) []happened {
 	var all []happened
 	for _, c := range f.History {
-		if c.Reason == schemas.ReasonAct && c.Paging == "" {
+		if c.Reason == schemas.ReasonAct {
 			continue
 		}
 		text := changeText(c)
@@ -71,6 +71,9 @@ func historyOf(f schemas.FindingDetail) []happened {
 		all = append(all, happened{c.At, text})
 	}
 	for _, a := range f.Acts {
+		if a.Act == schemas.ActQuiet {
+			continue
+		}
 		text := fmt.Sprintf("%s by %s", a.Act, a.Who)
 		if a.Reason != "" {
 			text += ": " + a.Reason
