@@ -210,6 +210,7 @@ type Alert struct {
 
 	URL  string `json:"-"` // where the finding can be looked at; set when it is sent, empty where that is not known
 	Test bool   `json:"-"` // somebody tries a channel: there is no such finding
+	Told Told   `json:"-"` // what the channel was told of the finding before; set when it is sent
 }
 
 // levels are all levels, the least urgent first.

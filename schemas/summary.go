@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -28,6 +29,16 @@ func (a *Alert) Kind() AlertKind {
 		return AlertEnd
 	}
 	return AlertPage
+}
+
+// N is the number of the finding's change that the alert tells of, 0 where that is none:
+// it ends the id, since a change has no number in the alert itself.
+func (a *Alert) N() uint64 {
+	n, err := strconv.ParseUint(a.ID[strings.LastIndexByte(a.ID, '/')+1:], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // SummaryWindow is the time that one summary is of. Windows begin at whole
@@ -90,6 +101,8 @@ func tallies(rows []Tally) string {
 
 // Told is what became of the pages of a finding on a channel.
 type Told struct {
-	Paged      bool // it has taken one
-	Summarised bool // it was told of one in a summary alone
+	Paged      bool    // it has taken one
+	Summarised bool    // it was told of one in a summary alone
+	Levels     []Level // of those that it has taken, each once, by the alphabet
+	Ended      uint64  // N of the last end that it has taken, refused or was told in a summary; 0 is none
 }

@@ -57,7 +57,7 @@ func TestSummariesAreThoseOfWindowsThatAreOver(t *testing.T) {
 	}
 	page := schemas.AlertPage
 	for _, d := range []schemas.Delivery{
-		{Channel: "chat", AlertID: "a/open/1", Kind: page, Time: at(0), OK: true},
+		{Channel: "chat", AlertID: "a/open/1", Kind: page, Level: schemas.LevelHigh, Time: at(0), OK: true},
 		{Channel: "chat", AlertID: "a/open/1", Kind: page, Time: at(time.Second), OK: true}, // a crash repeated it
 		{Channel: "chat", AlertID: "old/open/1", Time: at(time.Second), OK: true},           // of a former build
 		{Channel: "chat", AlertID: "f/open/1", Kind: page, Time: at(time.Second), Error: "post: status 503"},
@@ -103,9 +103,12 @@ func TestSummariesAreThoseOfWindowsThatAreOver(t *testing.T) {
 	if n, err := s.Pages(t.Context(), "chat", "", at(time.Second)); n != 0 || err != nil {
 		t.Errorf("%d pages since the last, %v; want none", n, err)
 	}
-	for finding, want := range map[string]schemas.Told{"a": {Paged: true}, "b": {Summarised: true}, "f": {}, "none": {}} {
-		if got, err := s.Told(t.Context(), "chat", "acme", finding); got != want || err != nil {
-			t.Errorf("told of %s: %+v, %v; want %+v", finding, got, err, want)
+	for finding, want := range map[string]schemas.Told{
+		"a": {Paged: true, Levels: []schemas.Level{schemas.LevelHigh}, Ended: 2}, "b": {Summarised: true, Ended: 2}, "f": {}, "none": {},
+	} {
+		got, err := s.Told(t.Context(), "chat", "acme", finding)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("told of %s: %v (-want +got):\n%s", finding, err, diff)
 		}
 	}
 	for _, outcome := range []schemas.Delivery{{Error: "post: status 503"}, {Error: schemas.DeliveryRefused + "status 400"}} {

@@ -31,18 +31,32 @@ func (s *FindingStore) count(ctx context.Context, attempt string, q schemas.Quer
 	return rows[0], nil
 }
 
-// Told says what became of the pages of a finding on a channel.
+// selectTold tells pages from ends: a row of a former build is a page. The number of an
+// end is what its alert's id ends with.
+const selectTold = `SELECT
+    maxIf(ok = 1, kind != 'end'), maxIf(summary != '', kind != 'end'),
+    arraySort(groupUniqArrayIf(CAST(level, 'String'), ok = 1 AND kind != 'end' AND level != '')),
+    maxIf(toUInt64OrZero(splitByChar('/', alert_id)[-1]), kind = 'end' AND (summary != '' OR ` + itIsOver + `))
+FROM deliveries
+`
+
+// Told says what became of the pages of a finding on a channel, and of its ends.
 func (s *FindingStore) Told(ctx context.Context, channel, tenant, findingID string) (schemas.Told, error) {
 	w := where{}
 	w.and("tenant = {tenant:String}", "tenant", tenant)
 	w.and("startsWith(alert_id, {alerts:String})", "alerts", findingID+"/")
 	w.and("channel = {channel:String}", "channel", channel)
-	w.conditions = append(w.conditions, "kind IN ('page', '')")
-	rows, err := collect(ctx, s.db.conn, "read what a channel was told of a finding", w.query("SELECT max(ok = 1), max(summary != '') FROM deliveries\n", ""),
+	w.conditions = append(w.conditions, "kind IN ('page', 'end', '')")
+	rows, err := collect(ctx, s.db.conn, "read what a channel was told of a finding", w.query(selectTold, ""),
 		func(scan scanner) (told schemas.Told, err error) {
 			var paged, summarised uint8
-			err = scan(&paged, &summarised)
-			return schemas.Told{Paged: paged == 1, Summarised: summarised == 1}, err
+			var levels []string
+			err = scan(&paged, &summarised, &levels, &told.Ended)
+			told.Paged, told.Summarised = paged == 1, summarised == 1
+			for _, l := range levels {
+				told.Levels = append(told.Levels, schemas.Level(l))
+			}
+			return told, err
 		})
 	if err != nil || len(rows) == 0 {
 		return schemas.Told{}, err

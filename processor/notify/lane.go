@@ -62,14 +62,20 @@ func (l *lane) handle(ctx context.Context, m schemas.Message) {
 		l.unreadable(ctx, m, err)
 		return
 	}
-	if left, err := l.leave(ctx, a, m.Attempt()); left || err != nil {
+	told, err := l.told(ctx, a)
+	a.Told = told
+	left := false
+	if err == nil {
+		left, err = l.leave(ctx, a, m.Attempt())
+	}
+	if left || err != nil {
 		l.after(ctx, m, a.ID, err)
 		return
 	}
 	if l.cfg.Link != nil {
 		a.URL = l.cfg.Link(a)
 	}
-	err := l.Channel.Deliver(ctx, a)
+	err = l.Channel.Deliver(ctx, a)
 	l.cfg.At("alert_sent")
 	if err != nil && ctx.Err() != nil {
 		l.putOff(ctx, m, a.ID, 0) // the end of this process is no failure of the channel

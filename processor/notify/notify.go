@@ -39,7 +39,7 @@ type Deliveries interface {
 	// Pages counts the pages that a channel has taken since a time, but for that of
 	// one alert.
 	Pages(ctx context.Context, channel, except string, since time.Time) (uint64, error)
-	// Told says what became of the pages of a finding on a channel.
+	// Told says what became of the pages of a finding on a channel, and of its ends.
 	Told(ctx context.Context, channel, tenant, findingID string) (schemas.Told, error)
 	// Delivered reports whether a channel has taken an alert, or refused it.
 	Delivered(ctx context.Context, channel, tenant, alertID string) (bool, error)

@@ -65,8 +65,18 @@ func (l *ledger) Pages(_ context.Context, channel, except string, since time.Tim
 
 func (l *ledger) Told(_ context.Context, channel, tenant, findingID string) (told schemas.Told, err error) {
 	for _, d := range l.all() {
-		if d.Channel == channel && d.Tenant == tenant && d.Kind == schemas.AlertPage && strings.HasPrefix(d.AlertID, findingID+"/") {
+		if d.Channel != channel || d.Tenant != tenant || !strings.HasPrefix(d.AlertID, findingID+"/") {
+			continue
+		}
+		refused := strings.HasPrefix(d.Error, schemas.DeliveryRefused)
+		switch a := (schemas.Alert{ID: d.AlertID}); {
+		case d.Kind == schemas.AlertPage:
 			told.Paged, told.Summarised = told.Paged || d.OK, told.Summarised || d.Summary != ""
+			if d.OK && !slices.Contains(told.Levels, d.Level) {
+				told.Levels = append(told.Levels, d.Level)
+			}
+		case d.Kind == schemas.AlertEnd && (d.OK || refused || d.Summary != ""):
+			told.Ended = max(told.Ended, a.N())
 		}
 	}
 	return told, nil

@@ -15,13 +15,25 @@ func deliveryOf(a schemas.Alert, channel string, attempt uint64) schemas.Deliver
 	}
 }
 
+// told says what the channel was told of the finding of an alert.
+func (l *lane) told(ctx context.Context, a schemas.Alert) (schemas.Told, error) {
+	if kind := a.Kind(); kind != schemas.AlertPage && kind != schemas.AlertEnd {
+		return schemas.Told{}, nil
+	}
+	return l.cfg.Deliveries.Told(ctx, l.Channel.Name(), a.Finding.Tenant, a.Finding.ID)
+}
+
 // leave reports whether the channel is not to be sent an alert by itself. Then it
-// is recorded: a page that is too many within ten minutes, and the end of what was
-// told in a summary alone, both for a summary; a summary that the channel has had.
+// is recorded: a page that is too many within ten minutes, one that its end has
+// overtaken, since nothing would end what it opens, and the end of what was told in a
+// summary alone, all for a summary; a summary that the channel has had.
 func (l *lane) leave(ctx context.Context, a schemas.Alert, attempt uint64) (bool, error) {
 	channel := l.Channel.Name()
 	switch a.Kind() {
 	case schemas.AlertPage:
+		if a.Told.Ended > a.N() {
+			return l.leaveTo(ctx, channel, a, attempt, "it was over before")
+		}
 		if l.Burst == 0 {
 			return false, nil
 		}
@@ -31,9 +43,8 @@ func (l *lane) leave(ctx context.Context, a schemas.Alert, attempt uint64) (bool
 		}
 		return l.leaveTo(ctx, channel, a, attempt, "it had had its share of pages")
 	case schemas.AlertEnd:
-		told, err := l.cfg.Deliveries.Told(ctx, channel, a.Finding.Tenant, a.Finding.ID)
-		if err != nil || told.Paged || !told.Summarised {
-			return false, err
+		if a.Told.Paged || !a.Told.Summarised {
+			return false, nil
 		}
 		return l.leaveTo(ctx, channel, a, attempt, "it was told of the finding in a summary")
 	case schemas.AlertSummary, schemas.AlertDigest:
@@ -43,12 +54,13 @@ func (l *lane) leave(ctx context.Context, a schemas.Alert, attempt uint64) (bool
 }
 
 // leaveOut leaves an alert for which a channel's queue has no room to a summary,
-// so that it holds up no other channel. The end of what the channel was paged for
-// waits for room: it may resolve an incident. It reports whether the alert is done.
+// so that it holds up no other channel. The end of what the channel was paged for, or
+// will be by what waits in its queue, waits for room: it may resolve an incident. It
+// reports whether the alert is done.
 func (n *Notifier) leaveOut(ctx context.Context, channel string, a schemas.Alert, attempt uint64) (bool, error) {
 	if a.Kind() == schemas.AlertEnd {
 		told, err := n.cfg.Deliveries.Told(ctx, channel, a.Finding.Tenant, a.Finding.ID)
-		if err != nil || told.Paged {
+		if err != nil || told.Paged || !told.Summarised {
 			return false, err
 		}
 	}

@@ -213,6 +213,69 @@ func (o *fullQueue) Enqueue(ctx context.Context, channel string, a schemas.Alert
 	return o.Outbox.Enqueue(ctx, channel, a)
 }
 
+// gate lets nothing through until it is opened.
+type gate struct {
+	notify.Channel
+	waits, open chan struct{}
+	once        *sync.Once
+}
+
+func newGate(c notify.Channel) gate {
+	return gate{c, make(chan struct{}), make(chan struct{}), &sync.Once{}}
+}
+
+func (g gate) Deliver(ctx context.Context, a schemas.Alert) error {
+	g.once.Do(func() { close(g.waits) })
+	select {
+	case <-g.open:
+		return g.Channel.Deliver(ctx, a)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// The end of a page that waits in a full queue waits for room behind it.
+func TestEndOfAPageThatWaitsIsNotLeftOut(t *testing.T) {
+	t.Parallel()
+	broker, rows, r := natstest.New(t), &ledger{}, newReceiver(t, 200)
+	dead := newGate(named(t, "dead", r.URL))
+	cfg := to(t, broker, rows, dead)
+	outbox := &fullQueue{Outbox: cfg.Outbox}
+	outbox.room.Store(true)
+	cfg.Outbox = outbox
+	start(t, cfg)
+	publish(t, broker, alert(1))
+	<-dead.waits
+	outbox.room.Store(false)
+	publish(t, broker, ends(1))
+	natstest.Eventually(t, "the end finds no room", func() bool { return outbox.dead.Load() > 0 })
+	outbox.room.Store(true)
+	close(dead.open)
+	natstest.Eventually(t, "the page and its end", func() bool { return len(r.got()) == 2 })
+	if diff := cmp.Diff([]string{"finding1/open/1", "finding1/withdrawn/2"}, r.got()); diff != "" {
+		t.Errorf("ids (-want +got):\n%s", diff)
+	}
+}
+
+// A page that its end has overtaken opens nothing that nobody would end.
+func TestPageThatItsEndHasOvertakenIsLeftToASummary(t *testing.T) {
+	t.Parallel()
+	broker, rows, r, clock := natstest.New(t), &ledger{}, newReceiver(t, 200), newWatch()
+	start(t, stormy(t, broker, rows, r.URL, 0, clock))
+	again := alert(1)
+	again.ID = "finding1/open/3"
+	for _, a := range []schemas.Alert{ends(1), alert(1), again} {
+		publish(t, broker, a)
+		empty(t, broker)
+	}
+	if diff := cmp.Diff([]string{"finding1/withdrawn/2", "finding1/open/3"}, r.got()); diff != "" {
+		t.Errorf("ids (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"finding1/open/1"}, summarised(rows, firstSummary)); diff != "" {
+		t.Errorf("left to the summary (-want +got):\n%s", diff)
+	}
+}
+
 // A channel whose queue is full holds up no other: pages go into a summary. Only the
 // end of what it was paged for waits for room.
 func TestFullQueueLeavesPagesToASummary(t *testing.T) {
