@@ -143,6 +143,31 @@ func TestAlertsSayWhatIsKnownWhenTheyAreRouted(t *testing.T) {
 	}
 }
 
+// The level of a finding may be another by its end, and so may where it leads.
+func TestEndGoesToWhoWasPaged(t *testing.T) {
+	t.Parallel()
+	broker, rows := natstest.New(t), &ledger{}
+	high, critical := newReceiver(t, 200), newReceiver(t, 200)
+	cfg := to(t, broker, rows, named(t, "high", high.URL), named(t, "critical", critical.URL))
+	cfg.Routes = []notify.Route{
+		{Levels: []schemas.Level{schemas.LevelHigh}, Channels: []string{"high"}},
+		{Levels: []schemas.Level{schemas.LevelCritical}, Channels: []string{"critical"}},
+	}
+	start(t, cfg)
+	end := ends(1)
+	end.Finding.Level = schemas.LevelMedium
+	for _, a := range []schemas.Alert{alert(1), end} {
+		publish(t, broker, a)
+		empty(t, broker)
+	}
+	if diff := cmp.Diff([]string{"finding1/open/1", "finding1/withdrawn/2"}, high.got()); diff != "" {
+		t.Errorf("who was paged (-want +got):\n%s", diff)
+	}
+	if got := critical.got(); len(got) != 0 {
+		t.Errorf("who was not: %q, want nothing", got)
+	}
+}
+
 func TestAlertThatCannotBeExplainedGoesToAllOwners(t *testing.T) {
 	t.Parallel()
 	broker, rows, r := natstest.New(t), &ledger{}, newReceiver(t, 200)

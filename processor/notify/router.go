@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -68,7 +69,13 @@ func (r *router) explain(ctx context.Context, a *schemas.Alert, attempt uint64) 
 
 // route reports whether all channels have the alert.
 func (r *router) route(ctx context.Context, a schemas.Alert, attempt uint64, anyOwner bool) bool {
-	channels := r.cfg.channelsFor(a.Finding, anyOwner)
+	channels, err := r.channelsOf(ctx, a, anyOwner)
+	if err != nil {
+		if ctx.Err() == nil {
+			r.cfg.Logger.WarnContext(ctx, "look who was told of a finding that is over: it will be tried again", "alert_id", a.ID, "error", err)
+		}
+		return false
+	}
 	if len(channels) == 0 {
 		why := "no channel is configured"
 		if len(r.cfg.Lanes) > 0 {
@@ -101,6 +108,30 @@ func (r *router) route(ctx context.Context, a schemas.Alert, attempt uint64, any
 		r.remember(a.ID, channel)
 	}
 	return all
+}
+
+// channelsOf are the names of the channels that an alert goes to. An end goes to whom
+// it was paged, too: its level or owner may lead elsewhere by now, and what a page has
+// opened there stays open.
+func (r *router) channelsOf(ctx context.Context, a schemas.Alert, anyOwner bool) ([]string, error) {
+	channels := r.cfg.channelsFor(a.Finding, anyOwner)
+	if a.Kind() != schemas.AlertEnd {
+		return channels, nil
+	}
+	for _, l := range r.cfg.Lanes {
+		name := l.Channel.Name()
+		if slices.Contains(channels, name) {
+			continue
+		}
+		told, err := r.cfg.Deliveries.Told(ctx, name, a.Finding.Tenant, a.Finding.ID)
+		if err != nil {
+			return nil, err
+		}
+		if told.Paged {
+			channels = append(channels, name)
+		}
+	}
+	return channels, nil
 }
 
 func (r *router) remember(alertID, channel string) {
