@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,7 +70,7 @@ type postableAlert struct {
 
 // Deliver posts one alert. Alertmanager knows a repeat by the labels.
 func (m *Alertmanager) Deliver(ctx context.Context, a schemas.Alert) error {
-	body, err := json.Marshal([]postableAlert{m.alert(a)})
+	body, err := json.Marshal(m.alerts(a))
 	if err != nil {
 		return fmt.Errorf("write the body: %w", err)
 	}
@@ -78,6 +79,24 @@ func (m *Alertmanager) Deliver(ctx context.Context, a schemas.Alert) error {
 		header.Set("Authorization", "Bearer "+m.token)
 	}
 	return m.post.post(ctx, header, body)
+}
+
+// alerts are what is told of a finding: the severity is a label, so that each level at
+// which it was told is an alert of its own. Those of which it is no more are ended.
+func (m *Alertmanager) alerts(a schemas.Alert) []postableAlert {
+	f, levels := a.Finding, a.Told.Levels
+	var all []postableAlert
+	if !f.State.Over() || len(levels) == 0 {
+		all, levels = append(all, m.alert(a)), slices.DeleteFunc(slices.Clone(levels), func(l schemas.Level) bool { return l == f.Level })
+	}
+	for _, l := range levels {
+		ended := a
+		ended.Finding.Level = l
+		p := m.alert(ended)
+		p.EndsAt = m.post.now().UTC()
+		all = append(all, p)
+	}
+	return all
 }
 
 // alert makes labels of what stays the same in a finding's life, and annotations

@@ -77,3 +77,31 @@ func TestAlertmanagerResolvesByTheSameLabels(t *testing.T) {
 		t.Errorf("withdrawn ends at %s, want now", closed.EndsAt)
 	}
 }
+
+// Severity is a label, so that what was told at another level is an alert of its own.
+func TestAlertmanagerEndsWhatWasToldAtAnotherLevel(t *testing.T) {
+	server, at := alertmanager(t), time.Date(2026, 4, 14, 13, 0, 0, 0, time.UTC)
+	m, err := notify.NewAlertmanager(notify.AlertmanagerConfig{
+		Name: "am", URL: server.URL + "/prefix/", Token: "token-of-test", HTTP: notify.HTTP{Now: func() time.Time { return at }},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, rises, ended := full(), full(), withdrawn(full())
+	opened.Finding.Level, rises.Finding.Level, ended.Finding.Level = schemas.LevelMedium, schemas.LevelCritical, schemas.LevelHigh
+	rises.Told.Levels = []schemas.Level{schemas.LevelMedium}
+	ended.Told.Levels = []schemas.Level{schemas.LevelCritical, schemas.LevelMedium}
+	deliver(t, m, opened, rises, ended)
+	var got []map[string]bool // whether it fires, by severity
+	for _, posted := range server.all() {
+		fires := map[string]bool{}
+		for _, p := range posted {
+			fires[p.Labels["severity"]] = p.EndsAt.After(at)
+		}
+		got = append(got, fires)
+	}
+	want := []map[string]bool{{"medium": true}, {"critical": true, "medium": false}, {"critical": false, "medium": false}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("fires (-want +got):\n%s", diff)
+	}
+}
