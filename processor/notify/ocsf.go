@@ -148,6 +148,7 @@ const (
 	ocsfCategoryFindings = 2
 	ocsfDetectionFinding = 2004
 	ocsfActivityCreate   = 1
+	ocsfActivityUpdate   = 2
 	ocsfActivityClose    = 3
 	ocsfStatusNew        = 1
 	ocsfStatusResolved   = 4
@@ -249,6 +250,9 @@ func (o *OCSF) finding(a schemas.Alert) ocsfEvent {
 			UID: f.ID, Title: f.Title, Desc: f.Evidence.Summary, FirstSeen: millis(f.First), LastSeen: millis(f.Last), SourceURL: a.URL,
 			Analytic: ocsfAnalytic{ocsfAnalyticRule, "Rule", f.Title, f.RuleID},
 		},
+	}
+	if a.Told.Paged {
+		e.ActivityID, e.Activity = ocsfActivityUpdate, "Update"
 	}
 	if f.State.Over() {
 		e.ActivityID, e.Activity, e.StatusID, e.Status, e.IsAlert = ocsfActivityClose, "Close", ocsfStatusResolved, "Resolved", false

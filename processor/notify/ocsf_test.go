@@ -174,3 +174,14 @@ func TestOCSFFileThatCannotBeWrittenIsAFailure(t *testing.T) {
 	}
 	deliver(t, o, alert(1))
 }
+
+func TestOCSFPageThatComesAgainIsAnUpdate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "findings.jsonl")
+	again := full()
+	again.Told.Paged = true
+	deliver(t, newOCSF(t, path), again)
+	line := ocsfLines(t, path)[0]
+	if err := checkOCSF(line); err != nil || !strings.Contains(line, `"activity_id":2,"activity_name":"Update"`) {
+		t.Errorf("%v in %s, want an update", err, line)
+	}
+}
