@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // CorrelatorConfig is what a Correlator needs. Store, Alerts, Lease and Rules
@@ -101,7 +102,9 @@ type Correlator struct {
 	metrics *correlatorMetrics
 	store   *outage
 	live    map[string]time.Time // when the first live event of a tenant happened
-	dropped time.Time            // when touches that are done were last dropped
+	// ofHistory says that the last step was of history, of which there may be more.
+	ofHistory bool
+	dropped   time.Time // when touches that are done were last dropped
 
 	ticked, swept time.Time // see tick
 	tickEpoch     uint64    // of the lease in which that was
@@ -164,7 +167,7 @@ func (c *Correlator) stepAndDrop(ctx context.Context, v *versions) (more bool, e
 			c.dropped = c.cfg.Now()
 		}
 	}
-	return flushes == maxFlushes, err
+	return flushes == maxFlushes || c.ofHistory, err
 }
 
 func (c *Correlator) drop(ctx context.Context) error {
@@ -198,6 +201,7 @@ func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err er
 	if err != nil {
 		return 0, fmt.Errorf("read touches: %w", err)
 	}
+	c.ofHistory = len(ids) > 0 && schemas.IsHistoryFlush(ids[0])
 	if len(ids) == 0 {
 		return 0, nil
 	}

@@ -67,7 +67,8 @@ type FindingStore interface {
 	Epochs
 
 	// Touched returns the touches of up to maxFlushes flushes that the
-	// correlator has not marked done, oldest first, and the ids of those flushes.
+	// correlator has not marked done, oldest first, and the ids of those flushes;
+	// when there are no others, those of one flush of history.
 	Touched(ctx context.Context, maxFlushes int) ([]schemas.Touch, []string, error)
 	// MarkTouched records that the correlator has done these flushes.
 	MarkTouched(ctx context.Context, epoch uint64, flushes []string) error

@@ -313,9 +313,9 @@ func (w *Warmer) touch(ctx context.Context, s *schemas.Selector, from, to time.T
 	if err != nil {
 		return err
 	}
-	const together = 10_000
+	const together = 1000 // what comes in waits while the correlator judges so many
 	for some := range slices.Chunk(keys, together) {
-		flush := newFlushID(w.cfg.Now())
+		flush := newHistoryFlushID(w.cfg.Now())
 		var touches []schemas.Touch
 		for _, k := range some {
 			t := schemas.Touch{Flush: flush, Selector: s.Selector, Tenant: k.Tenant, Key: k.Key, Bucket: k.First.Truncate(time.Hour)}

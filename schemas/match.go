@@ -34,12 +34,16 @@ func (m *Match) Day() time.Time { return m.Time.Truncate(24 * time.Hour) }
 // Touch is the mark that a flush leaves: what depends on this key of this
 // selector in this hour must be computed anew.
 type Touch struct {
-	Flush    string // id of the flush, a UUID version 7
+	Flush    string // id of the flush, a UUID version 7; of version 8 where IsHistoryFlush
 	Selector string
 	Tenant   string
 	Key      string
 	Bucket   time.Time // start of the UTC hour
 }
+
+// IsHistoryFlush reports whether touches are of what was matched of history, which
+// may wait for what comes in. They must take no match away that was there.
+func IsHistoryFlush(flush string) bool { return len(flush) == 36 && flush[14] == '8' }
 
 // Touches returns one touch per distinct (tenant, selector, key, hour) of matches.
 func Touches(flush string, matches []Match) []Touch {

@@ -159,13 +159,15 @@ func (l *live) metrics(ctx context.Context) (map[string]*dto.MetricFamily, error
 }
 
 // awaitWarm waits until the rules, which are new to a store that was filled, have
-// seen its history: until then they page nobody.
-func (l *live) awaitWarm(ctx context.Context) error {
+// seen its history: until then they page nobody. It tells how long that took, but
+// for the judging of it, which goes on beside what comes in.
+func (l *live) awaitWarm(ctx context.Context) (took time.Duration, err error) {
 	l.say("waiting until the rules have seen the month")
+	began := time.Now()
 	for calm := 0; calm < 3; { // a look may come before the first of the warmer's
 		families, err := l.metrics(ctx)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		sum := func(name string) (n float64) {
 			for _, m := range families[name].GetMetric() {
@@ -178,10 +180,10 @@ func (l *live) awaitWarm(ctx context.Context) error {
 			calm = 0
 		}
 		if err := sleepUntil(ctx, time.Now().Add(time.Second)); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return l.awaitDone(ctx)
+	return time.Since(began), nil
 }
 
 // correlating is how long the correlator has worked, by its own clock.

@@ -21,9 +21,11 @@ import (
 // LiveConfig says how to load a whole instance on a filled data directory.
 type LiveConfig struct {
 	Dir     string
-	Program string        // the path of m2mwatch
-	Rate    int           // events per second
-	For     time.Duration // how long to send
+	Program string // the path of m2mwatch
+	Rate    int    // events per second
+	// Backtests are rules that are run over the month when all is judged.
+	Backtests []string
+	For       time.Duration // how long to send
 
 	Progress io.Writer
 }
@@ -163,7 +165,8 @@ func (l *live) follow(stderr io.Reader, ready chan<- string) {
 func (l *live) load(ctx context.Context) ([]Measurement, error) {
 	memory := watchMemory(l.pids)
 	l.say("sending %d events/s for %s", l.config.Rate, l.config.For)
-	if err := l.awaitWarm(ctx); err != nil {
+	warm, err := l.awaitWarm(ctx)
+	if err != nil {
 		return nil, err
 	}
 	before, err := l.correlating(ctx)
@@ -196,17 +199,22 @@ func (l *live) load(ctx context.Context) ([]Measurement, error) {
 		return nil, err
 	}
 	l.say("waiting until all is stored and judged")
-	if err := l.awaitDone(ctx); err != nil {
+	behind, err := l.behind(ctx, began.Add(took))
+	if err != nil {
 		return nil, err
 	}
-	behind := time.Since(began) - took
 	l.alarms.await(ctx)
-	return append(l.alarms.measurements(), []Measurement{
+	backtests, err := l.backtests(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(l.alarms.measurements(), []Measurement{
+		{"until the rules had matched the month", warm.Round(100 * time.Millisecond).String(), ""},
 		{"time that the correlator worked meanwhile", fmt.Sprintf("%.0f %%", 100*(after-before)/took.Seconds()), "100 %"},
 		{"events that `up` took in, over the month that is stored", fmt.Sprintf("%.0f/s", float64(accepted)/took.Seconds()), fmt.Sprintf("%d/s", l.config.Rate)},
-		{"until the last of them was stored and judged", behind.Round(100 * time.Millisecond).String(), ""},
+		{"until the last of them was stored and judged", behind, ""},
 		{"memory of all its processes meanwhile, at most", mib(memory.stop()), "1536 MiB"},
-	}...), nil
+	}...), backtests...), nil
 }
 
 func sleepUntil(ctx context.Context, at time.Time) error {
@@ -243,6 +251,24 @@ type liveStatus struct{ Pending, Uncorrelated uint64 }
 
 func (l *live) awaitDone(ctx context.Context) error {
 	return l.await(ctx, func(s liveStatus) bool { return s.Pending == 0 && s.Uncorrelated == 0 })
+}
+
+// patience is how long it is waited until all is judged: what was matched of a
+// month may take longer, and waits itself for what comes in.
+const patience = 2 * time.Minute
+
+// behind is how long after a moment all is stored and judged.
+func (l *live) behind(ctx context.Context, since time.Time) (string, error) {
+	waiting, enough := context.WithTimeout(ctx, patience)
+	defer enough()
+	switch err := l.awaitDone(waiting); {
+	case err == nil:
+		return time.Since(since).Round(100 * time.Millisecond).String(), nil
+	case ctx.Err() == nil && waiting.Err() != nil:
+		return "more than " + patience.String(), nil
+	default:
+		return "", err
+	}
 }
 
 // askAgain is the wait between two looks at the status, which takes the engine some

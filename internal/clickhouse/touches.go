@@ -65,7 +65,9 @@ const maxTouches = 100_000
 
 // Touched returns the touches of up to maxFlushes flushes that the correlator
 // has not marked done, oldest first, and the ids of those flushes. They are
-// fewer where they have many touches.
+// fewer where they have many touches. Those of history come when there are no
+// others, one flush at a time: to judge what is old must not take longer than what
+// comes in can wait.
 func (s *FindingStore) Touched(ctx context.Context, maxFlushes int) ([]schemas.Touch, []string, error) {
 	undone, err := undoneFlushes(ctx, s.db, ReaderCorrelate, maxFlushes)
 	if err != nil || len(undone) == 0 {
@@ -74,10 +76,12 @@ func (s *FindingStore) Touched(ctx context.Context, maxFlushes int) ([]schemas.T
 	var flushes []string
 	touches := uint64(0)
 	for _, f := range undone {
-		if touches += f.Touches; touches > maxTouches && len(flushes) > 0 {
+		if touches += f.Touches; len(flushes) > 0 && (touches > maxTouches || schemas.IsHistoryFlush(f.ID)) {
 			break
 		}
-		flushes = append(flushes, f.ID)
+		if flushes = append(flushes, f.ID); schemas.IsHistoryFlush(f.ID) {
+			break
+		}
 	}
 	q := schemas.Query{SQL: touchesOfFlushes, Params: map[string]any{"flushes": flushes, "reader": ReaderCorrelate}}
 	all, err := collect(ctx, s.db.conn, "read touches", q, func(scan scanner) (t schemas.Touch, err error) {
@@ -89,13 +93,13 @@ func (s *FindingStore) Touched(ctx context.Context, maxFlushes int) ([]schemas.T
 }
 
 // A UUID is ordered by its second half here, toUInt128 by its first, where
-// version 7 has the time.
+// versions 7 and 8 have the time. Version 8 is of history.
 const (
 	undoneFlushesQuery = `SELECT toString(flush), count()
 FROM touches
 WHERE ` + undoneBy + `
 GROUP BY flush
-ORDER BY toUInt128(flush)
+ORDER BY substring(toString(flush), 15, 1), toUInt128(flush)
 LIMIT {limit:UInt32}`
 
 	touchesOfFlushes = `SELECT DISTINCT toString(flush), selector, tenant, key, bucket
@@ -229,12 +233,12 @@ func flushTimes[R any](rows []R, flush func(*R) string) (map[string]time.Time, e
 	return times, nil
 }
 
-// flushTime is what the first 48 bits of a UUID version 7 say, which are Unix
-// milliseconds, cut to the second.
+// flushTime is what the first 48 bits of a UUID version 7, or of ours of version
+// 8, say, which are Unix milliseconds, cut to the second.
 func flushTime(flush string) (time.Time, error) {
 	id, err := hex.DecodeString(strings.ReplaceAll(flush, "-", ""))
-	if err != nil || len(flush) != 36 || len(id) != 16 || id[6]>>4 != 7 {
-		return time.Time{}, fmt.Errorf("%w: flush %q is not a UUID version 7", schemas.ErrRefused, clip(flush, maxErrorQuoted))
+	if err != nil || len(flush) != 36 || len(id) != 16 || (id[6]>>4 != 7 && id[6]>>4 != 8) {
+		return time.Time{}, fmt.Errorf("%w: flush %q is not a UUID version 7 or 8", schemas.ErrRefused, clip(flush, maxErrorQuoted))
 	}
 	t := time.UnixMilli(int64(binary.BigEndian.Uint64(id) >> 16)).UTC()
 	return t.Truncate(time.Second), checkTime("flush", t)

@@ -59,6 +59,27 @@ func mark(t *testing.T, db *clickhouse.DB, flushes ...string) {
 	}
 }
 
+// What is old waits, so that what comes in need not wait for it.
+func TestTouchesOfHistoryComeLastAndOneFlushAtATime(t *testing.T) {
+	db := clickhousetest.New(t)
+	history := func(after time.Duration) string {
+		id := newFlush(t, noon().Add(after))
+		return id[:14] + "8" + id[15:]
+	}
+	first, second := history(-2*time.Hour), history(-time.Hour)
+	live := []string{newFlush(t, noon()), newFlush(t, noon().Add(time.Hour))}
+	for _, flush := range []string{second, live[1], first, live[0]} {
+		touch(t, db, flush, "k")
+	}
+	for _, want := range [][]string{live, {first}, {second}, nil} {
+		touches, flushes := touched(t, db, 10)
+		if diff := cmp.Diff(want, flushes); diff != "" || len(touches) != len(want) {
+			t.Fatalf("%d touches; flushes (-want +got):\n%s", len(touches), diff)
+		}
+		mark(t, db, flushes...)
+	}
+}
+
 func TestTouchesAreReadOldestFlushFirst(t *testing.T) {
 	db := clickhousetest.New(t)
 	var flushes []string

@@ -97,6 +97,7 @@ func newLive() *cobra.Command {
 	flags.StringVar(&c.Program, "program", "bin/m2mwatch", "the program")
 	flags.IntVar(&c.Rate, "rate", 1000, "events per second")
 	flags.DurationVar(&c.For, "for", 2*time.Minute, "how long to send")
+	flags.StringSliceVar(&c.Backtests, "backtest", nil, "rules to run over the month in the end, by code")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.MarkFlagRequired("dir")
 	return cmd
