@@ -31,6 +31,10 @@ type Config struct {
 	// to be paged for. Both must be set.
 	Acts     Acts
 	Silences Silences
+	// Expectations keeps what is declared to be normal. It must be set.
+	Expectations Expectations
+	// TenantAt is the tenant that has a domain at Auth0, "" where none has. Nil: none.
+	TenantAt func(domain string) string
 	// Syncs takes the syncs of the inventory that are asked for. It must be set.
 	Syncs Syncs
 	// Explain adds to a finding's evidence what is known when it is looked at: whose
@@ -108,6 +112,7 @@ func (a *API) Register(e *echo.Echo, middlewares ...echo.MiddlewareFunc) {
 	a.registerDigest(api)
 	a.registerActs(api)
 	a.registerSilences(api)
+	a.registerExpectations(api)
 	a.registerReprocess(api)
 	a.registerBacktests(api)
 	a.registerProvision(api)

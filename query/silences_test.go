@@ -42,6 +42,10 @@ func lifeAPI(t *testing.T) *httptest.Server {
 	e := httpserver.New(httpserver.Config{Name: "api"})
 	query.New(query.Config{
 		Store: clickhouse.NewReader(db), Acts: clickhouse.NewFindingActs(db), Silences: clickhouse.NewSilences(db), Now: func() time.Time { return now },
+		Expectations: clickhouse.NewExpectations(db),
+		TenantAt: func(domain string) string {
+			return map[bool]string{true: "acme"}[strings.EqualFold(domain, "acme.example")]
+		},
 	}).Register(e)
 	srv := httptest.NewServer(e)
 	t.Cleanup(srv.Close)

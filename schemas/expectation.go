@@ -37,7 +37,7 @@ type Expectations struct {
 // Declaration declares what is normal for identities of a tenant, in place of what
 // was. An empty Expect takes it away.
 type Declaration struct {
-	Domain       string                `json:"domain" minLength:"1" maxLength:"255" doc:"The tenant's, as the configuration has it." example:"acme.eu.auth0.com"`
+	Domain       string                `json:"domain" minLength:"1" maxLength:"255" doc:"The tenant's, as the configuration has it; of the only tenant there may be none." example:"acme.eu.auth0.com"`
 	Expectations []DeclaredExpectation `json:"expectations" minItems:"1" maxItems:"1000"`
 }
 

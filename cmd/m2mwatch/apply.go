@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -25,6 +26,9 @@ type applying struct {
 	printing  sync.Mutex // of what several goroutines print
 	bar       *progress
 	secretDir *provision.SecretsDir
+
+	expecting *expecting
+	madeIDs   map[string]string // of what was made, by kind and key; guarded by printing
 
 	keptSecrets bool // of something that was made
 }
@@ -78,12 +82,17 @@ func (a *applying) run(cmd *cobra.Command) (err error) {
 	if a.plan, err = a.file.plan(cmd, a.inv, api, a.machines); err != nil {
 		return fmt.Errorf("%s: %w", a.file.path, err)
 	}
+	a.expecting, err = newExpecting(cmd.Context(), a.inv, a.domain, a.plan)
+	defer a.expecting.close()
+	if err != nil { // before anything is made: half of a file would be worse than none
+		return err
+	}
 	if a.asJSON {
 		err = a.inv.printJSON(a.plan)
 	} else {
-		err = writePlan(a.inv.stdout, a.plan)
+		err = errors.Join(writePlan(a.inv.stdout, a.plan), a.expecting.write(a.inv.stdout))
 	}
-	fmt.Fprintln(a.inv.stderr, summary(a.plan))
+	fmt.Fprintln(a.inv.stderr, summary(a.plan, a.expecting))
 	if err != nil {
 		return err
 	}
@@ -112,7 +121,8 @@ func (a *applying) apply(cmd *cobra.Command, api provision.API) error {
 	if n := a.plan.Count(provision.ActionDelete); n > 0 && !a.deletes {
 		fmt.Fprintf(a.inv.stderr, "%d are not deleted: say --delete\n", n)
 	}
-	todo := a.applier.Todo(a.plan) + len(a.plan.Leftovers)
+	atTenant := a.applier.Todo(a.plan) + len(a.plan.Leftovers)
+	todo := atTenant + a.expecting.count()
 	if a.ask.dryRun {
 		return nil
 	}
@@ -126,6 +136,12 @@ func (a *applying) apply(cmd *cobra.Command, api provision.API) error {
 	if err := a.ask.confirm(a.inv, question); err != nil {
 		return err
 	}
+	if atTenant == 0 {
+		if err := a.applier.Recover(cmd.Context(), a.plan); err != nil {
+			return err
+		}
+		return a.declare(cmd, todo)
+	}
 	a.bar = newProgress(a.inv.stderr, "apply")
 	a.applier.OnDo = func(what string, done, total int) { a.bar.show(int64(done), int64(total), printable(what)) }
 	a.applier.OnMade = a.made
@@ -137,7 +153,20 @@ func (a *applying) apply(cmd *cobra.Command, api provision.API) error {
 	if a.keptSecrets {
 		fmt.Fprintf(a.inv.stderr, "secrets of what was made are in %s\n", printable(a.secrets))
 	}
-	fmt.Fprintf(a.inv.stderr, "%s made\n", changes(todo))
+	return a.declare(cmd, todo)
+}
+
+// declare declares what is to be expected of what there is now, the last of all changes.
+func (a *applying) declare(cmd *cobra.Command, done int) error {
+	made := func(kind, key string) string {
+		a.printing.Lock()
+		defer a.printing.Unlock()
+		return a.madeIDs[kind+" "+key]
+	}
+	if err := a.expecting.declare(cmd.Context(), made); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.inv.stderr, "%s made\n", changes(done))
 	return nil
 }
 
@@ -205,6 +234,12 @@ func (a *applying) openVault() error {
 // made tells of what is there now.
 func (a *applying) made(kind, key, id string) {
 	a.bar.done()
+	a.printing.Lock()
+	if a.madeIDs == nil {
+		a.madeIDs = map[string]string{}
+	}
+	a.madeIDs[kind+" "+key] = id
+	a.printing.Unlock()
 	a.keptSecrets = a.keptSecrets || kind != provision.KindRole
 	fmt.Fprintf(a.inv.stderr, "made %s %s (%s)\n", kind, printable(key), printable(id))
 }

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/m2mwatch/m2mwatch/internal/config"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
@@ -27,16 +29,36 @@ func (s *server) explainBy(store findingContexts) func(context.Context, *schemas
 
 // domainOf is a tenant's domain at Auth0, "" where the configuration has none.
 func (s *server) domainOf(tenant string) string {
-	tenants := s.cfg.Tenants
-	if now := s.configured.Load(); now != nil {
-		tenants = *now
-	}
-	for _, t := range tenants {
+	for _, t := range s.tenantsNow() {
 		if t.Name == tenant {
 			return t.Domain
 		}
 	}
 	return ""
+}
+
+// tenantAt is the tenant that has a domain at Auth0, "" where none has. A domain is
+// configured where the Management API is asked; so the only tenant that there is may
+// be meant by any, as long as it has none.
+func (s *server) tenantAt(domain string) string {
+	tenants := s.tenantsNow()
+	for _, t := range tenants {
+		if strings.EqualFold(t.Domain, domain) && domain != "" {
+			return t.Name
+		}
+	}
+	if len(tenants) == 1 && tenants[0].Domain == "" {
+		return tenants[0].Name
+	}
+	return ""
+}
+
+// tenantsNow are those of the configuration as it was read last.
+func (s *server) tenantsNow() []config.Tenant {
+	if now := s.configured.Load(); now != nil {
+		return *now
+	}
+	return s.cfg.Tenants
 }
 
 // contextRows tell what is known beside the events of a finding, and what to do.

@@ -65,7 +65,8 @@ func newPlan(inv *invocation) *cobra.Command {
 by field, and delete. What the file leaves out is left as it is. To be deleted is proposed for
 what apply has made or adopted, which has the file's key at the tenant, and is not in the file any
 more; roles never are. What is named and is not there, an API, a scope, a role, is an error; so is to adopt or delete what may be
-people's, without --any.
+people's, without --any. What the file says under expect is compared with what the running instance
+has, which reads it; nothing of it goes to Auth0.
 
 With --terraform it prints what is to be created and changed as resources of the provider auth0/auth0.`,
 		Example: `  m2mwatch plan -f machines.yaml`,
@@ -83,16 +84,22 @@ With --terraform it prints what is to be created and changed as resources of the
 			if err != nil {
 				return fmt.Errorf("%s: %w", file.path, err)
 			}
+			x, err := newExpecting(cmd.Context(), inv, p.domain, plan)
+			if err != nil { // what there is at the tenant is told all the same
+				fmt.Fprintln(inv.stderr, err)
+			}
+			defer x.close()
+			err = nil
 			switch {
 			case asJSON:
 				err = inv.printJSON(plan)
 			case asTerraform:
 				err = plan.Terraform(inv.stdout)
 			default:
-				err = writePlan(inv.stdout, plan)
+				err = errors.Join(writePlan(inv.stdout, plan), x.write(inv.stdout))
 			}
-			fmt.Fprintln(inv.stderr, summary(plan))
-			if err == nil && detailed && !plan.Empty() {
+			fmt.Fprintln(inv.stderr, summary(plan, x))
+			if err == nil && detailed && (!plan.Empty() || x.count() > 0) {
 				return errDiffers
 			}
 			return err
@@ -116,11 +123,14 @@ func (f *machinesFile) plan(cmd *cobra.Command, inv *invocation, api provision.A
 }
 
 // summary counts a plan in one line.
-func summary(p *provision.Plan) string {
-	if p.Empty() {
+func summary(p *provision.Plan, x *expecting) string {
+	if p.Empty() && x.count() == 0 {
 		return "nothing to do"
 	}
 	text := fmt.Sprintf("%d to create, %d to change, %d to delete", p.Count(provision.ActionCreate), p.Count(provision.ActionChange), p.Count(provision.ActionDelete))
+	if n := x.count(); n > 0 {
+		text += fmt.Sprintf(", %d to be expected otherwise", n)
+	}
 	if n := len(p.Leftovers); n > 0 {
 		text += fmt.Sprintf(", %d left by an apply that was cut short", n)
 	}

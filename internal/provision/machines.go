@@ -44,6 +44,7 @@ type WantedApp struct {
 	Expires     *string       `yaml:"expires,omitempty"`
 	AuthMethod  *string       `yaml:"token_endpoint_auth_method,omitempty"`
 	Grants      []WantedGrant `yaml:"grants,omitempty"` // all of those as itself; not those for users
+	Expect      *WantedExpect `yaml:"expect,omitempty"`
 }
 
 // WantedGrant lets an application get tokens of an API.
@@ -96,6 +97,7 @@ type WantedUser struct {
 	Permissions  []WantedScopes `yaml:"permissions,omitempty"` // all of its own
 	AppMetadata  Metadata       `yaml:"app_metadata,omitempty"`
 	UserMetadata Metadata       `yaml:"user_metadata,omitempty"`
+	Expect       *WantedExpect  `yaml:"expect,omitempty"`
 }
 
 // Metadata are members of app_metadata or user_metadata: what JSON can say, numbers
@@ -256,6 +258,7 @@ func (v *machinesCheck) app(w *WantedApp) {
 		audiences[g.Audience] = true
 		v.grant(g)
 	}
+	v.expect(w.Expect)
 }
 
 func (v *machinesCheck) grant(g *WantedGrant) {
@@ -329,6 +332,7 @@ func (v *machinesCheck) user(w *WantedUser) {
 	if w.Name != nil && *w.Name == "" {
 		v.wrong(w.Line, "name: it is empty")
 	}
+	v.expect(w.Expect)
 	v.distinct(w.Line, "roles", w.Roles)
 	v.permissions(w.Permissions)
 	v.metadata(w.Line, "app_metadata", w.AppMetadata, append(markNames(), MarkProgrammatic))

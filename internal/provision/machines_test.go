@@ -299,6 +299,7 @@ func TestAnEmptyTextIsAMistakeButWhereItTakesSomethingAway(t *testing.T) {
 		{reflect.TypeFor[WantedUser](), "{version: 1, users: [{key: a, email: a@b, KEY}]}"},
 		{reflect.TypeFor[WantedScopes](), "{version: 1, roles: [{name: a, permissions: [{audience: b, scopes: [], KEY}]}]}"},
 		{reflect.TypeFor[WantedRole](), "{version: 1, roles: [{name: a, KEY}]}"},
+		{reflect.TypeFor[WantedExpect](), "{version: 1, applications: [{key: a, expect: {KEY}}]}"},
 	} {
 		fields, names := yamlFields(c.typ)
 		for _, name := range names {
@@ -320,7 +321,7 @@ func TestAnEmptyTextIsAMistakeButWhereItTakesSomethingAway(t *testing.T) {
 			}
 			text = strings.Replace(text, "KEY", name+`: ""`, 1)
 			_, err := ReadMachines([]byte(text))
-			taken := slices.Contains(empties, name)
+			taken := slices.Contains(empties, name) && c.typ != reflect.TypeFor[WantedExpect]()
 			if taken != (err == nil) || err != nil && (!strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "twice")) {
 				t.Errorf("%s: %v", text, err)
 			}

@@ -31,6 +31,8 @@ type Plan struct {
 	// Held are applications whose grants are left as they are, since they are
 	// disabled.
 	Held []Held `json:"held,omitempty"`
+	// Expected is what the file declares to be normal, whatever was declared before.
+	Expected []Expected `json:"expected,omitempty"`
 
 	roles    []*roleState      // that there are, for what apply assigns
 	apps     []*appState       // that there are, for those that apply makes

@@ -127,6 +127,7 @@ func (p *Planner) planApp(ctx context.Context, w *WantedApp, is *appState) error
 		}
 	}
 	c.ID, c.Name = is.ID, cmp.Or(deref(name), is.Name)
+	p.expects(KindApplication, w.Key, is.ID, w.Expect)
 	if w.Adopt != "" {
 		d.mark(MarkKey, &w.Key, is.Mark(MarkKey))
 	}

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -214,6 +215,7 @@ func (p *Planner) planUser(ctx context.Context, w *WantedUser, is *userState) er
 		}
 	}
 	c.ID, c.Name = is.ID, deref(w.Name)
+	p.expects(KindUser, w.Key, cmp.Or(is.ID, w.id()), w.Expect)
 	if c.ID != "" {
 		c.Name = is.Login()
 	}
