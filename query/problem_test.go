@@ -46,7 +46,7 @@ func TestWrongParametersAreProblemsThatSayWhich(t *testing.T) {
 		{"/v1/events?cursor=e30", 400, "cursor_invalid", "pass on the value of next"},
 		{"/v1/events?cursor=" + foreign, 400, "cursor_invalid", "pass on the value of next"},
 		{"/v1/findings?cursor=e30", 400, "cursor_invalid", "pass on the value of next"},
-		{"/v1/findings?state=closed", 422, "parameter_invalid", `state: expected value to be one of "open, withdrawn"`},
+		{"/v1/findings?state=closed", 422, "parameter_invalid", `state: expected value to be one of "open, acknowledged, resolved, withdrawn"`},
 		{"/v1/findings?level=3", 422, "parameter_invalid", "level: "},
 		{"/v1/events/ACME/1", 422, "parameter_invalid", "tenant: "},
 		{"/v1/nothing", 404, "not_found", "Nothing is served"},
