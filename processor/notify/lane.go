@@ -14,8 +14,13 @@ import (
 type lane struct {
 	*Notifier
 	Lane
-	failing  bool
-	digested string // the id of the digest that was queued last
+	failing bool
+	// unwelcome counts the attempts at the alert unwelcomeID to which the receiver
+	// answered that something is wrong with them: a lane is at one alert at a time.
+	// Another process counts its own.
+	unwelcome   uint64
+	unwelcomeID string
+	digested    string // the id of the digest that was queued last
 }
 
 // ErrRefused is wrapped by a channel's error when trying the alert again is no
@@ -28,7 +33,8 @@ var ErrRefused = errors.New("the receiver refuses it")
 var ErrUnwelcome = errors.New("the receiver does not take it")
 
 // maxUnwelcome attempts are made of what wraps ErrUnwelcome: 9 in the first 8
-// minutes, then one every 5.
+// minutes, then one every 5. What failed otherwise, since nobody was there, is none of
+// them: whoever puts a receiver right has that time, however long it was away.
 const maxUnwelcome = 25
 
 // Busy is a failure of a receiver that has said when to come again.
@@ -97,6 +103,12 @@ func (l *lane) handle(ctx context.Context, m schemas.Message) {
 // judge counts and logs how an attempt ended, and says after how long there is
 // another; 0 where there is none.
 func (l *lane) judge(ctx context.Context, d *schemas.Delivery, err error) (again time.Duration) {
+	if l.unwelcomeID != d.AlertID {
+		l.unwelcome, l.unwelcomeID = 0, d.AlertID
+	}
+	if errors.Is(err, ErrUnwelcome) {
+		l.unwelcome++
+	}
 	log := l.cfg.Logger.With("alert_id", d.AlertID, "channel", d.Channel, "attempt", d.Attempt)
 	outcome := "ok"
 	switch {
@@ -104,7 +116,7 @@ func (l *lane) judge(ctx context.Context, d *schemas.Delivery, err error) (again
 		if l.failing {
 			log.InfoContext(ctx, "a channel takes alerts again")
 		}
-	case errors.Is(err, ErrRefused), errors.Is(err, ErrUnwelcome) && d.Attempt >= maxUnwelcome:
+	case errors.Is(err, ErrRefused), errors.Is(err, ErrUnwelcome) && l.unwelcome >= maxUnwelcome:
 		outcome, d.Error = "refused", schemas.DeliveryRefused+err.Error()
 		log.ErrorContext(ctx, "deliver an alert: given up", "error", err)
 	default:

@@ -35,8 +35,8 @@ func TestLaneGivesUpWhatIsNoUse(t *testing.T) {
 		if err := n.measure(); err != nil {
 			t.Fatal(err)
 		}
-		l := &lane{Notifier: n}
-		d := schemas.Delivery{Channel: "pager", Attempt: c.attempt, OK: c.err == nil}
+		l := &lane{Notifier: n, unwelcomeID: "f/open/1", unwelcome: c.attempt - 1}
+		d := schemas.Delivery{AlertID: "f/open/1", Channel: "pager", Attempt: c.attempt, OK: c.err == nil}
 		if again := l.judge(t.Context(), &d, c.err); again != c.again || d.Error != c.stored || l.failing != (c.err != nil) {
 			t.Errorf("attempt %d, %v: again after %s, stored %q, failing %v; want %s, %q", c.attempt, c.err, again, d.Error, l.failing, c.again, c.stored)
 		}
@@ -47,6 +47,32 @@ func TestLaneGivesUpWhatIsNoUse(t *testing.T) {
 	}
 	if all < 80*time.Minute || all > 100*time.Minute {
 		t.Errorf("an unwelcome alert is tried for %s, want some ninety minutes", all)
+	}
+}
+
+// A receiver that was away for hours and then lacks an address has its ninety minutes.
+func TestOutageDoesNotShortenTheTimeToPutThingsRight(t *testing.T) {
+	n := &Notifier{cfg: Config{Logger: slog.New(slog.DiscardHandler)}}
+	if err := n.measure(); err != nil {
+		t.Fatal(err)
+	}
+	l := &lane{Notifier: n}
+	attempts := func(alert string, err error) (made uint64) {
+		for again := time.Second; again > 0 && made < 100; made++ {
+			d := schemas.Delivery{AlertID: alert, Channel: "pager", Attempt: 40 + made}
+			again = l.judge(t.Context(), &d, err)
+		}
+		return made
+	}
+	unwelcome := fmt.Errorf("status 404: %w", ErrUnwelcome)
+	if made := attempts("f/open/1", errors.New("status 503")); made != 100 {
+		t.Errorf("%d attempts while nobody is there, want no end", made)
+	}
+	if made := attempts("f/open/1", unwelcome); made != maxUnwelcome {
+		t.Errorf("%d unwelcome attempts after an outage, want %d", made, maxUnwelcome)
+	}
+	if made := attempts("g/open/1", unwelcome); made != maxUnwelcome {
+		t.Errorf("%d unwelcome attempts of the next alert, want %d", made, maxUnwelcome)
 	}
 }
 
