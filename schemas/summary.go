@@ -56,6 +56,9 @@ type Summary struct {
 	Levels   []Tally   `json:"levels"`          // and by level, the most urgent first
 }
 
+// OfEnds reports whether there is no finding to see to in it.
+func (s *Summary) OfEnds() bool { return s.Findings == 0 }
+
 // SummaryID names the summary for a channel of the window that a time lies in.
 func SummaryID(channel string, at time.Time) string {
 	return "summary/" + channel + "/" + at.UTC().Truncate(SummaryWindow).Format("20060102T1504Z")
@@ -68,8 +71,13 @@ func SummaryAlert(s Summary) Alert {
 		ID: s.ID, RuleID: "summary", State: StateOpen, Level: LevelInformational, First: s.From, Last: s.To, Count: s.Findings,
 		Title: fmt.Sprintf("%d more findings in ten minutes", s.Findings),
 	}
-	if s.Findings == 1 {
+	switch {
+	case s.Findings == 1:
 		f.Title = "1 more finding in ten minutes"
+	case s.OfEnds() && s.Ended == 1:
+		f.Title = "1 finding that was told in a summary is over"
+	case s.OfEnds():
+		f.Title = fmt.Sprintf("%d findings that were told in a summary are over", s.Ended)
 	}
 	if len(s.Levels) > 0 {
 		f.Level = Level(s.Levels[0].Value)
@@ -83,7 +91,7 @@ func SummaryAlert(s Summary) Alert {
 			told = append(told, part.by+" "+tallies(part.rows))
 		}
 	}
-	if s.Ended > 0 {
+	if s.Ended > 0 && !s.OfEnds() {
 		told = append(told, fmt.Sprintf("%d of such are over", s.Ended))
 	}
 	f.Evidence.Summary = strings.Join(told, "; ")

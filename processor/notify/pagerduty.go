@@ -86,8 +86,11 @@ type pagerDutyPayload struct {
 }
 
 // Deliver sends one alert. A resolve of what PagerDuty does not know is ignored
-// there.
+// there. Of a summary in which nothing is open nobody is woken: it is not sent.
 func (p *PagerDuty) Deliver(ctx context.Context, a schemas.Alert) error {
+	if a.Summary != nil && a.Summary.OfEnds() {
+		return nil
+	}
 	body, err := json.Marshal(p.event(a))
 	if err != nil {
 		return fmt.Errorf("write the body: %w", err)

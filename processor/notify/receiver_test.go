@@ -310,6 +310,10 @@ func TestPagerDutyTriggersAndResolvesByTheFinding(t *testing.T) {
 	if err := p.Deliver(t.Context(), schemas.SummaryAlert(schemas.Summary{ID: "summary/oncall/20260501T1200Z", From: windowStart, To: windowStart.Add(schemas.SummaryWindow), Findings: 3})); err != nil {
 		t.Errorf("a summary, which is of no tenant: %v", err)
 	}
+	before := len(server.all())
+	if err := p.Deliver(t.Context(), schemas.SummaryAlert(schemas.Summary{ID: "summary/oncall/20260501T1210Z", Ended: 3})); err != nil || len(server.all()) != before {
+		t.Errorf("%v, %d events: want nobody woken by what is over", err, len(server.all())-before)
+	}
 	got := server.all()
 	if got[0].EventAction != "trigger" || got[0].DedupKey != "finding1" || got[0].Payload.Class != "MI-02" || len(got[0].Links) != 1 || got[0].Payload.CustomDetails["Look closer"] == "" {
 		t.Errorf("opened by %+v", got[0])
