@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,7 +23,7 @@ type digestOutput struct{ Body schemas.Digest }
 
 func (a *API) registerDigest(api huma.API) {
 	huma.Register(api, operation("get-digest", "/digest", "Show what nobody was woken for",
-		"Findings up to medium, new, failing, silent and wasteful machines by owner, noisy rules and gaps in what was stored; without from and to of the last seven days.", http.StatusBadRequest), a.digest)
+		"Findings up to medium and urgent ones that paged nobody, new, failing, silent and wasteful machines by owner, noisy rules and gaps in what was stored; without from and to of the last seven days.", http.StatusBadRequest), a.digest)
 }
 
 const week = 7 * 24 * time.Hour
@@ -320,7 +321,7 @@ func (d *digester) addFindings(findings []schemas.Finding) {
 			rules[f.RuleID].Withdrawn++
 			continue
 		}
-		if !f.Level.AtLeast(schemas.LevelHigh) {
+		if !f.Level.AtLeast(schemas.LevelHigh) || heldBack(f.Paging) {
 			of.Findings = append(of.Findings, schemas.DigestFinding{ID: f.ID, RuleID: f.RuleID, Title: f.Title, Tenant: f.Tenant, Identity: f.Identity, Level: f.Level, State: f.State, Last: f.Last})
 		}
 	}
@@ -330,7 +331,14 @@ func (d *digester) addFindings(findings []schemas.Finding) {
 	}
 }
 
-// readGaps looks for hours without a log of a tenant.
+// heldBack reports whether nobody was told of an urgent finding, nor of its attack by
+// another one. Of what is over or of a former build that is not known.
+func heldBack(p schemas.Paging) bool {
+	return p != "" && p != schemas.PagingPage && p != schemas.PagingContinued
+}
+
+// readGaps looks for hours without a log of a tenant, also before its first of the
+// range, if it had any in the weeks before, and behind its last.
 func (d *digester) readGaps(ctx context.Context) error {
 	rows, err := d.cfg.Store.Stats(ctx, schemas.StatsFilter{
 		Tenant: d.filter.Tenant, By: []string{"tenant"}, Interval: schemas.IntervalHour, From: d.filter.From, To: d.filter.To, Limit: 10_000,
@@ -338,13 +346,25 @@ func (d *digester) readGaps(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	last := map[string]time.Time{}
+	known, err := d.cfg.Store.Stats(ctx, schemas.StatsFilter{Tenant: d.filter.Tenant, By: []string{"tenant"}, From: d.filter.From.Add(-silentAfter), To: d.filter.From, Limit: 10_000})
+	if err != nil {
+		return err
+	}
+	last := map[string]time.Time{} // the hour of the last log
+	for _, row := range known {
+		last[row.Values[0]] = d.filter.From.Add(-time.Hour)
+	}
 	for _, row := range rows { // by time
 		tenant := row.Values[0]
 		if before, ok := last[tenant]; ok && row.Time.Sub(before) > longestPause {
 			d.digest.Coverage.Gaps = append(d.digest.Coverage.Gaps, schemas.DigestGap{Tenant: tenant, From: before.Add(time.Hour), To: row.Time})
 		}
 		last[tenant] = row.Time
+	}
+	for _, tenant := range slices.Sorted(maps.Keys(last)) {
+		if before := last[tenant]; d.filter.To.Sub(before) > longestPause {
+			d.digest.Coverage.Gaps = append(d.digest.Coverage.Gaps, schemas.DigestGap{Tenant: tenant, From: before.Add(time.Hour), To: d.filter.To})
+		}
 	}
 	return nil
 }

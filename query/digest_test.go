@@ -79,7 +79,10 @@ func digestFinding(id, rule string, level schemas.Level, state schemas.State, cl
 func TestDigestTellsByOwnerWhatNobodyWasWokenFor(t *testing.T) {
 	to := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
 	db := digestStore(t, to)
+	learning, told := digestFinding("g", "MI-08", schemas.LevelHigh, schemas.StateOpen, "steady", to.Add(-2*time.Hour)), digestFinding("h", "MI-08", schemas.LevelHigh, schemas.StateOpen, "steady", to.Add(-26*time.Hour))
+	learning.Paging, told.Paging = schemas.PagingLearning, schemas.PagingPage
 	if err := clickhouse.NewFindingStore(db).InsertFindings(t.Context(), []schemas.Finding{
+		learning, told,
 		digestFinding("a", "MI-10", schemas.LevelLow, schemas.StateOpen, "steady", to.Add(-time.Hour)),
 		digestFinding("b", "MI-10", schemas.LevelMedium, schemas.StateOpen, "failing", to.Add(-2*time.Hour)),
 		digestFinding("c", "MI-10", schemas.LevelLow, schemas.StateWithdrawn, "failing", to.Add(-3*time.Hour)),
@@ -95,7 +98,7 @@ func TestDigestTellsByOwnerWhatNobodyWasWokenFor(t *testing.T) {
 	}
 	d.Coverage.Gaps = nil // a few events a day leave many
 	want := "billing\n" +
-		"  Findings: MI-10 1\n" +
+		"  Findings: MI-08 1, MI-10 1\n" +
 		"  New: app:new\n" +
 		"ops\n" +
 		"  Findings: MI-10 1\n" +
@@ -103,7 +106,7 @@ func TestDigestTellsByOwnerWhatNobodyWasWokenFor(t *testing.T) {
 		"  Silent: app:silent since " + to.AddDate(0, 0, -8).Format("2006-01-02 15:04") + "\n" +
 		"(no owner)\n" +
 		"  Wasteful: app:wasteful 120 tokens for 7\n" +
-		"Noisy rules: MI-10 3 of 2 identities, 1 withdrawn, MI-02 1 of 1 identities, 0 withdrawn\n" +
+		"Noisy rules: MI-10 3 of 2 identities, 1 withdrawn, MI-08 2 of 1 identities, 0 withdrawn, MI-02 1 of 1 identities, 0 withdrawn\n" +
 		"Coverage: 4 machines seen, 1 without an owner\n"
 	if diff := cmp.Diff(want, d.Text()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -111,7 +114,7 @@ func TestDigestTellsByOwnerWhatNobodyWasWokenFor(t *testing.T) {
 	billing := "billing"
 	f.Owner = &billing
 	d, err = query.Digest(t.Context(), clickhouse.NewReader(db), f)
-	if err != nil || len(d.Owners) != 1 || d.Owners[0].Owner != "billing" || len(d.Rules) != 1 || d.Rules[0].Findings != 1 {
+	if err != nil || len(d.Owners) != 1 || d.Owners[0].Owner != "billing" || len(d.Rules) != 2 || len(d.Owners[0].Findings) != 2 {
 		t.Errorf("of one owner: %+v, %v", d, err)
 	}
 }
@@ -123,9 +126,25 @@ func TestDigestTellsWhereNothingWasStored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Logs at -27, -26 and -25 h, and in the last hour.
-	want := []schemas.DigestGap{{Tenant: "acme", From: to.Add(-24 * time.Hour), To: to.Add(-time.Hour)}}
+	// Logs at -27, -26 and -25 h, and in the last hour; others before.
+	want := []schemas.DigestGap{
+		{Tenant: "acme", From: to.Add(-30 * time.Hour), To: to.Add(-27 * time.Hour)},
+		{Tenant: "acme", From: to.Add(-24 * time.Hour), To: to.Add(-time.Hour)},
+	}
 	if diff := cmp.Diff(want, d.Coverage.Gaps); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// A log stream that dies in the range, and one that was dead all of it.
+	for from, want := range map[time.Duration]schemas.DigestGap{
+		-time.Hour:    {Tenant: "acme", From: to, To: to.Add(6 * time.Hour)},
+		2 * time.Hour: {Tenant: "acme", From: to.Add(2 * time.Hour), To: to.Add(6 * time.Hour)},
+	} {
+		d, err := query.Digest(t.Context(), clickhouse.NewReader(db), schemas.DigestFilter{From: to.Add(from), To: to.Add(6 * time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]schemas.DigestGap{want}, d.Coverage.Gaps); diff != "" {
+			t.Errorf("from %s (-want +got):\n%s", from, diff)
+		}
 	}
 }

@@ -24,10 +24,17 @@ type Digest struct {
 	Coverage DigestCoverage `json:"coverage"`
 }
 
+// Empty reports whether nothing at all is known of the time: no machine was seen, and
+// none is missed.
+func (d *Digest) Empty() bool {
+	c := &d.Coverage
+	return len(d.Owners) == 0 && len(d.Rules) == 0 && c.Machines == 0 && len(c.Gaps) == 0
+}
+
 // OwnerDigest is the part of a digest that is an owner's.
 type OwnerDigest struct {
 	Owner    string          `json:"owner" doc:"The inventory's; empty for what nobody owns."`
-	Findings []DigestFinding `json:"findings" doc:"Of level medium, low and informational, the last active first."`
+	Findings []DigestFinding `json:"findings" doc:"Of level medium, low and informational, and more urgent ones whose page was held back, the last active first."`
 	New      []DigestMachine `json:"new" doc:"Machines that were seen, and not in the 90 days before."`
 	Failing  []DigestMachine `json:"failing" doc:"Machines of whose events a tenth or more were failures."`
 	Silent   []DigestMachine `json:"silent" doc:"Machines that were not seen, and were in the four weeks before."`

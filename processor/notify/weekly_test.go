@@ -63,3 +63,27 @@ func TestDigestGoesOutOnceAWeek(t *testing.T) {
 		}
 	}
 }
+
+// Of a week before m2mwatch was there nothing is sent.
+func TestEmptyDigestIsNotSent(t *testing.T) {
+	t.Parallel()
+	broker, rows, r, clock := natstest.New(t), &ledger{}, newReceiver(t, 200), newWatch()
+	cfg := to(t, broker, rows, webhook(t, r.URL))
+	cfg.Lanes[0].Digest, cfg.Now, cfg.LookEvery = true, clock.now, 20*time.Millisecond
+	made := make(chan struct{}, 10)
+	cfg.Digest = func(_ context.Context, from, to time.Time) (schemas.Digest, error) {
+		made <- struct{}{}
+		d := schemas.Digest{From: from, To: to}
+		if from.Equal(windowStart.Truncate(24*time.Hour).AddDate(0, 0, -4)) { // the week of windowStart
+			d.Coverage.Machines = 1
+		}
+		return d, nil
+	}
+	start(t, cfg)
+	<-made
+	clock.pass(4 * 24 * time.Hour)
+	natstest.Eventually(t, "the digest of a week with a machine", func() bool { return len(r.got()) > 0 })
+	if diff := cmp.Diff([]string{"digest/webhook/2026-04-27"}, r.got()); diff != "" {
+		t.Errorf("digests (-want +got):\n%s", diff)
+	}
+}
