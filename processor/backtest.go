@@ -94,7 +94,27 @@ func (t *backtest) run(ctx context.Context) error {
 	return t.b.cfg.Store.ClearScratch(ctx)
 }
 
+// errBacktestCanceled ends a job that somebody asked to cancel.
+var errBacktestCanceled = errors.New("the backtest is canceled")
+
+// goesOn fails with errBacktestCanceled where somebody asked to cancel the job.
+func (t *backtest) goesOn(ctx context.Context) error {
+	canceled, err := t.b.cfg.Store.BacktestCanceled(ctx, t.ID)
+	if err == nil && canceled {
+		err = errBacktestCanceled
+	}
+	return err
+}
+
+// save writes how far it is, and ends it where it is canceled.
 func (t *backtest) save(ctx context.Context) error {
+	if err := t.goesOn(ctx); err != nil {
+		return err
+	}
+	return t.write(ctx)
+}
+
+func (t *backtest) write(ctx context.Context) error {
 	t.Ver, t.UpdatedAt = t.v.next(), t.b.cfg.Now().UTC().Truncate(time.Millisecond)
 	if err := t.b.cfg.Store.SaveBacktest(ctx, *t.Backtest); err != nil {
 		return fmt.Errorf("save how far it is: %w", err)
@@ -283,6 +303,9 @@ func (t *backtest) find(ctx context.Context, rule *detect.Correlation, table sch
 		keys = slices.DeleteFunc(keys, func(key string) bool { return rule.PassesOver(tenant, key) })
 		for some := range slices.Chunk(keys, maxKeys) {
 			group.Go(func() error {
+				if err := t.goesOn(ctx); err != nil {
+					return err
+				}
 				if err := f.find(ctx, job{rule: rule, tenant: tenant, keys: some}, from, to); err != nil {
 					return fmt.Errorf("correlate rule %s, tenant %s: %w", rule.Code, tenant, err)
 				}

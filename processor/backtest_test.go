@@ -251,6 +251,29 @@ func TestBacktestTellsTheDifferenceOfTwoVersions(t *testing.T) {
 	}
 }
 
+func TestBacktestEndsWhenItIsCanceled(t *testing.T) {
+	t.Parallel()
+	db := clickhousetest.New(t)
+	bt := newTester(t, newBenchOn(t, db), db)
+	rule := schemas.BacktestRule{Rule: "MI-02"}
+	from, to := moment.Add(-24*time.Hour), moment.Add(24*time.Hour)
+	cancel := func(id string) {
+		t.Helper()
+		if err := bt.store.CancelBacktest(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+	}
+	cancel("job-1") // before it begins
+	if job := bt.run(rule, nil, from, to); job.State != schemas.BacktestCanceled || job.Result != nil {
+		t.Errorf("the job is %s, %+v", job.State, job.Result)
+	}
+	// What a canceled job leaves behind hinders none that comes after it.
+	bt.insert(append(working("billing", schemas.SourceStream), refused("billing", 9, schemas.SourceStream)...)...)
+	if job := bt.run(rule, nil, from, to); job.State != schemas.BacktestDone || job.Result.Findings != 1 {
+		t.Errorf("the job is %s, %+v", job.State, job.Result)
+	}
+}
+
 func TestBacktestSaysWhyItCannotRun(t *testing.T) {
 	t.Parallel()
 	db := clickhousetest.New(t)

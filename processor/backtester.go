@@ -26,6 +26,9 @@ type BacktestStore interface {
 	// SaveBacktest is that of a holder: Ver carries its epoch (Ver >> 32).
 	SaveBacktest(ctx context.Context, job schemas.Backtest) error
 
+	// BacktestCanceled tells whether somebody asked to cancel a job.
+	BacktestCanceled(ctx context.Context, id string) (bool, error)
+
 	// HistoryDays are the days with events in [from, to) of a tenant, or of all.
 	HistoryDays(ctx context.Context, tenant string, from, to time.Time) ([]schemas.HistoryDay, error)
 	// ClearScratch drops the matches that backtests have made.
@@ -149,6 +152,11 @@ func (b *Backtester) step(ctx context.Context, v *versions) (more bool, err erro
 	switch {
 	case err == nil:
 		job.State, job.Done = schemas.BacktestDone, job.Total
+	case errors.Is(err, errBacktestCanceled):
+		job.State = schemas.BacktestCanceled
+		if err := b.cfg.Store.ClearScratch(ctx); err != nil {
+			return false, err
+		}
 	case errors.As(err, &refusal):
 		job.State, job.Error = schemas.BacktestFailed, refusal.Error()
 	default:
@@ -156,7 +164,7 @@ func (b *Backtester) step(ctx context.Context, v *versions) (more bool, err erro
 		return false, fmt.Errorf("backtest %s: %w", job.ID, err)
 	}
 	delete(b.failed, job.ID)
-	if err := run.save(ctx); err != nil {
+	if err := run.write(ctx); err != nil {
 		return false, err
 	}
 	b.metrics.done.Inc()

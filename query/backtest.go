@@ -20,6 +20,8 @@ import (
 type Backtests interface {
 	AddBacktest(ctx context.Context, job schemas.Backtest) error
 	Backtest(ctx context.Context, id string) (schemas.Backtest, error)
+	// CancelBacktest asks to cancel a job; asked once more it changes nothing.
+	CancelBacktest(ctx context.Context, id string) error
 }
 
 type startBacktestInput struct {
@@ -42,6 +44,21 @@ func (a *API) registerBacktests(api huma.API) {
 	huma.Register(api, start, a.startBacktest)
 	huma.Register(api, operation("get-backtest", "/backtests/{id}", "Show one backtest",
 		"How far it is, and what it found.", http.StatusNotFound), a.backtest)
+	cancel := operation("cancel-backtest", "/backtests/{id}", "Cancel a backtest",
+		"Asks the processor to end it. It leaves nothing behind. The answer is the job as it is now; one that is over stays so.", http.StatusNotFound)
+	cancel.Method, cancel.DefaultStatus = http.MethodDelete, http.StatusAccepted
+	huma.Register(api, cancel, a.cancelBacktest)
+}
+
+func (a *API) cancelBacktest(ctx context.Context, in *backtestInput) (*backtestOutput, error) {
+	job, err := a.backtest(ctx, in)
+	if err != nil || job.Body.Over() {
+		return job, err
+	}
+	_, err = ask(ctx, a, "store", func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, a.cfg.Backtests.CancelBacktest(ctx, in.ID)
+	})
+	return job, err
 }
 
 // defaultBacktest is how far back a backtest begins that does not say.

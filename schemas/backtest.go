@@ -11,6 +11,8 @@ const (
 	BacktestRunning BacktestState = "running"
 	BacktestDone    BacktestState = "done"
 	BacktestFailed  BacktestState = "failed" // Error says why
+
+	BacktestCanceled BacktestState = "canceled" // somebody asked for it
 )
 
 // BacktestRule says which rule is run: one that is loaded, or one of a file that
@@ -43,7 +45,7 @@ type Backtest struct {
 	Tenant    string          `json:"tenant" doc:"Empty for all."`
 	From      time.Time       `json:"from" doc:"The first moment. The first dedupe period that meets the range is whole."`
 	To        time.Time       `json:"to" doc:"The moment after the last. The last dedupe period that meets the range is whole, as far as there are events."`
-	State     BacktestState   `json:"state" enum:"pending,running,done,failed" doc:"pending until a processor begins it."`
+	State     BacktestState   `json:"state" enum:"pending,running,done,failed,canceled" doc:"pending until a processor begins it."`
 	Total     uint64          `json:"total" doc:"Events to look through. An estimate: copies that are not merged yet count."`
 	Done      uint64          `json:"done" doc:"Events that were looked through."`
 	Error     string          `json:"error" doc:"Why it failed."`
@@ -57,7 +59,9 @@ type Backtest struct {
 }
 
 // Over reports whether nothing will happen to the job any more.
-func (b *Backtest) Over() bool { return b.State == BacktestDone || b.State == BacktestFailed }
+func (b *Backtest) Over() bool {
+	return b.State == BacktestDone || b.State == BacktestFailed || b.State == BacktestCanceled
+}
 
 // MaxBacktestIdentities is how many identities a result tells.
 const MaxBacktestIdentities = 20

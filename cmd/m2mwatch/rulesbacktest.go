@@ -98,8 +98,12 @@ func runBacktest(ctx context.Context, inv *invocation, ask schemas.BacktestReque
 		return job, err
 	}
 	job, err = watchBacktest(ctx, inv, client, job)
-	if err == nil && job.State == schemas.BacktestFailed {
+	switch {
+	case err != nil:
+	case job.State == schemas.BacktestFailed:
 		err = fmt.Errorf("backtest: %s", printable(job.Error))
+	case job.State == schemas.BacktestCanceled:
+		err = fmt.Errorf("backtest %s was canceled", job.ID)
 	}
 	return job, err
 }
@@ -116,7 +120,7 @@ func watchBacktest(ctx context.Context, inv *invocation, client *apiclient.Clien
 		select {
 		case <-ctx.Done():
 			bar.done()
-			return job, fmt.Errorf("interrupted: backtest %s ends by itself in the running instance", job.ID)
+			return job, cancelBacktest(client, job.ID)
 		case <-time.After(reprocessPoll):
 		}
 		next, err := client.Backtest(ctx, job.ID)
@@ -134,6 +138,16 @@ func watchBacktest(ctx context.Context, inv *invocation, client *apiclient.Clien
 		}
 	}
 	return job, nil
+}
+
+// cancelBacktest ends the job of a command that was interrupted.
+func cancelBacktest(client *apiclient.Client, id string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), journalLimit)
+	defer cancel()
+	if _, err := client.CancelBacktest(ctx, id); err != nil {
+		return fmt.Errorf("interrupted: backtest %s goes on in the running instance (DELETE /v1/backtests/%s cancels it): %w", id, id, err)
+	}
+	return fmt.Errorf("interrupted: backtest %s is canceled", id)
 }
 
 func printBacktest(inv *invocation, job *schemas.Backtest) error {

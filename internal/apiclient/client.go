@@ -413,6 +413,16 @@ func (c *Client) CancelReprocess(ctx context.Context, id string) (schemas.Reproc
 	return job, decode(b, &job)
 }
 
+// CancelBacktest asks to cancel a backtest, and is how far it is.
+func (c *Client) CancelBacktest(ctx context.Context, id string) (schemas.Backtest, error) {
+	var job schemas.Backtest
+	b, err := c.do(ctx, http.MethodDelete, "/v1/backtests/"+url.PathEscape(id), "", nil)
+	if err != nil {
+		return job, err
+	}
+	return job, decode(b, &job)
+}
+
 // StartBacktest asks to run a rule over stored events.
 func (c *Client) StartBacktest(ctx context.Context, r schemas.BacktestRequest) (schemas.Backtest, error) {
 	var job schemas.Backtest

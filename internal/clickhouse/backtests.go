@@ -47,6 +47,17 @@ func (s *Backtests) OpenBacktests(ctx context.Context) ([]schemas.Backtest, erro
 	return collect(ctx, s.db.conn, "look for backtests", q, scanBacktest)
 }
 
+// CancelBacktest asks to cancel a job. Ids are random, so that cancels of all jobs are
+// in one table.
+func (s *Backtests) CancelBacktest(ctx context.Context, id string) error {
+	return NewReprocessJobs(s.db).CancelReprocess(ctx, id)
+}
+
+// BacktestCanceled tells whether somebody asked to cancel a job.
+func (s *Backtests) BacktestCanceled(ctx context.Context, id string) (bool, error) {
+	return NewReprocessJobs(s.db).ReprocessCanceled(ctx, id)
+}
+
 const selectBacktest = "SELECT job, ver FROM backtests FINAL\n"
 
 func scanBacktest(scan scanner) (job schemas.Backtest, err error) {
