@@ -89,7 +89,6 @@ With --terraform it prints what is to be created and changed as resources of the
 				fmt.Fprintln(inv.stderr, err)
 			}
 			defer x.close()
-			err = nil
 			switch {
 			case asJSON:
 				err = inv.printJSON(plan)
