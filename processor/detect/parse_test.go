@@ -76,7 +76,7 @@ func TestParseSaysFileAndLineOfEveryProblemAtOnce(t *testing.T) {
   type: sapi
   details.x|fancy: 1
 other: {type: x}
-condition: selection and nothing`, "level: urgent\nfalse_key: 1") + frame
+condition: selection and nothing`, "level: urgent\nfalse_key: 1\nx-code: AC-1") + frame
 	_, err := parse(text)
 	var problems detect.Problems
 	if !errors.As(err, &problems) {
@@ -87,6 +87,7 @@ condition: selection and nothing`, "level: urgent\nfalse_key: 1") + frame
 		"a/rule.yml:10: condition: want the name of a selection, found \"nothing\"",
 		"a/rule.yml:11: level:",
 		"a/rule.yml:12: false_key: not understood in a rule",
+		"a/rule.yml:13: x-code: correlations alone have one",
 	}
 	for i, w := range want {
 		if i >= len(problems) || !strings.HasPrefix(problems[i].String(), w) {

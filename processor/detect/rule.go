@@ -45,6 +45,9 @@ func parseRule(d *document) Rule {
 	d.match(&r)
 	d.finds(&r)
 	d.annotations()
+	if n := d.take("x-code"); n != nil {
+		d.on(n, "x-code: correlations alone have one: a rule that finds something by itself goes by its id")
+	}
 	d.rest("a rule")
 	if r.selection == nil {
 		return r
