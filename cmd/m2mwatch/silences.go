@@ -2,12 +2,14 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/m2mwatch/m2mwatch/internal/apiclient"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
@@ -51,6 +53,7 @@ func newSilencesAdd(inv *invocation) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			noteUnknownRule(cmd.Context(), inv, client, r.RuleID)
 			if asJSON {
 				return inv.printJSON(s)
 			}
@@ -73,6 +76,18 @@ func newSilencesAdd(inv *invocation) *cobra.Command {
 	f.BoolVar(&asJSON, "json", false, "JSON as the API answers it")
 	cmd.MarkFlagsMutuallyExclusive("for", "until")
 	return cmd
+}
+
+// noteUnknownRule says where a silence is of a rule that has found nothing: its id may
+// be mistyped, and whoever relies on it is paged on.
+func noteUnknownRule(ctx context.Context, inv *invocation, client *apiclient.Client, rule string) {
+	if rule == "" {
+		return
+	}
+	found, err := client.Findings(ctx, apiclient.FindingQuery{RuleID: rule, Limit: 1})
+	if err == nil && len(found.Findings) == 0 {
+		fmt.Fprintf(inv.stderr, "note: rule %s has found nothing yet; whether that is its id tells m2mwatch rules list\n", printable(rule))
+	}
 }
 
 // matcherText says what a silence matches.
