@@ -307,6 +307,11 @@ prints how many findings each test has and should have, and exits with 1 where t
 			if err != nil {
 				return err
 			}
+			for i := range chosen {
+				if len(chosen[i].Tests) == 0 {
+					fmt.Fprintf(inv.stderr, "rule %s has no x-tests: nothing says that it finds what it should\n", printable(chosen[i].Code))
+				}
+			}
 			results, err := runRuleTests(cmd.Context(), inv, cfg, set, chosen)
 			if err != nil {
 				return err

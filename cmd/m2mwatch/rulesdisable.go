@@ -87,7 +87,7 @@ func newRulesEnable(inv *invocation) *cobra.Command {
 // still understood.
 func changeDisabled(inv *invocation, cfg *config.Config, rule, done string, change func(list *yaml.Node) bool) error {
 	if len(cfg.Rules.Dirs) == 0 {
-		return errors.New("rules.dirs names no folder: what is disabled is kept in " + disabledFile + " of the first one")
+		return errors.New("rules.dirs names no folder: what is disabled is kept in " + disabledFile + " of the first one. Make a folder, and name it in the configuration: rules: {dirs: [rules]}")
 	}
 	path := filepath.Join(cfg.Rules.Dirs[0], disabledFile)
 	before, err := os.ReadFile(path)
