@@ -25,7 +25,7 @@ import (
 //     or back moves by an hour.
 //   - Per period with a trigger there is one finding. It holds the triggers of
 //     the period. The fact new_network is how many of them came from a network
-//     of which the past has none.
+//     of which the past has none, networks how many the past of the first has.
 type offSchedule struct {
 	share, weeks float64
 	least        uint64
@@ -126,6 +126,7 @@ SELECT key, intDiv(t, {dedupe:UInt64}) * {dedupe:UInt64} AS period,
     ` + noBaseline + `,
     map('new_network', toString(countIf(NOT has(past.networks, network))),
         'hours_used', toString(argMin(length(past.bins), t)),
+        'networks', toString(argMin(length(past.networks), t)),
         'hour', formatDateTime(fromUnixTimestamp64Milli(toInt64(first_t), 'UTC'), '%W %H:00', 'UTC')) AS facts
 FROM seen JOIN past USING (key, on_day)
 WHERE t >= {from:UInt64}

@@ -346,7 +346,7 @@ func TestOffScheduleFindsWhatTheOracleFinds(t *testing.T) {
 
 func offScheduleOracle(share, weeks float64, least uint64) oracleOf {
 	return func(c *detect.Correlation, key string, all []happening, from, to time.Time) []schemas.CorrelationRow {
-		triggers, news, used := map[uint64][]happening{}, map[uint64]int{}, map[uint64]int{}
+		triggers, news, used, places := map[uint64][]happening{}, map[uint64]int{}, map[uint64]int{}, map[uint64]int{}
 		dedupe := uint64(c.Dedupe.Milliseconds())
 		all = slices.Clone(all)
 		slices.SortFunc(all, compareHappenings)
@@ -374,7 +374,7 @@ func offScheduleOracle(share, weeks float64, least uint64) oracleOf {
 				continue
 			}
 			if len(triggers[period]) == 0 {
-				used[period] = len(bins)
+				used[period], places[period] = len(bins), len(networks)
 			}
 			triggers[period] = append(triggers[period], h)
 			if !networks[schemas.Parts(h.value)[0]] {
@@ -384,7 +384,7 @@ func offScheduleOracle(share, weeks float64, least uint64) oracleOf {
 		var rows []schemas.CorrelationRow
 		for _, period := range slices.Sorted(maps.Keys(triggers)) {
 			rows = append(rows, rowOf(key, period, triggers[period], map[string]string{
-				"new_network": strconv.Itoa(news[period]), "hours_used": strconv.Itoa(used[period]),
+				"new_network": strconv.Itoa(news[period]), "hours_used": strconv.Itoa(used[period]), "networks": strconv.Itoa(places[period]),
 				"hour": time.UnixMilli(int64(triggers[period][0].t)).UTC().Format("Monday 15:00"),
 			}))
 		}
