@@ -69,6 +69,7 @@ func variations(r *rand.Rand) []variation {
 	add(variation{typ: "value_count", rules: []string{"a"}, conditions: map[string]float64{"gte": 2}, usual: 2 * days, days: 0, times: 2, more: 0})
 	add(variation{typ: "event_count", rules: []string{"a"}, conditions: map[string]float64{"gte": 1}, isNew: 3 * days, history: days})
 	add(variation{typ: "value_count", rules: []string{"a", "b"}, conditions: map[string]float64{"gte": 2}, isNew: 2 * days, history: time.Hour})
+	add(variation{typ: "event_count", rules: []string{"a", "b"}, conditions: map[string]float64{"gte": 1}, isNew: 2 * days, history: days, usual: 2 * days, times: 1, more: 1})
 	add(variation{typ: "temporal", rules: []string{"a", "b"}})
 	add(variation{typ: "temporal", rules: []string{"a", "b", "c"}, conditions: map[string]float64{"gte": 2}})
 	add(variation{typ: "temporal", rules: []string{"c", "b", "a"}})
