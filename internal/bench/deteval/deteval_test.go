@@ -3,9 +3,6 @@ package deteval_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -53,29 +50,14 @@ func TestEveryMadeUpLogIsAnEvent(t *testing.T) {
 func TestGivenLabelsAreFound(t *testing.T) {
 	t.Parallel()
 	clickhousetest.Library(t)
-	dir := t.TempDir()
-	var events, labels bytes.Buffer
+	given, err := deteval.Write(deteval.Config{First: 2, Events: 4000, Machines: 40}, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	h := synth.Generate(synth.Config{Seed: 2, Events: 4000, Machines: 40})
-	for _, log := range h.Logs {
-		events.Write(append(log.Raw, '\n'))
-	}
-	for _, l := range h.Labels {
-		line, err := json.Marshal(l)
-		if err != nil {
-			t.Fatal(err)
-		}
-		labels.Write(append(line, '\n'))
-	}
-	write := func(name string, text []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
 	var falseFindings, missed, printed bytes.Buffer
 	report, err := deteval.Evaluate(context.WithoutCancel(t.Context()), deteval.Config{
-		Given: deteval.Given{Events: write("events", events.Bytes()), Labels: write("labels", labels.Bytes())},
+		Given: given,
 		Step:  10 * 24 * time.Hour, False: &falseFindings, Missed: &missed,
 	})
 	if err != nil {

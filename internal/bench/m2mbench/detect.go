@@ -14,12 +14,16 @@ import (
 func newDetect() *cobra.Command {
 	c := deteval.Config{Progress: os.Stderr}
 	var asJSON, strict bool
-	var networks, falseFile, missedFile string
+	var networks, falseFile, missedFile, writeTo string
 	cmd := &cobra.Command{
 		Use:   "detect",
 		Short: "Try the shipped rules on made-up tenants, or on given logs with labels, and print how good they are",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if writeTo != "" {
+				_, err := deteval.Write(c, writeTo)
+				return err
+			}
 			c.Networks = deteval.Networks(networks)
 			for path, to := range map[string]*io.Writer{falseFile: &c.False, missedFile: &c.Missed} {
 				if path == "" {
@@ -58,6 +62,7 @@ func newDetect() *cobra.Command {
 	flags.DurationVar(&c.Step, "step", 0, "how far the clock goes at once (default 120h)")
 	flags.StringVar(&falseFile, "false", "", "file for the false findings")
 	flags.StringVar(&missedFile, "missed", "", "file for the labels that were not found")
+	flags.StringVar(&writeTo, "write", "", "folder to write events.ndjson and labels.ndjson of the first seed to, instead of trying rules on it")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	flags.BoolVar(&strict, "strict", false, "fail where a target is missed")
 	return cmd
