@@ -67,7 +67,10 @@ func (c *Correlator) circumstances(ctx context.Context, rule *detect.Correlation
 			return nil, fmt.Errorf("look what is learned yet: %w", err)
 		}
 	}
-	if failing(rule) {
+	if failing(rule) && !rule.Storm() {
+		if err := c.attach(ctx, around, asked); err != nil {
+			return nil, fmt.Errorf("look for storms: %w", err)
+		}
 		if err := c.expectFailures(ctx, around, asked, now); err != nil {
 			return nil, fmt.Errorf("look for rotations: %w", err)
 		}

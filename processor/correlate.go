@@ -74,6 +74,7 @@ func (c *Correlator) jobs(touches []schemas.Touch) []job {
 			jobs = append(jobs, newJob(&c.rules[p.rule], p.tenant, keys))
 		}
 	}
+	slices.SortStableFunc(jobs, func(a, b job) int { return stormsFirst(a.rule, b.rule) })
 	return jobs
 }
 

@@ -39,7 +39,7 @@ func (ch *change) waits() bool {
 // held reports whether time alone may end what held the page of a finding back.
 func (ch *change) held() bool {
 	switch ch.was.Paging {
-	case schemas.PagingWarming, schemas.PagingHeld, schemas.PagingSilenced:
+	case schemas.PagingWarming, schemas.PagingHeld, schemas.PagingSilenced, schemas.PagingStorm:
 		return true
 	}
 	return false

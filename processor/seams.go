@@ -103,7 +103,7 @@ type FindingStore interface {
 	// happened and nothing was found since before.
 	OverdueFindings(ctx context.Context, before time.Time, limit int) ([]schemas.Finding, error)
 	// HeldFindings are up to limit findings that are open and whose page was held back
-	// for a time, by a rotation or a silence.
+	// for a time: by a rotation, a silence or a storm.
 	HeldFindings(ctx context.Context, limit int) ([]schemas.Finding, error)
 	// FoundLate are those identities that have a finding of which people were told
 	// since a time when a gap was closed.

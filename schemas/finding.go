@@ -88,6 +88,7 @@ const (
 	PagingHeld      Paging = "held"      // it is what was to be expected for now
 	PagingContinued Paging = "continued" // of an attack that people were told of under another finding
 	PagingSilenced  Paging = "silenced"
+	PagingStorm     Paging = "storm"           // of many machines that failed at once, of which another finding tells
 	PagingLateHeld  Paging = "found_late_held" // of an identity that people were told of when the same gap was closed
 )
 

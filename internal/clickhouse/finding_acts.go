@@ -123,10 +123,10 @@ func (s *FindingStore) OverdueFindings(ctx context.Context, before time.Time, li
 }
 
 // HeldFindings are up to limit findings, the first found first, that are open and
-// whose page was held back for a time, by a rotation or a silence.
+// whose page was held back for a time: by a rotation, a silence or a storm.
 func (s *FindingStore) HeldFindings(ctx context.Context, limit int) ([]schemas.Finding, error) {
 	w := where{}
-	w.and("state = 'open' AND paging IN {paging:Array(String)}", "paging", []string{string(schemas.PagingHeld), string(schemas.PagingSilenced)})
+	w.and("state = 'open' AND paging IN {paging:Array(String)}", "paging", []string{string(schemas.PagingHeld), string(schemas.PagingSilenced), string(schemas.PagingStorm)})
 	w.param("limit", limit)
 	return collect(ctx, s.db.conn, "look for findings that are held back", w.query(selectFindings, "ORDER BY found_at, id\nLIMIT {limit:UInt32}"), scanFinding)
 }

@@ -60,6 +60,7 @@ var kindReaders = map[string]func(p *pending, d *document) pendingKind{
 	"x-gap":            readGap,
 	"x-undeclared":     readUndeclared,
 	"x-overdue":        readOverdue,
+	"x-storm":          readStorm,
 }
 
 // kindKey is the key under which a document says its kind, "" where it has none.

@@ -92,24 +92,38 @@ func (k counted) strangersOnly(s *statement, lo time.Time) {
 	}
 }
 
+// lookedUp says what decides what of others counts.
+type lookedUp struct {
+	rule     *Rule         // whose matches do, for whom they are keyed by
+	rules    []*Rule       // whose matches are decided about
+	who      field         // of their values: whom they name
+	lookback time.Duration // how long before them
+}
+
+// looksUp is what c looks up by another key than it groups by; most have no rule.
+func (c *Correlation) looksUp() lookedUp {
+	switch k := c.kind.(type) {
+	case counted:
+		return lookedUp{k.strangers.rule, k.rules, k.strangers.who, k.strangers.lookback}
+	case storm:
+		return lookedUp{k.issued, []*Rule{c.Main}, clientKey, k.known}
+	}
+	return lookedUp{}
+}
+
 // LookedUp is the rule whose matches decide what of others counts, keyed by another
 // thing than c groups by; nil for most.
-func (c *Correlation) LookedUp() *Rule {
-	if k, ok := c.kind.(counted); ok {
-		return k.strangers.rule
-	}
-	return nil
-}
+func (c *Correlation) LookedUp() *Rule { return c.looksUp().rule }
 
 // AffectedQuery asks which keys of c, in which hours, have matches that the given
 // keys of the rule that is looked up may decide, where these were touched in
 // [from, to): Key, and Period for the hour. LookedUp must not be nil.
 func (c *Correlation) AffectedQuery(tenant string, keys []string, from, to time.Time) schemas.Query {
-	k, _ := c.kind.(counted)
-	to = to.Add(k.strangers.lookback)
-	who := valueSQL(k.rules, fields{k.strangers.who}, "value", "indexOf({selectors:Array(String)}, selector)")
+	l := c.looksUp()
+	to = to.Add(l.lookback)
+	who := valueSQL(l.rules, fields{l.who}, "value", "indexOf({selectors:Array(String)}, selector)")
 	return schemas.Query{SQL: strings.ReplaceAll(affectedSQL, "{{who}}", who), Params: map[string]any{
-		"tenant": tenant, "keys": keys, "selectors": selectorsInOrder(k.rules),
+		"tenant": tenant, "keys": keys, "selectors": selectorsInOrder(l.rules),
 		"from": millis(from), "to": millis(to), "from_day": day(from), "to_day": day(to),
 	}}
 }

@@ -1,0 +1,205 @@
+package detect
+
+import (
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// storm finds tenants of which many machines fail at once. Main is keyed by the
+// tenant, and tells the client and the network of each failure.
+//
+// What it finds, with all times those of the events:
+//
+//   - A failure counts if the issued rule has a match of its client and network within
+//     known before, and earlier: who fails with the ids of others makes no storm, and
+//     so holds no page back.
+//   - The machines that are active in an hour are the clients with a match of the
+//     issued rule in the active hours before it.
+//   - A failure triggers if, in the window that ends with it, failures of least
+//     clients at least count, and of share × the active ones of its hour.
+//   - Per period with a trigger there is one finding. It holds the failures that count
+//     from a window before its first trigger to its last one. Its facts are how many
+//     machines these are of, and how many were active at the last trigger.
+type storm struct {
+	issued        *Rule
+	window, known time.Duration
+	active        time.Duration // whole hours
+	share         float64
+	least         uint64
+}
+
+type pendingStorm struct {
+	storm
+	rule, issuedBy *yaml.Node
+}
+
+// readStorm reads x-storm.
+func readStorm(_ *pending, d *document) pendingKind {
+	k := &pendingStorm{}
+	m := d.needChild("x-storm")
+	if m == nil {
+		return k
+	}
+	k.rule, k.issuedBy = m.need("rule"), m.need("issued")
+	k.window, k.known, k.active = m.duration("window"), m.duration("known"), m.duration("active")
+	k.share, k.least = m.positive("share"), m.uint("least")
+	if k.active%time.Hour != 0 || k.known < 24*time.Hour || k.least < 2 {
+		m.on(m.node, "x-storm: want an active of whole hours, a known of a day or more, and a least of 2 or more")
+	}
+	m.rest("x-storm")
+	return k
+}
+
+func (k *pendingStorm) names() []*yaml.Node { return []*yaml.Node{k.rule, k.issuedBy} }
+
+func (k *pendingStorm) resolve(p *pending, c *Correlation, find func(string) *Rule) kind {
+	c.Main, k.issued = p.find(k.rule, find), p.find(k.issuedBy, find)
+	if c.Main == nil || k.issued == nil {
+		return nil
+	}
+	if c.Main.key.name() != wholeTenant.name || c.Main.value.name() != "client_id,network" {
+		p.on(k.rule, "x-storm: want a rule with the key tenant and the value [client_id, network]")
+	}
+	if k.issued.key.name() != clientKey.name || k.issued.value.part(networkValue.name) == 0 {
+		p.on(k.issuedBy, "x-storm: want an issued rule with the key client_id and a value that has the network")
+	}
+	c.Timespan = k.window
+	return k.storm
+}
+
+func (storm) uses(c *Correlation) []*Rule { return []*Rule{c.Main} }
+func (storm) learns() bool                { return false }
+
+func (k storm) reach(*Correlation) time.Duration { return k.window + max(k.known, k.active+time.Hour) }
+
+// Storm reports whether findings of c tell that many machines of a tenant fail at once.
+func (c *Correlation) Storm() bool {
+	_, ok := c.kind.(storm)
+	return ok
+}
+
+func (k storm) params(a asked, params map[string]any) map[string]any {
+	lo := a.from.Add(-k.window)
+	success := lo.Add(-k.known)
+	active := lo.Add(-k.active - time.Hour)
+	params["issued"], params["issued_types"] = k.issued.Selector, k.issued.Types
+	if k.issued.Types == nil {
+		params["issued_types"] = []string{}
+	}
+	params["success_lo"], params["success_day"] = millis(success), day(success)
+	params["active_lo"], params["active_day"], params["active_ms"] = millis(active), day(active), uint64(k.active.Milliseconds())
+	params["window"], params["known_ms"] = uint64(k.window.Milliseconds()), uint64(k.known.Milliseconds())
+	params["share"], params["least"] = k.share, k.least
+	return params
+}
+
+func (k storm) query(c *Correlation, a asked) schemas.Query {
+	sql, params := c.believed(a, a.from.Add(-k.window), c.Main)
+	return schemas.Query{SQL: sql + strings.ReplaceAll(stormSQL, "{{network}}", k.issued.part("value", networkValue.name)), Params: k.params(a, params)}
+}
+
+// candidates are tenants of which enough clients fail from where they once succeeded,
+// in a window that need not be one.
+func (k storm) candidates(c *Correlation, a asked) schemas.Query {
+	params := k.params(a, c.touched(a))
+	lo := a.from.Add(-k.window)
+	params["lo"], params["lo_day"] = millis(lo), day(lo)
+	return schemas.Query{SQL: keysOf(strings.ReplaceAll(stormCandidatesSQL, "{{network}}", k.issued.part("value", networkValue.name))), Params: params}
+}
+
+const stormCandidatesSQL = `
+    WITH failed AS (
+        SELECT DISTINCT key, splitByChar('\x1f', value)[1] AS client, splitByChar('\x1f', value)[2] AS network FROM matches
+        WHERE selector = {main:String} AND tenant = {tenant:String}
+          AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)} AND t >= {lo:UInt64} AND t < {to:UInt64}
+    )
+    SELECT key FROM failed
+    WHERE (SELECT uniqExact(client) FROM failed) >= {least:UInt64}
+      AND (client, network) IN (
+          SELECT key, {{network}} FROM matches
+          WHERE selector = {issued:String} AND tenant = {tenant:String}
+            AND bucket >= {success_day:Date} AND bucket <= {to_day:Date} AND key IN (SELECT client FROM failed))
+    GROUP BY key
+    HAVING uniqExact(client) >= {least:UInt64}`
+
+// stormSQL goes on behind believed. Its steps, by name:
+//
+//	failed     with the parts of their value
+//	successes  of those that failed: the first and the last of a day say as much as all
+//	home       failures from where the client had succeeded, one of a client and moment
+//	deltas     when a client begins to fail within a window, and when it ceases
+//	running    how many do at each moment
+//	hours      those in which a trigger may lie
+//	working    in which hours which machine got a token
+//	limits     how many were active, by hour
+//	triggers   by period
+const stormSQL = `,
+failed AS (
+    SELECT key, t, log_id, imported, splitByChar('\x1f', val)[1] AS client, splitByChar('\x1f', val)[2] AS network FROM believed
+),
+successes AS (
+    SELECT key AS who, {{network}} AS place, arrayJoin(arrayDistinct([min(t), max(t)])) AS success_t FROM matches
+    WHERE selector = {issued:String} AND tenant = {tenant:String}
+      AND bucket >= {success_day:Date} AND bucket <= {to_day:Date} AND key IN (SELECT client FROM failed)
+      AND t >= {success_lo:UInt64} AND t < {to:UInt64}
+      AND (client_id, t, log_id, ver) IN (
+          SELECT client_id, toUInt64(toUnixTimestamp64Milli(time)), log_id, ver FROM events FINAL
+          WHERE tenant = {tenant:String} AND client_id IN (SELECT client FROM failed)
+            AND time >= fromUnixTimestamp64Milli(toInt64({success_lo:UInt64}), 'UTC') AND time < fromUnixTimestamp64Milli(toInt64({to:UInt64}), 'UTC')
+            AND (empty({issued_types:Array(String)}) OR lower(type) IN {issued_types:Array(String)}))
+    GROUP BY who, place, intDiv(t, 86400000)
+),
+home AS (
+    SELECT failed.key AS key, failed.t AS t, failed.log_id AS log_id, failed.client AS client, failed.network AS network, failed.imported AS imported
+    FROM failed ASOF JOIN successes ON failed.client = successes.who AND failed.network = successes.place AND failed.t > successes.success_t
+    WHERE successes.success_t + {known_ms:UInt64} >= failed.t
+),
+deltas AS (
+    SELECT key, step.1 AS at, sum(step.2) AS delta, countIf(step.2 > 0) AS entered
+    FROM (
+        SELECT key, t, leadInFrame(t, 1, t + {window:UInt64} + 1) OVER (PARTITION BY key, client ORDER BY t ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS next
+        FROM (SELECT DISTINCT key, client, t FROM home)
+    ) ARRAY JOIN [(t, 1), (least(next, t + {window:UInt64} + 1), -1)] AS step
+    GROUP BY key, at
+),
+running AS (
+    SELECT key, at, entered, sum(delta) OVER (PARTITION BY key ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS failing FROM deltas
+),
+hours AS (
+    SELECT DISTINCT intDiv(at, 3600000) * 3600000 AS hour FROM running WHERE entered > 0 AND failing >= toInt64({least:UInt64}) AND at >= {from:UInt64}
+),
+working AS (
+    SELECT DISTINCT key AS client, intDiv(t, 3600000) * 3600000 AS worked FROM matches
+    WHERE selector = {issued:String} AND tenant = {tenant:String} AND (SELECT count() FROM hours) > 0
+      AND bucket >= {active_day:Date} AND bucket <= {to_day:Date} AND t >= {active_lo:UInt64} AND t < {to:UInt64}
+      AND (client_id, t, log_id, ver) IN (
+          SELECT client_id, toUInt64(toUnixTimestamp64Milli(time)), log_id, ver FROM events FINAL
+          WHERE tenant = {tenant:String} AND (SELECT count() FROM hours) > 0
+            AND time >= fromUnixTimestamp64Milli(toInt64({active_lo:UInt64}), 'UTC') AND time < fromUnixTimestamp64Milli(toInt64({to:UInt64}), 'UTC')
+            AND (empty({issued_types:Array(String)}) OR lower(type) IN {issued_types:Array(String)}))
+),
+limits AS (
+    SELECT hours.hour AS hour, uniqExactIf(working.client, working.worked < hours.hour AND working.worked + {active_ms:UInt64} >= hours.hour) AS machines
+    FROM hours CROSS JOIN working
+    GROUP BY hour
+),
+triggers AS (
+    SELECT key, intDiv(at, {dedupe:UInt64}) * {dedupe:UInt64} AS period, min(at) AS first_trigger, max(at) AS last_trigger, argMax(limits.machines, at) AS machines
+    FROM running JOIN limits ON intDiv(at, 3600000) * 3600000 = limits.hour
+    WHERE entered > 0 AND failing >= toInt64({least:UInt64}) AND failing >= {share:Float64} * limits.machines AND at >= {from:UInt64}
+    GROUP BY key, period
+)
+SELECT home.key AS key, triggers.period AS period, min(home.t) AS first_t, any(triggers.last_trigger) AS last_t, count() AS n,
+    arraySlice(arraySort(groupUniqArray(home.network)), 1, 20) AS top_values,
+    arrayMap(l -> l.2, groupArraySorted(20)((home.t, home.log_id))) AS top_logs,
+    toUInt8(min(home.imported)) AS all_imported, ` + noBaseline + `,
+    map('machines', toString(uniqExact(home.client)), 'active', toString(any(triggers.machines))) AS facts
+FROM home JOIN triggers ON home.key = triggers.key
+WHERE home.t + {window:UInt64} >= triggers.first_trigger AND home.t <= triggers.last_trigger
+GROUP BY key, period
+ORDER BY key, period
+`
