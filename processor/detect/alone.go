@@ -55,6 +55,7 @@ func (c *Correlation) Alone() bool {
 // lone is the kind of a rule without memory: each match is a trigger.
 type lone struct{}
 
+func (lone) shows(c *Correlation) fields      { return c.Main.value }
 func (lone) uses(c *Correlation) []*Rule      { return []*Rule{c.Main} }
 func (lone) reach(*Correlation) time.Duration { return 0 }
 func (lone) learns() bool                     { return false }

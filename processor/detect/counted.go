@@ -93,6 +93,8 @@ func (k counted) query(c *Correlation, a asked) schemas.Query {
 	return s.findings()
 }
 
+func (k counted) shows(*Correlation) fields { return k.shown }
+
 // column is SQL for what a match tells of fields, ” where that is none.
 func (k counted) column(of fields) string { return valueSQL(k.uses(nil), of, "val", "role") }
 

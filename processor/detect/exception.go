@@ -31,7 +31,7 @@ type Exception struct {
 // exceptionTest is one of the matchers, all of which must hold.
 type exceptionTest struct {
 	field string
-	part  int // of the values of matches; -1 where field is no value
+	part  int // of the values of findings; -1 where field is no value
 	tests []comparison
 }
 
@@ -166,8 +166,9 @@ func (p *parser) named(r reporter, n *yaml.Node, all []Correlation) *Correlation
 func (e *pendingException) test(c *Correlation, key, value *yaml.Node) exceptionTest {
 	t := exceptionTest{field: key.Value, part: -1}
 	if !slices.Contains([]string{"tenant", "identity", "key"}, key.Value) {
-		if t.part = c.Main.value.part(key.Value) - 1; t.part < 0 {
-			e.on(key, "match: rule %s has no %s: want tenant, identity, key%s", c.Code, clip(key.Value), orFields(c.Main.value))
+		shown := c.shown()
+		if t.part = shown.part(key.Value) - 1; t.part < 0 {
+			e.on(key, "match: findings of rule %s do not tell %s: want tenant, identity, key%s", c.Code, clip(key.Value), orFields(shown))
 		}
 	}
 	items := []*yaml.Node{value}
@@ -190,6 +191,18 @@ func (e *pendingException) test(c *Correlation, key, value *yaml.Node) exception
 	}
 	e.Match = append(e.Match, key.Value+": "+strings.Join(texts, ", "))
 	return t
+}
+
+// shown are the fields that the values of a finding have parts of. Where the kind
+// does not say otherwise they are networks, or else all that a match tells.
+func (c *Correlation) shown() fields {
+	if k, says := c.kind.(interface{ shows(*Correlation) fields }); says {
+		return k.shows(c)
+	}
+	if i := c.Main.value.part(networkValue.name); i > 0 {
+		return c.Main.value[i-1 : i]
+	}
+	return c.Main.value
 }
 
 func orFields(fs fields) string {

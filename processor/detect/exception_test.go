@@ -1,9 +1,11 @@
 package detect_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/m2mwatch/m2mwatch/processor/detect"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
@@ -59,7 +61,7 @@ func TestExceptionTakesAwayWhatAllOfItMatches(t *testing.T) {
 func TestExceptionThatIsNotUnderstoodIsAnError(t *testing.T) {
 	for with, want := range map[string]string{
 		"rule: widened => rule: other":               "/etc/rules/b.yml:2: rule other: there is no such rule",
-		"network: [ => asn: [":                       "/etc/rules/b.yml:3: match: rule 00000000-0000-4000-8000-0000000000a1 has no asn: want tenant, identity, key, network, user_agent",
+		"network: [ => asn: [":                       "/etc/rules/b.yml:3: match: findings of rule 00000000-0000-4000-8000-0000000000a1 do not tell asn: want tenant, identity, key, network, user_agent",
 		"192.0.2.0/24 => 192.0.2.0/99":               `/etc/rules/b.yml:3: network: network "192.0.2.0/99"`,
 		"  owner: platform\n => ":                    "owner: missing",
 		"  reason: the pipeline widens grants\n => ": "reason: missing",
@@ -97,6 +99,32 @@ func TestDisabledRuleFindsNothingAndStillMatches(t *testing.T) {
 		_, err := tryLoad(map[string]string{"a.yml": exceptedRule, "b.yml": text}, nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", text, err, want)
+		}
+	}
+}
+
+// Findings tell of what they rest on less than matches do. An exception by
+// something else would be there and never hold.
+func TestExceptionsMatchWhatFindingsTell(t *testing.T) {
+	for _, code := range []string{"MI-08", "MI-24", "MI-29", "MI-30", "MI-02", "MI-14", "MI-19"} {
+		for field, holds := range map[string]bool{"network: 203.0.113.0/24": true, "asn: '64501'": false} {
+			text := "exception:\n  rule: " + code + "\n  match: {" + field + "}\n  owner: a\n  reason: b\n  review: 2027-01-01\n"
+			set, err := detect.Load(detect.Options{Sources: []detect.Source{{FS: os.DirFS("../rules")}, {Name: "x.yml", Text: text}}, Catalogue: schemas.EventTypes()})
+			if !holds {
+				if err == nil || !strings.Contains(err.Error(), "do not tell asn: want tenant, identity, key, network") {
+					t.Errorf("%s by %s: error %v", code, field, err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range set.Correlations() {
+				row := schemas.CorrelationRow{Key: "k", Values: []string{"203.0.113.0/24"}}
+				if c.Code == code && c.Excepted("acme", row) == nil {
+					t.Errorf("%s: the exception %s does not hold", code, field)
+				}
+			}
 		}
 	}
 }

@@ -206,6 +206,12 @@ func (k *firstSeen) masks(signs []sign) []uint64 {
 	return masks
 }
 
+// shows: without networks, what is new of one field or another.
+func (k *firstSeen) shows(c *Correlation) fields {
+	i := c.Main.value.part(networkValue.name)
+	return c.Main.value[max(i-1, 0):i]
+}
+
 func (k *firstSeen) query(c *Correlation, a asked) schemas.Query {
 	sql, params := c.believed(a, a.from.Add(-c.Reach()), c.Main)
 	terms, names := make([]string, len(k.terms)), make([]string, len(k.terms))

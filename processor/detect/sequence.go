@@ -106,6 +106,13 @@ func (s *sequence) query(c *Correlation, a asked) schemas.Query {
 	return schemas.Query{SQL: sql + s.sql(rules), Params: params}
 }
 
+// shows: the networks of the last step, where it tells them.
+func (s *sequence) shows(*Correlation) fields {
+	value := s.last().rules[0].value
+	i := value.part(networkValue.name)
+	return value[max(i-1, 0):i]
+}
+
 // distinct are the rules of the sequence, each selector once: the place of one is
 // the role of its matches.
 func (s *sequence) distinct(c *Correlation) []*Rule {

@@ -30,6 +30,7 @@ type together struct {
 	least   uint64 // how many of the rules
 }
 
+func (k together) shows(*Correlation) fields          { return k.shown }
 func (k together) uses(*Correlation) []*Rule          { return k.rules }
 func (k together) reach(c *Correlation) time.Duration { return c.Timespan }
 func (k together) learns() bool                       { return false }

@@ -31,6 +31,7 @@ import (
 // frame, which counts anew for each row.
 type unbroken struct{}
 
+func (unbroken) shows(c *Correlation) fields { return c.Main.value }
 func (unbroken) uses(c *Correlation) []*Rule { return []*Rule{c.Main, c.Known} }
 func (unbroken) learns() bool                { return false }
 
