@@ -215,6 +215,7 @@ func TestWhatABroughtFileMayNotHave(t *testing.T) {
 		"a word of detection":   {map[string]string{"a.yml": good + "filter: {client_id: x}\n"}, "/etc/rules/a.yml:7: filter: not understood"},
 		"a word of correlation": {map[string]string{"a.yml": good + "timeframe: 5m\n"}, "/etc/rules/a.yml:7: timeframe: not understood"},
 		"a third of two":        {map[string]string{"a.yml": good + two + "correlation: {type: temporal, rules: [One, Two], timespan: 1h, condition: {gte: 3}}\n"}, "wants 3 rules to hold, and there are 2"},
+		"seventeen in an order": {map[string]string{"a.yml": good + two + "correlation: {type: temporal_ordered, rules: [" + strings.Repeat("One, ", 16) + "Two], timespan: 1h}\n"}, "temporal_ordered goes with 16 at most"},
 		"neither yes nor no":    {map[string]string{"a.yml": good + two + "correlation: {type: temporal, rules: [One, Two], timespan: 1h, generate: perhaps}\n"}, "generate: want true or false"},
 		"an alias of nothing":   {map[string]string{"a.yml": good + two + "correlation: {type: temporal, rules: [One, Two], timespan: 1h, group-by: [ip], aliases: {who: {One: ip, Two: ip}}}\n"}, "aliases: who: group-by does not use it"},
 		"values of nothing":     {map[string]string{"a.yml": good + "---\ntitle: x\ncorrelation: {type: value_count, rules: [One], timespan: 1h, condition: {gte: 1}}\n"}, "field: missing"},

@@ -41,6 +41,10 @@ type bound struct {
 	value float64
 }
 
+// maxTogether is how many rules a temporal correlation has: each is a window of its
+// query, and the store plans those of sixty for seconds.
+const maxTogether = 16
+
 // operators are Sigma's, in the words of SQL.
 var operators = map[string]string{"gte": ">=", "gt": ">", "lte": "<=", "lt": "<", "eq": "="}
 
@@ -120,6 +124,9 @@ func (s *sigma) read(p *pending, c *document) {
 	}
 	if len(s.groupBy) > maxFields {
 		c.on(c.node, "group-by: want at most %d fields", maxFields)
+	}
+	if ordered := s.typ == temporal || s.typ == temporalOrdered; ordered && len(s.rules) > maxTogether {
+		c.on(c.node, "correlation rules: %s goes with %d at most", s.typ, maxTogether)
 	}
 	s.readAliases(c)
 	p.rules = s.rules
