@@ -285,36 +285,29 @@ func (t *backtest) matchDay(ctx context.Context, all []*detect.Correlation, day 
 }
 
 // find is what a rule finds over the matches of a table, by period, tenant and key:
-// of some keys after the other, two at a time or as many as there are cores.
+// of some keys after the other. The store has each query on all cores; two at once
+// may be more than all its memory, where each alone is no more than it may take.
 func (t *backtest) find(ctx context.Context, rule *detect.Correlation, table schemas.MatchTable, days []schemas.HistoryDay) (findings []schemas.Finding, leftOut uint64, err error) {
 	from, to := t.periods(rule)
 	c := &Correlator{cfg: CorrelatorConfig{Store: matchesOnly{store: t.b.cfg.Store, table: table}}.withDefaults()}
 	f := finder{c: c}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, tenant := range tenantsOf(days) {
 		keys := []string{tenant}
 		if !rule.OfTenant() {
 			selectors, least := rule.Occasions()
 			if keys, err = t.b.cfg.Store.KeysOf(ctx, table, selectors, tenant, from.Add(-rule.Reach()), to, least); err != nil {
-				return nil, 0, errors.Join(err, group.Wait())
+				return nil, 0, err
 			}
 		}
 		keys = slices.DeleteFunc(keys, func(key string) bool { return rule.PassesOver(tenant, key) })
 		for some := range slices.Chunk(keys, maxKeys) {
-			group.Go(func() error {
-				if err := t.goesOn(ctx); err != nil {
-					return err
-				}
-				if err := f.find(ctx, job{rule: rule, tenant: tenant, keys: some}, from, to); err != nil {
-					return fmt.Errorf("correlate rule %s, tenant %s: %w", rule.Code, tenant, err)
-				}
-				return nil
-			})
+			if err := t.goesOn(ctx); err != nil {
+				return nil, 0, err
+			}
+			if err := f.find(ctx, job{rule: rule, tenant: tenant, keys: some}, from, to); err != nil {
+				return nil, 0, fmt.Errorf("correlate rule %s, tenant %s: %w", rule.Code, tenant, err)
+			}
 		}
-	}
-	if err := group.Wait(); err != nil {
-		return nil, 0, err
 	}
 	slices.SortFunc(f.findings, compareByPlace)
 	return f.findings, f.leftOut, nil
@@ -345,9 +338,7 @@ func (s matchesOnly) Correlate(ctx context.Context, q schemas.Query) ([]schemas.
 // finder finds, in halves where the store says that it is too much at once:
 // first of the keys, then of the time.
 type finder struct {
-	c *Correlator
-
-	mu       sync.Mutex // guards the others
+	c        *Correlator
 	findings []schemas.Finding
 	leftOut  uint64
 }
@@ -356,8 +347,6 @@ func (f *finder) find(ctx context.Context, j job, from, to time.Time) error {
 	found, err := f.c.found(ctx, &j, from, to, 0)
 	switch {
 	case err == nil:
-		f.mu.Lock()
-		defer f.mu.Unlock()
 		f.findings = append(f.findings, found...)
 		return nil
 	case !errors.Is(err, schemas.ErrQueryTooLarge):
@@ -375,8 +364,6 @@ func (f *finder) find(ctx context.Context, j job, from, to time.Time) error {
 	}
 	middle := j.rule.Period(from.Add(to.Sub(from) / 2))
 	if !middle.After(from) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
 		f.leftOut++
 		return nil
 	}
