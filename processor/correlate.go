@@ -171,6 +171,7 @@ func (c *Correlator) correlateTouched(ctx context.Context, j job, v *versions) e
 func (c *Correlator) correlateSome(ctx context.Context, j job, v *versions) error {
 	err := c.correlate(ctx, j, v.next())
 	switch {
+	case len(j.keys) > 1 && errors.Is(err, schemas.ErrMemoryShort): // fewer may do; one waits
 	case !errors.Is(err, schemas.ErrQueryTooLarge):
 		return err
 	case len(j.keys) == 1:

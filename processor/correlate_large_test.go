@@ -16,10 +16,14 @@ type narrowStore struct {
 	*clickhouse.FindingStore
 	most  int
 	never string
+	short int // of memory for more keys than so many, 0 never
 }
 
 func (s *narrowStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
 	keys, _ := q.Params["keys"].([]string)
+	if s.short > 0 && len(keys) > s.short {
+		return nil, fmt.Errorf("correlate %d keys: %w", len(keys), schemas.ErrMemoryShort)
+	}
 	for _, k := range keys {
 		if len(keys) > s.most || k == s.never {
 			return nil, fmt.Errorf("correlate %d keys: %w", len(keys), schemas.ErrQueryTooLarge)
@@ -45,6 +49,21 @@ func TestKeyThatIsTooMuchHoldsUpNoOther(t *testing.T) {
 	}
 	if len(found) != 8 || found["client-4"] {
 		t.Errorf("found %v, want every client but client-4", found)
+	}
+}
+
+// TestStoreThatIsShortOfMemoryIsAskedForLess: others may need it for long.
+func TestStoreThatIsShortOfMemoryIsAskedForLess(t *testing.T) {
+	b := newBench(t)
+	for n := range 5 {
+		client := fmt.Sprint("client-", n)
+		b.insert(append(working(client, schemas.SourceStream), refused(client, 3, schemas.SourceStream)...)...)
+	}
+	stop := b.startOn(&narrowStore{FindingStore: b.store, most: 9, short: 2}, b.broker.Publisher(b.t), nil)
+	defer stop()
+	b.settle()
+	if found := b.findings("acme"); len(found) != 5 {
+		t.Errorf("found %+v, want one of every client", found)
 	}
 }
 

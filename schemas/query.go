@@ -18,6 +18,10 @@ var ErrFull = errors.New("the stream is full")
 // query may: it will again, unless it is asked for less.
 var ErrQueryTooLarge = errors.New("the query is too large")
 
+// ErrMemoryShort is wrapped when a query met the limit of the whole store, of which
+// others may have taken most: it may go well later, and less of it sooner.
+var ErrMemoryShort = errors.New("the store is short of memory")
+
 // ErrNotFound is wrapped when what was asked for by name is not there.
 var ErrNotFound = errors.New("not found")
 

@@ -67,7 +67,8 @@ func insertError(ctx context.Context, attempt string, err error) error {
 }
 
 // queryError says what was attempted and what came of it. It wraps the
-// context's error where the context ended the attempt, and nothing else: the
+// context's error where the context ended the attempt, schemas.ErrQueryTooLarge and
+// schemas.ErrMemoryShort, and nothing else: the
 // driver's errors quote values, so only a clipped text of them goes on.
 func queryError(ctx context.Context, attempt string, err error) error {
 	if cause := contextError(ctx, err); cause != nil {
@@ -76,6 +77,9 @@ func queryError(ctx context.Context, attempt string, err error) error {
 	if e, ok := errors.AsType[*ch.Exception](err); ok {
 		if tooLarge(e) {
 			return fmt.Errorf("%s: %w: %s", attempt, schemas.ErrQueryTooLarge, exceptionText(e))
+		}
+		if e.Code == codeMemory {
+			return fmt.Errorf("%s: %w: %s", attempt, schemas.ErrMemoryShort, exceptionText(e))
 		}
 		return fmt.Errorf("%s: %s", attempt, exceptionText(e))
 	}
