@@ -72,7 +72,7 @@ func TestWhatIsFoundFollowsWhatIsDeclared(t *testing.T) {
 		change func()
 		want   []string
 	}{
-		{"nothing is declared", func() {}, []string{"MI-08 page", "MI-18 page"}},
+		{"nothing is declared", func() {}, []string{"MI-08 digest", "MI-18 page"}},
 		{"both networks are", func() { b.declare("app:billing", from, schemas.Expect{Networks: []string{home, away}}) }, []string{"MI-18 page"}},
 		{"its cadence is, too", func() {
 			b.declare("app:billing", from.Add(time.Second), schemas.Expect{Networks: []string{home, away}, Cadence: "1d"})
@@ -88,8 +88,8 @@ func TestWhatIsFoundFollowsWhatIsDeclared(t *testing.T) {
 		{"a cadence is missed", func() {
 			b.declare("app:billing", from.Add(3*time.Second), schemas.Expect{Networks: []string{home}, Cadence: "10m"})
 		}, []string{"MI-11-declared page", "MI-18-declared imported", "MI-18-declared page"}},
-		{"nothing is declared any more", func() { b.declare("app:billing", from.Add(4*time.Second), schemas.Expect{}) }, []string{"MI-08 page", "MI-18 page"}},
-		{"what is declared of another", func() { b.declare("app:other", from, schemas.Expect{Networks: []string{home}}) }, []string{"MI-08 page", "MI-18 page"}},
+		{"nothing is declared any more", func() { b.declare("app:billing", from.Add(4*time.Second), schemas.Expect{}) }, []string{"MI-08 digest", "MI-18 page"}},
+		{"what is declared of another", func() { b.declare("app:other", from, schemas.Expect{Networks: []string{home}}) }, []string{"MI-08 digest", "MI-18 page"}},
 	} {
 		step.change()
 		b.tick()

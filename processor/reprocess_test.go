@@ -243,7 +243,7 @@ func distort(r *rand.Rand, events []schemas.Event) (distorted []schemas.Event, c
 		case e.Type == "feccft" && e.ClientID == "works":
 			e.Network = ""
 		case e.Type == "feccft":
-			e.Description = "Unauthorized"
+			e.Description, e.Cause = "Unauthorized", schemas.CauseCredentials
 		case e.ClientID == "quota": // a finding of it needs all of these
 			distorted = append(distorted, e)
 			continue

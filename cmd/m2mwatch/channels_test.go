@@ -81,7 +81,7 @@ func TestDeadChannelHoldsNoOtherAndLosesNothing(t *testing.T) {
 		return nil
 	})
 	for command, want := range map[string]string{
-		"notify list": "oncall   pagerduty  failing  1 ", "status": "FAILING since ", "doctor": "channel oncall does not take alerts, and 1 wait: post to http://" + address,
+		"notify list": "oncall   pagerduty  failing  2 ", "status": "FAILING since ", "doctor": "channel oncall does not take alerts, and 2 wait: post to http://" + address,
 	} {
 		out, _ := exec.Command(programPath(t), append(strings.Fields(command), "--data", data)...).CombinedOutput()
 		if !strings.Contains(string(out), want) {
@@ -109,7 +109,7 @@ func TestDeadChannelHoldsNoOtherAndLosesNothing(t *testing.T) {
 		}
 		i.mustGet("/v1/status", &status)
 		for _, c := range status.Channels {
-			if c.Health != schemas.ChannelOK || *c.Waiting != 0 || c.Delivered != 1 {
+			if c.Health != schemas.ChannelOK || *c.Waiting != 0 || c.Delivered != 2 {
 				return fmt.Errorf("%+v", c)
 			}
 		}

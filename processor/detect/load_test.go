@@ -300,7 +300,7 @@ func TestRuleThatNeedsMoreOfThePastThanIsKeptIsSetAside(t *testing.T) {
 			t.Fatal(err)
 		}
 		evaluated := slices.ContainsFunc(set.Correlations(), func(c detect.Correlation) bool { return c.Code == "MI-02" })
-		told := strings.Contains(strings.Join(asideTexts(set), "\n"), "mi-02-working-client-started-failing.yml:50: needs events and matches of 25 days")
+		told := strings.Contains(strings.Join(asideTexts(set), "\n"), "mi-02-working-client-started-failing.yml:48: needs events and matches of 25 days")
 		if evaluated == tc.aside || told != tc.aside {
 			t.Errorf("kept for %s: evaluated %t, told %t: %q", tc.kept, evaluated, told, asideTexts(set))
 		}
