@@ -88,7 +88,7 @@ func (c *Correlator) tickRules(ctx context.Context, reach time.Duration, v *vers
 // touched must not wait for it.
 func (c *Correlator) overdue(ctx context.Context, rule *detect.Correlation, tenant string, from, to time.Time) ([]string, error) {
 	rows, err := c.cfg.Store.Correlate(ctx, rule.OverdueQuery(tenant, rule.Period(from), rule.PeriodEnd(to.Add(1))))
-	if errors.Is(err, schemas.ErrQueryTooLarge) {
+	if errors.Is(err, schemas.ErrQueryTooLarge) || errors.Is(err, schemas.ErrMemoryShort) {
 		c.metrics.leftOut.Inc()
 		c.cfg.Logger.Error("a tenant has more matches than one query may read, and what time changes is left out: give the store more memory (clickhouse.memory)",
 			"rule_id", rule.Code, "tenant", tenant, "error", err)
