@@ -349,7 +349,7 @@ func (f *finder) find(ctx context.Context, j job, from, to time.Time) error {
 	case err == nil:
 		f.findings = append(f.findings, found...)
 		return nil
-	case len(j.keys) == 1 && !errors.Is(err, schemas.ErrQueryTooLarge), !errors.Is(err, schemas.ErrQueryTooLarge) && !errors.Is(err, schemas.ErrMemoryShort):
+	case !lessMayDo(err, len(j.keys)):
 		return err
 	case len(j.keys) > 1:
 		half := len(j.keys) / 2

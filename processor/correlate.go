@@ -171,8 +171,7 @@ func (c *Correlator) correlateTouched(ctx context.Context, j job, v *versions) e
 func (c *Correlator) correlateSome(ctx context.Context, j job, v *versions) error {
 	err := c.correlate(ctx, j, v.next())
 	switch {
-	case len(j.keys) > 1 && errors.Is(err, schemas.ErrMemoryShort): // fewer may do; one waits
-	case !errors.Is(err, schemas.ErrQueryTooLarge):
+	case !lessMayDo(err, len(j.keys)):
 		return err
 	case len(j.keys) == 1:
 		c.metrics.leftOut.Inc()
@@ -189,6 +188,12 @@ func (c *Correlator) correlateSome(ctx context.Context, j job, v *versions) erro
 		}
 	}
 	return nil
+}
+
+// lessMayDo reports whether a query for so many keys failed by its size. Where the
+// store is short of memory for others' sake one key waits, and of several fewer may do.
+func lessMayDo(err error, keys int) bool {
+	return errors.Is(err, schemas.ErrQueryTooLarge) || keys > 1 && errors.Is(err, schemas.ErrMemoryShort)
 }
 
 // correlate makes the stored findings of a job's keys and periods those that
