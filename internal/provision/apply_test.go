@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -313,24 +314,37 @@ func TestAnApplyThatIsKilledAnywhereIsGoneOnWith(t *testing.T) {
 	t.Logf("killed at %d places", kills)
 }
 
+// copyFiles copies what a process that dies now leaves behind. Its other
+// goroutines go on meanwhile: a file that is given its name between the listing
+// and the reading is there under neither, so the copy begins again.
 func copyFiles(t *testing.T, from, to string) {
 	t.Helper()
-	entries, err := os.ReadDir(from)
+	texts, err := readFiles(from)
+	for errors.Is(err, fs.ErrNotExist) {
+		texts, err = readFiles(from)
+	}
 	if err != nil {
 		t.Error(err)
 	}
-	for _, e := range entries {
-		text, err := os.ReadFile(filepath.Join(from, e.Name()))
-		if os.IsNotExist(err) {
-			continue // it was given its name meanwhile
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(to, e.Name()), text, fs.FileMode(0o600))
-		}
-		if err != nil {
+	for name, text := range texts {
+		if err := os.WriteFile(filepath.Join(to, name), text, 0o600); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+func readFiles(dir string) (map[string][]byte, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	texts := map[string][]byte{}
+	for _, e := range entries {
+		if texts[e.Name()], err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
+			return nil, err
+		}
+	}
+	return texts, nil
 }
 
 // An answer that is lost, or a server that breaks, is no reason to begin again.
