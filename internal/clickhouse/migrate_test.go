@@ -229,7 +229,8 @@ func FuzzStatementsLoseNothing(f *testing.F) {
 }
 
 // TestAStoreOfAnEarlierBuildIsCarriedOver claims that what 009_smaller.sql
-// moves to tables of another form is told as before, and that a large store is
+// moves to tables of another form is told as before, that what is stored has the
+// versions of 023_versions.sql, and that a large store is
 // moved with the memory that there is.
 func TestAStoreOfAnEarlierBuildIsCarriedOver(t *testing.T) {
 	db := connect(t, clickhousetest.Config(t))
@@ -268,6 +269,10 @@ func TestAStoreOfAnEarlierBuildIsCarriedOver(t *testing.T) {
 	token, err := r.Token(t.Context(), "acme", "jti")
 	if err != nil || token.Issue == nil || token.Issue.IP != "203.0.113.7" || len(token.Uses) != 1 || token.Uses[0].ClientID != "d" {
 		t.Errorf("the token is %+v, %v; want its issue to c and its use by d", token, err)
+	}
+	conn := plain(t, db)
+	if n := count(t, conn, "SELECT count() FROM versions WHERE (client_id, log_id, ver) IN (('c', 'issue', 1), ('d', 'use', 1))"); n != 2 {
+		t.Errorf("%d of 2 events have a version", n)
 	}
 	counts, err := r.Stats(t.Context(), schemas.StatsFilter{Tenant: "acme", By: []string{"client_id", "audience"}, From: noon().AddDate(0, 0, -2), To: noon().Truncate(24*time.Hour).AddDate(0, 0, 1)})
 	if diff := cmp.Diff([]schemas.StatsRow{{Values: []string{"c", "a"}, Count: 7}}, counts); diff != "" || err != nil {

@@ -156,8 +156,8 @@ func (s *ReprocessStore) ReplaceMatches(ctx context.Context, epoch uint64, match
 	return insertFenced(ctx, s.fence, epoch, "matches", matchColumns(), matchPartition, matches)
 }
 
-// ReplaceRecords stores records in place of what they were, and before them
-// where to find those that are not deleted. Index rows need no fence: what
+// ReplaceRecords stores records in place of what they were, before them where to
+// find those that are not deleted, and behind them their versions. Index rows need no fence: what
 // leads to no event leads nowhere.
 func (s *ReprocessStore) ReplaceRecords(ctx context.Context, epoch uint64, records []schemas.StoredRecord) error {
 	var there []schemas.Event
@@ -172,12 +172,17 @@ func (s *ReprocessStore) ReplaceRecords(ctx context.Context, epoch uint64, recor
 	if err := s.insertIndexes(ctx, there); err != nil {
 		return err
 	}
-	return insertFenced(ctx, s.fence, epoch, "events", recordColumns(), func(r *schemas.StoredRecord) int64 { return dayOf(r.Time) }, records)
+	byDay := func(r *schemas.StoredRecord) int64 { return dayOf(r.Time) }
+	if err := insertFenced(ctx, s.fence, epoch, "events", recordColumns(insertedColumns()), byDay, records); err != nil {
+		return err
+	}
+	byMonth := func(r *schemas.StoredRecord) int64 { return versionPartition(&r.Event) }
+	return insertFenced(ctx, s.fence, epoch, "versions", recordColumns(versionColumns()), byMonth, records)
 }
 
-func recordColumns() []column[schemas.StoredRecord] {
+func recordColumns(of []column[schemas.Event]) []column[schemas.StoredRecord] {
 	columns := []column[schemas.StoredRecord]{{"deleted", func(r *schemas.StoredRecord) any { return flag(r.Deleted) }}}
-	for _, c := range insertedColumns() {
+	for _, c := range of {
 		columns = append(columns, column[schemas.StoredRecord]{c.name, func(r *schemas.StoredRecord) any { return c.value(&r.Event) }})
 	}
 	return columns

@@ -33,6 +33,7 @@ func retained() map[string]string {
 		"events_by_time":     "toDateTime(time)",
 		"events_by_identity": "toDateTime(time)",
 		"events_by_token":    "toDateTime(time)",
+		"versions":           "toDateTime(time)",
 		"matches":            "bucket",
 		"findings":           "toDateTime(period)",
 		"finding_changes":    "toDateTime(period)",
@@ -55,7 +56,7 @@ func retained() map[string]string {
 // says where to look in that, or the same with less; "" for a table of its own.
 func follows(table string) string {
 	switch table {
-	case "events_by_time", "events_by_identity", "events_by_token":
+	case "events_by_time", "events_by_identity", "events_by_token", "versions":
 		return "events"
 	case "finding_acts":
 		return "findings"

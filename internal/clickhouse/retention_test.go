@@ -37,7 +37,7 @@ func TestRetentionIsSetChangedAndRemoved(t *testing.T) {
 			"findings": step.findings, "events": step.events, "counts_daily": step.daily,
 		}})
 		want := map[string]int{"findings": step.findings, "finding_acts": step.findings}
-		for _, table := range []string{"events", "events_by_time", "events_by_identity", "events_by_token"} {
+		for _, table := range []string{"events", "events_by_time", "events_by_identity", "events_by_token", "versions"} {
 			want[table] = step.events
 		}
 		want["counts_daily"], want["usage_daily"], want["successes"] = step.daily, step.daily, step.daily

@@ -23,7 +23,7 @@ func NewWriter(db *DB) *Writer { return &Writer{db} }
 
 // InsertEvents stores events, and before them where to find them: an event that
 // a reader sees is in every index, and what a crash leaves of an index leads
-// nowhere.
+// nowhere. Their versions follow: see versions.go.
 func (w *Writer) InsertEvents(ctx context.Context, events []schemas.Event) error {
 	for i := range events {
 		if err := checkEvent(&events[i]); err != nil {
@@ -33,7 +33,10 @@ func (w *Writer) InsertEvents(ctx context.Context, events []schemas.Event) error
 	if err := w.insertIndexes(ctx, events); err != nil {
 		return err
 	}
-	return insert(ctx, w.db, "events", insertedColumns(), func(e *schemas.Event) int64 { return dayOf(e.Time) }, events)
+	if err := insert(ctx, w.db, "events", insertedColumns(), func(e *schemas.Event) int64 { return dayOf(e.Time) }, events); err != nil {
+		return err
+	}
+	return insert(ctx, w.db, "versions", versionColumns(), versionPartition, events)
 }
 
 // checkEvent refuses what the driver would store as something else.

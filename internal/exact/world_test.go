@@ -456,7 +456,7 @@ func (s *restingCounts) FoldTouches(ctx context.Context, epoch uint64, into stri
 func (w *world) expire() {
 	w.t.Helper()
 	for table, age := range map[string]string{
-		"events": "time", "events_by_time": "time", "events_by_identity": "time", "events_by_token": "time", "matches": "bucket",
+		"events": "time", "events_by_time": "time", "events_by_identity": "time", "events_by_token": "time", "versions": "time", "matches": "bucket",
 		"findings": "period", "finding_changes": "period", "counts_hourly": "hour", "counts_daily": "day", "usage_daily": "day", "successes": "toLastDayOfMonth(month)", "presence": "day",
 	} {
 		old := fmt.Sprintf("ALTER TABLE %s DELETE WHERE toDateTime(%s, 'UTC') + toIntervalDay(%d) <= fromUnixTimestamp64Milli(%d, 'UTC')",

@@ -61,11 +61,8 @@ func (lone) reach(*Correlation) time.Duration { return 0 }
 func (lone) learns() bool                     { return false }
 
 func (lone) query(c *Correlation, a asked) schemas.Query {
-	return schemas.Query{SQL: aloneSQL, Params: map[string]any{
-		"tenant": a.tenant, "keys": a.keys, "main": c.Main.Selector, "types": c.types(),
-		"from_day": day(a.from), "to_day": day(a.to), "from": millis(a.from), "to": millis(a.to),
-		"dedupe": uint64(c.Dedupe.Milliseconds()),
-	}}
+	sql, params := c.believed(a, a.from, c.Main)
+	return schemas.Query{SQL: sql + aloneSQL, Params: params}
 }
 
 // candidates are the keys that have a match at all.
@@ -89,30 +86,8 @@ FROM (
 ORDER BY key
 `
 
-// aloneSQL counts, per key and period, the matches whose event survived, each
-// once. A match leads to its event by the event's key, which begins with the
-// client.
+// aloneSQL goes on behind believed: it counts, per key and period.
 const aloneSQL = `
-WITH believed AS (
-    SELECT key, t, log_id, any(value) AS val, min(source = 'import') AS imported
-    FROM matches
-    WHERE selector = {main:String} AND tenant = {tenant:String}
-      AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
-      AND t >= {from:UInt64} AND t < {to:UInt64}
-      AND (client_id, t, log_id, ver) IN (
-          SELECT client_id, toUInt64(toUnixTimestamp64Milli(time)), log_id, ver FROM events FINAL
-          WHERE tenant = {tenant:String}
-            AND client_id IN (
-                SELECT DISTINCT client_id FROM matches
-                WHERE selector = {main:String} AND tenant = {tenant:String}
-                  AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
-            )
-            AND time >= fromUnixTimestamp64Milli(toInt64({from:UInt64}), 'UTC')
-            AND time < fromUnixTimestamp64Milli(toInt64({to:UInt64}), 'UTC')
-            AND (empty({types:Array(String)}) OR lower(type) IN {types:Array(String)})
-      )
-    GROUP BY key, t, log_id
-)
 SELECT key, intDiv(t, {dedupe:UInt64}) * {dedupe:UInt64} AS period,
     min(t) AS first_t,
     max(t) AS last_t,

@@ -32,25 +32,20 @@ func (c *Correlation) Found(i int, rows []schemas.CorrelationRow) []Found {
 	return found
 }
 
+const evidenceClients = `client_id IN (
+          SELECT DISTINCT client_id FROM matches
+          WHERE selector = {selector:String} AND tenant = {tenant:String}
+            AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)})`
+
 // A key has few such events; the limit is against one that somebody floods.
-const evidenceSQL = `
+var evidenceSQL = `
 SELECT key, toUInt64(0) AS period, t, t AS last_t, toUInt64(1) AS n, [any(value)] AS vals, [log_id] AS logs,
     toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUInt64(0) AS last_success, CAST(map(), 'Map(String, String)') AS facts
 FROM matches
 WHERE selector = {selector:String} AND tenant = {tenant:String}
   AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
   AND t >= {from:UInt64} AND t < {to:UInt64}
-  AND (client_id, t, log_id, ver) IN (
-      SELECT client_id, toUInt64(toUnixTimestamp64Milli(time)), log_id, ver FROM events FINAL
-      WHERE tenant = {tenant:String}
-        AND client_id IN (
-            SELECT DISTINCT client_id FROM matches
-            WHERE selector = {selector:String} AND tenant = {tenant:String}
-              AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
-        )
-        AND time >= fromUnixTimestamp64Milli(toInt64({from:UInt64}), 'UTC')
-        AND time < fromUnixTimestamp64Milli(toInt64({to:UInt64}), 'UTC')
-  )
+  AND ` + survived(evidenceClients, "from") + `
 GROUP BY key, t, log_id
 ORDER BY key, t DESC, log_id
 LIMIT 1000 BY key

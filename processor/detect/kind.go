@@ -2,7 +2,6 @@ package detect
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -87,31 +86,25 @@ const keysOnly = `toUInt64(0) AS period, toUInt64(0) AS t, t AS last_t, toUInt64
 // believed begins a statement: the matches of some rules whose event survived,
 // each once, from lo on, as rows of key, t, log_id, val, role and imported. role
 // is the place of the match's selector among those of the rules, from 1; rules
-// that share a selector share the first one's. A match leads to its event by the
-// event's key, which begins with the client.
+// that share a selector share the first one's.
 func (c *Correlation) believed(a asked, lo time.Time, rules ...*Rule) (sql string, params map[string]any) {
 	selectors := make([]string, len(rules))
-	clientKeys, types := true, []string{}
+	clients := clientsAreKeys
 	for i, r := range rules {
 		selectors[i] = r.Selector
-		clientKeys = clientKeys && r.key.name() == clientKey.name
+		if r.key.name() != clientKey.name {
+			clients = believedClients
+		}
 	}
-	if !slices.ContainsFunc(rules, func(r *Rule) bool { return r.Types == nil }) {
-		types = indexedTypes(rules)
-	}
-	clients := believedClients
-	if clientKeys {
-		clients = clientsAreKeys
-	}
-	return strings.ReplaceAll(believedSQL, "{{clients}}", clients), map[string]any{
-		"tenant": a.tenant, "keys": a.keys, "selectors": selectors, "types": types,
+	return strings.ReplaceAll(believedSQL, "{{survived}}", survived(clients, "lo")), map[string]any{
+		"tenant": a.tenant, "keys": a.keys, "selectors": selectors,
 		"lo": millis(lo), "lo_day": day(lo), "from": millis(a.from), "from_day": day(a.from), "to": millis(a.to), "to_day": day(a.to),
 		"dedupe": uint64(c.Dedupe.Milliseconds()),
 	}
 }
 
 const (
-	believedClients = `(
+	believedClients = `client_id IN (
                 SELECT DISTINCT client_id FROM matches
                 WHERE selector IN {selectors:Array(String)} AND tenant = {tenant:String}
                   AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)})`
@@ -122,13 +115,7 @@ WITH believed AS (
     WHERE selector IN {selectors:Array(String)} AND tenant = {tenant:String}
       AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
       AND t >= {lo:UInt64} AND t < {to:UInt64}
-      AND (client_id, t, log_id, ver) IN (
-          SELECT client_id, toUInt64(toUnixTimestamp64Milli(time)), log_id, ver FROM events FINAL
-          WHERE tenant = {tenant:String} AND client_id IN {{clients}}
-            AND time >= fromUnixTimestamp64Milli(toInt64({lo:UInt64}), 'UTC')
-            AND time < fromUnixTimestamp64Milli(toInt64({to:UInt64}), 'UTC')
-            AND (empty({types:Array(String)}) OR lower(type) IN {types:Array(String)})
-      )
+      AND {{survived}}
     GROUP BY key, t, log_id, role
 )`
 )

@@ -86,10 +86,7 @@ func (k storm) params(a asked, params map[string]any) map[string]any {
 	lo := a.from.Add(-k.window)
 	success := lo.Add(-k.known)
 	active := lo.Add(-k.active - time.Hour)
-	params["issued"], params["issued_types"] = k.issued.Selector, k.issued.Types
-	if k.issued.Types == nil {
-		params["issued_types"] = []string{}
-	}
+	params["issued"] = k.issued.Selector
 	params["success_lo"], params["success_day"] = millis(success), day(success)
 	params["active_lo"], params["active_day"], params["active_ms"] = millis(active), day(active), uint64(k.active.Milliseconds())
 	params["window"], params["known_ms"] = uint64(k.window.Milliseconds()), uint64(k.known.Milliseconds())
@@ -99,7 +96,11 @@ func (k storm) params(a asked, params map[string]any) map[string]any {
 
 func (k storm) query(c *Correlation, a asked) schemas.Query {
 	sql, params := c.believed(a, a.from.Add(-k.window), c.Main)
-	return schemas.Query{SQL: sql + strings.ReplaceAll(stormSQL, "{{network}}", k.issued.part("value", networkValue.name)), Params: k.params(a, params)}
+	return schemas.Query{SQL: sql + strings.NewReplacer(
+		"{{network}}", k.issued.part("value", networkValue.name),
+		"{{successes_survived}}", survived("client_id IN (SELECT client FROM failed)", "success_lo"),
+		"{{working_survived}}", survived("(SELECT count() FROM hours) > 0", "active_lo"),
+	).Replace(stormSQL), Params: k.params(a, params)}
 }
 
 // candidates are tenants of which enough clients fail from where they once succeeded,
@@ -146,11 +147,7 @@ successes AS (
     WHERE selector = {issued:String} AND tenant = {tenant:String}
       AND bucket >= {success_day:Date} AND bucket <= {to_day:Date} AND key IN (SELECT client FROM failed)
       AND t >= {success_lo:UInt64} AND t < {to:UInt64}
-      AND (client_id, t, log_id, ver) IN (
-          SELECT client_id, toUInt64(toUnixTimestamp64Milli(time)), log_id, ver FROM events FINAL
-          WHERE tenant = {tenant:String} AND client_id IN (SELECT client FROM failed)
-            AND time >= fromUnixTimestamp64Milli(toInt64({success_lo:UInt64}), 'UTC') AND time < fromUnixTimestamp64Milli(toInt64({to:UInt64}), 'UTC')
-            AND (empty({issued_types:Array(String)}) OR lower(type) IN {issued_types:Array(String)}))
+      AND {{successes_survived}}
     GROUP BY who, place, intDiv(t, 86400000)
 ),
 home AS (
@@ -176,11 +173,7 @@ working AS (
     SELECT DISTINCT key AS client, intDiv(t, 3600000) * 3600000 AS worked FROM matches
     WHERE selector = {issued:String} AND tenant = {tenant:String} AND (SELECT count() FROM hours) > 0
       AND bucket >= {active_day:Date} AND bucket <= {to_day:Date} AND t >= {active_lo:UInt64} AND t < {to:UInt64}
-      AND (client_id, t, log_id, ver) IN (
-          SELECT client_id, toUInt64(toUnixTimestamp64Milli(time)), log_id, ver FROM events FINAL
-          WHERE tenant = {tenant:String} AND (SELECT count() FROM hours) > 0
-            AND time >= fromUnixTimestamp64Milli(toInt64({active_lo:UInt64}), 'UTC') AND time < fromUnixTimestamp64Milli(toInt64({to:UInt64}), 'UTC')
-            AND (empty({issued_types:Array(String)}) OR lower(type) IN {issued_types:Array(String)}))
+      AND {{working_survived}}
 ),
 limits AS (
     SELECT hours.hour AS hour, uniqExactIf(working.client, working.worked < hours.hour AND working.worked + {active_ms:UInt64} >= hours.hour) AS machines

@@ -54,10 +54,7 @@ func (f *filters) readStrangers(d *document) {
 // begins in the last is within it.
 func (k counted) strangersOnly(s *statement, lo time.Time) {
 	g := &k.strangers
-	s.params["stranger_rule"], s.params["stranger_types"], s.params["mains"] = g.rule.Selector, g.rule.Types, selectorsInOrder(k.rules)
-	if g.rule.Types == nil {
-		s.params["stranger_types"] = []string{}
-	}
+	s.params["stranger_rule"], s.params["mains"] = g.rule.Selector, selectorsInOrder(k.rules)
 	s.params["stranger_lo"], s.params["stranger_lo_day"] = millis(lo), day(lo)
 	s.params["stranger_ms"] = uint64(g.lookback.Milliseconds())
 	named := "SELECT DISTINCT " + valueSQL(k.rules, fields{g.who}, "value", "indexOf({mains:Array(String)}, selector)") + ` FROM matches
@@ -67,17 +64,11 @@ func (k counted) strangersOnly(s *statement, lo time.Time) {
 	if g.rule.key.name() != clientKey.name {
 		clients = "SELECT DISTINCT client_id FROM matches WHERE selector = {stranger_rule:String} AND tenant = {tenant:String} AND bucket >= {stranger_lo_day:Date} AND bucket <= {to_day:Date} AND key IN (" + named + ")"
 	}
-	s.extra("successes", strings.NewReplacer("{{named}}", named, "{{clients}}", clients, "{{place}}", g.rule.part("value", g.from.name)).Replace(`SELECT key AS who, {{place}} AS place, arrayJoin(arrayDistinct([min(t), max(t)])) AS success_t FROM matches
+	s.extra("successes", strings.NewReplacer("{{named}}", named, "{{survived}}", survived("client_id IN ("+clients+")", "stranger_lo"), "{{place}}", g.rule.part("value", g.from.name)).Replace(`SELECT key AS who, {{place}} AS place, arrayJoin(arrayDistinct([min(t), max(t)])) AS success_t FROM matches
     WHERE selector = {stranger_rule:String} AND tenant = {tenant:String}
       AND bucket >= {stranger_lo_day:Date} AND bucket <= {to_day:Date} AND key IN ({{named}})
       AND t >= {stranger_lo:UInt64} AND t < {to:UInt64}
-      AND (client_id, t, log_id, ver) IN (
-          SELECT client_id, toUInt64(toUnixTimestamp64Milli(time)), log_id, ver FROM events FINAL
-          WHERE tenant = {tenant:String} AND client_id IN ({{clients}})
-            AND time >= fromUnixTimestamp64Milli(toInt64({stranger_lo:UInt64}), 'UTC')
-            AND time < fromUnixTimestamp64Milli(toInt64({to:UInt64}), 'UTC')
-            AND (empty({stranger_types:Array(String)}) OR lower(type) IN {stranger_types:Array(String)})
-      )
+      AND {{survived}}
     GROUP BY who, place, intDiv(t, 86400000)`))
 	s.step("both", `SELECT key, t, log_id, role, imported, v, shown, known_value, new_value, who, place, 0 AS success FROM {{last}}
     UNION ALL

@@ -1,8 +1,6 @@
 package detect
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -44,27 +42,11 @@ func (unbroken) reach(c *Correlation) time.Duration {
 }
 
 func (unbroken) query(c *Correlation, a asked) schemas.Query {
-	clients := clientsOfMatches
-	if c.Main.key.name() == "client_id" && c.Known.key.name() == "client_id" {
-		clients = clientsAreKeys
-	}
-	lo := a.from.Add(-c.Reach())
-	return schemas.Query{
-		SQL: strings.ReplaceAll(correlationSQL, "{{clients}}", clients),
-		Params: map[string]any{
-			"tenant": a.tenant, "keys": a.keys,
-			"main": c.Main.Selector, "known": c.Known.Selector,
-			"types":    c.types(),
-			"lo_day":   day(lo),
-			"seen_day": day(a.from.Add(-c.Timespan - c.KnownLookback)),
-			"from_day": day(a.from.Add(-c.Timespan)), "to_day": day(a.to),
-			"lo": millis(lo), "from": millis(a.from), "to": millis(a.to),
-			"timespan": uint64(c.Timespan.Milliseconds()), "threshold": c.Threshold, "before": c.Threshold - 1,
-			"known_ms": uint64(c.KnownLookback.Milliseconds()), "base_ms": uint64(c.BaselineLookback.Milliseconds()),
-			"base_days": c.BaselineLookback.Hours() / 24, "base_min": c.BaselineMin, "base_ratio": c.BaselineRatio,
-			"dedupe": uint64(c.Dedupe.Milliseconds()),
-		},
-	}
+	sql, params := c.believed(a, a.from.Add(-c.Reach()), c.Main, c.Known)
+	params["timespan"], params["threshold"], params["before"] = uint64(c.Timespan.Milliseconds()), c.Threshold, c.Threshold-1
+	params["known_ms"], params["base_ms"] = uint64(c.KnownLookback.Milliseconds()), uint64(c.BaselineLookback.Milliseconds())
+	params["base_days"], params["base_min"], params["base_ratio"] = c.BaselineLookback.Hours()/24, c.BaselineMin, c.BaselineRatio
+	return schemas.Query{SQL: sql + unbrokenSQL, Params: params}
 }
 
 func (unbroken) candidates(c *Correlation, a asked) schemas.Query {
@@ -76,30 +58,12 @@ func (unbroken) candidates(c *Correlation, a asked) schemas.Query {
 	}}
 }
 
-// types are those of the events that the query can need; none means any.
-func (c *Correlation) types() []string {
-	rules := c.kind.uses(c)
-	if slices.ContainsFunc(rules, func(r *Rule) bool { return r.Types == nil }) {
-		return []string{}
-	}
-	return indexedTypes(rules)
-}
-
 // millis and day write a time as the store has it, which knows none before 1970.
 func millis(t time.Time) uint64 { return uint64(max(t.UnixMilli(), 0)) }
 
 func day(t time.Time) string {
 	return time.UnixMilli(max(t.UnixMilli(), 0)).UTC().Format(time.DateOnly)
 }
-
-// A match leads to its event by the event's key, which begins with the client.
-const (
-	clientsAreKeys   = `{keys:Array(String)}`
-	clientsOfMatches = `(
-            SELECT DISTINCT client_id FROM matches
-            WHERE selector IN ({main:String}, {known:String}) AND tenant = {tenant:String}
-              AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)})`
-)
 
 // candidatesSQL finds a superset of the keys with a trigger: all that a trigger
 // needs lies within the time span before it, of values that were seen before, and
@@ -133,9 +97,8 @@ FROM (
 ORDER BY key
 `
 
-// correlationSQL is long because it is one statement. Its steps, by name:
+// unbrokenSQL goes on behind believed. Its steps, by name:
 //
-//	believed matches whose event survived, each once
 //	known    failures of unknown values are gone
 //	spans    each match twice: when it enters the look-back, and when it leaves
 //	running  counts as of each moment
@@ -143,28 +106,12 @@ ORDER BY key
 //	marked   which of them trigger
 //	parts    per streak and period
 //	sums     from the streak's beginning to the end of the period
-const correlationSQL = `
-WITH
-believed AS (
-    SELECT key, t, log_id, any(value) AS val, selector = {known:String} AS ok, min(source = 'import') AS imported
-    FROM matches
-    WHERE selector IN ({main:String}, {known:String}) AND tenant = {tenant:String}
-      AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
-      AND t >= {lo:UInt64} AND t < {to:UInt64}
-      AND (client_id, t, log_id, ver) IN (
-          SELECT client_id, toUInt64(toUnixTimestamp64Milli(time)), log_id, ver FROM events FINAL
-          WHERE tenant = {tenant:String} AND client_id IN {{clients}}
-            AND time >= fromUnixTimestamp64Milli(toInt64({lo:UInt64}), 'UTC')
-            AND time < fromUnixTimestamp64Milli(toInt64({to:UInt64}), 'UTC')
-            AND (empty({types:Array(String)}) OR lower(type) IN {types:Array(String)})
-      )
-    GROUP BY key, t, log_id, ok
-),
+const unbrokenSQL = `,
 known AS (
     SELECT key, t, log_id, val, ok, imported,
         leadInFrame(t) OVER (PARTITION BY key, ok ORDER BY t, log_id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS next
     FROM (
-        SELECT *, maxIf(t, ok) OVER (PARTITION BY key, val ORDER BY t, log_id, ok ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS seen
+        SELECT *, role = 2 AS ok, maxIf(t, ok) OVER (PARTITION BY key, val ORDER BY t, log_id, ok ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS seen
         FROM believed
     )
     WHERE ok OR (seen > 0 AND seen + {known_ms:UInt64} >= t)

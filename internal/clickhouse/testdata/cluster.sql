@@ -848,3 +848,25 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_
 
 CREATE TABLE IF NOT EXISTS expectations ON CLUSTER 'main\'s' AS m2mwatch.expectations_local
 ENGINE = Distributed('main\'s', 'm2mwatch', 'expectations_local', sipHash64(tenant, identity));
+
+CREATE TABLE IF NOT EXISTS versions_local ON CLUSTER 'main\'s'
+(
+    tenant    LowCardinality(String),
+    client_id String                  CODEC(ZSTD(1)),
+    time      DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    log_id    String                  CODEC(ZSTD(1)),
+    ver       UInt64                  CODEC(ZSTD(1)),
+    deleted   UInt8 DEFAULT 0         CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver, deleted)
+PARTITION BY toYYYYMM(time)
+ORDER BY (tenant, client_id, time, log_id)
+SETTINGS index_granularity = 1024,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         max_compress_block_size = 65536, ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS versions ON CLUSTER 'main\'s' AS m2mwatch.versions_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'versions_local', sipHash64(tenant, log_id));
+
+INSERT INTO versions (tenant, client_id, time, log_id, ver, deleted)
+SELECT tenant, client_id, time, log_id, ver, deleted FROM events;

@@ -711,3 +711,22 @@ CREATE TABLE IF NOT EXISTS expectations
 ENGINE = ReplacingMergeTree(ver)
 ORDER BY (tenant, identity)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS versions 
+(
+    tenant    LowCardinality(String),
+    client_id String                  CODEC(ZSTD(1)),
+    time      DateTime64(3, 'UTC')    CODEC(Delta, ZSTD(1)),
+    log_id    String                  CODEC(ZSTD(1)),
+    ver       UInt64                  CODEC(ZSTD(1)),
+    deleted   UInt8 DEFAULT 0         CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(ver, deleted)
+PARTITION BY toYYYYMM(time)
+ORDER BY (tenant, client_id, time, log_id)
+SETTINGS index_granularity = 1024,
+         fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+         max_compress_block_size = 65536, ttl_only_drop_parts = 1;
+
+INSERT INTO versions (tenant, client_id, time, log_id, ver, deleted)
+SELECT tenant, client_id, time, log_id, ver, deleted FROM events;

@@ -1,0 +1,17 @@
+package detect
+
+// survived is SQL of a condition on matches: that the surviving copy of their
+// event is the one that they are of. A match leads to its event by the event's
+// key, which begins with the client. which is a condition that holds for them, and
+// lo the name of the parameter that none of them is before; to bounds them, too.
+func survived(which, lo string) string {
+	return `(client_id, t, log_id, ver) IN (
+          SELECT client_id, toUInt64(toUnixTimestamp64Milli(time)), log_id, ver FROM versions FINAL
+          WHERE tenant = {tenant:String} AND ` + which + `
+            AND time >= fromUnixTimestamp64Milli(toInt64({` + lo + `:UInt64}), 'UTC')
+            AND time < fromUnixTimestamp64Milli(toInt64({to:UInt64}), 'UTC')
+      )`
+}
+
+// clientsAreKeys holds for matches that are keyed by their client.
+const clientsAreKeys = `client_id IN {keys:Array(String)}`
