@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -42,7 +43,20 @@ func (s *Server) Check() error {
 // tells by these words alone, and where JetStream has shut itself down. A stream
 // that could not be recovered has been through a start already.
 func (s *Server) ails() (curable bool, err error) {
-	for _, e := range s.current().Healthz(&server.HealthzOptions{Details: true}).Errors {
+	return findings(s.current().Healthz, s.current().ReadyForConnections)
+}
+
+// findings are those of a look at a server. It waits a millisecond for what says
+// that the server has started, and on a busy machine that is over before it looks,
+// and nothing else is looked at then: where more time finds the server started, it
+// looks again.
+func findings(look func(*server.HealthzOptions) *server.HealthStatus, started func(time.Duration) bool) (curable bool, err error) {
+	errs := look(&server.HealthzOptions{Details: true}).Errors
+	unstarted := func(e server.HealthzError) bool { return e.Type == server.HealthzErrorConn }
+	for again := 0; again < 3 && slices.ContainsFunc(errs, unstarted) && started(serverReadyPoll); again++ {
+		errs = look(&server.HealthzOptions{Details: true}).Errors
+	}
+	for _, e := range errs {
 		curable = curable || e.Type == server.HealthzErrorJetStream || strings.Contains(e.Error, "write error")
 		err = errors.Join(err, fmt.Errorf("the embedded NATS server: %s", e.Error))
 	}

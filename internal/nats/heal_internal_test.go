@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // patient is a server that is looked after, on the clock of a bubble.
@@ -105,4 +107,33 @@ func TestStartWaitsForWhatItIsGoodFor(t *testing.T) {
 		pass(time.Hour)
 		p.check(t, "with what no start cures")
 	})
+}
+
+// TestABusyMachineIsNoFault claims that a look which was over before it began is
+// taken again, that what another look finds is told, and that a server that has
+// not started is found out.
+func TestABusyMachineIsNoFault(t *testing.T) {
+	late := server.HealthzError{Type: server.HealthzErrorConn, Error: "startup did not complete"}
+	shut := server.HealthzError{Type: server.HealthzErrorJetStream, Error: "JetStream is shut down"}
+	for name, c := range map[string]struct {
+		looks   [][]server.HealthzError
+		started bool
+		want    string
+	}{
+		"busy once":             {[][]server.HealthzError{{late}, nil}, true, ""},
+		"busy, and shut behind": {[][]server.HealthzError{{late}, {late}, {shut}}, true, "JetStream is shut down"},
+		"never started":         {[][]server.HealthzError{{late}}, false, "startup did not complete"},
+	} {
+		looks := 0
+		curable, err := findings(func(*server.HealthzOptions) *server.HealthStatus {
+			looks++
+			return &server.HealthStatus{Errors: c.looks[min(looks, len(c.looks))-1]}
+		}, func(time.Duration) bool { return c.started })
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+		if want := c.want == shut.Error; curable != want {
+			t.Errorf("%s: curable is %t", name, curable)
+		}
+	}
 }
