@@ -110,13 +110,12 @@ const (
                   AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)})`
 	believedSQL = `
 WITH believed AS (
-    SELECT key, t, log_id, any(value) AS val, indexOf({selectors:Array(String)}, selector) AS role, min(source = 'import') AS imported
-    FROM matches
+    SELECT key, t, log_id, value AS val, indexOf({selectors:Array(String)}, selector) AS role, source = 'import' AS imported
+    FROM matches FINAL
     WHERE selector IN {selectors:Array(String)} AND tenant = {tenant:String}
       AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
       AND t >= {lo:UInt64} AND t < {to:UInt64}
       AND {{survived}}
-    GROUP BY key, t, log_id, role
 )`
 )
 
@@ -126,4 +125,16 @@ func (r *Rule) part(column, field string) string {
 		return column
 	}
 	return fmt.Sprintf("arrayElement(splitByChar('\\x1f', %s), %d)", column, r.value.part(field))
+}
+
+// LooksBackOnly reports whether nothing that happens behind a trigger changes what
+// c finds of it, so that an event leaves alone what was found before it; and
+// whether the candidates of a range that begins anywhere are those with a trigger
+// in it. Kinds that are remembered (see Recall) have quicker ways.
+func (c *Correlation) LooksBackOnly() bool {
+	switch c.kind.(type) {
+	case lone, counted, unbroken, spike, *sequence:
+		return true
+	}
+	return false
 }

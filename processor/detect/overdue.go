@@ -114,15 +114,14 @@ func (k *overdue) candidates(_ *Correlation, a asked) schemas.Query {
 	return schemas.Query{SQL: keysOf("SELECT arrayJoin({keys:Array(String)}) AS key"), Params: map[string]any{"keys": a.keys}}
 }
 
-// overdue asks silences of matches that are not looked up: see overdueSQL.
+// overdue asks silences of matches that are not looked up: see unprovenSQL.
 func (k *overdue) overdue(c *Correlation, tenant string, from, to time.Time) schemas.Query {
 	a := asked{tenant: tenant, keys: c.declaredKeys(tenant), from: from, to: to}
 	params := map[string]any{}
 	lo := from.Add(-k.limits(c, a, params) - time.Millisecond)
 	params["tenant"], params["main"], params["keys"], params["bin"] = tenant, c.Main.Selector, a.keys, uint64(1)
 	params["lo"], params["lo_day"], params["from"], params["to"], params["to_day"], params["until"] = millis(lo), day(lo), millis(from), millis(to), day(to), millis(to)
-	sql := strings.Replace(overdueSQL, "AND t >= {lo:UInt64}", "AND key IN {keys:Array(String)} AND t >= {lo:UInt64}", 1)
-	sql += strings.ReplaceAll(declaredSilenceSQL, "{{value}}", "''")
+	sql := strings.NewReplacer("{{value}}", "''", "{{keys}}", "{keys:Array(String)}").Replace("\nWITH " + unprovenSQL + declaredSilenceSQL)
 	return schemas.Query{SQL: sql + "SELECT DISTINCT key, " + keysOnly + " FROM silences ORDER BY key", Params: params}
 }
 

@@ -2,8 +2,8 @@ package detect
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -125,9 +125,10 @@ func (s *sequence) distinct(c *Correlation) []*Rule {
 	return rules
 }
 
-// candidates are keys that have enough events of the last step, and before them
-// enough of the first, which for a sequence that is worth a rule are rare: only
-// the keys that have those are looked at for the last step.
+// candidates are keys with enough events of the last step, one of which has those
+// of the first behind it, within the time span. Events of the first are rare, for
+// a sequence that is worth a rule: only the keys that have them are looked at for
+// the last step.
 func (s *sequence) candidates(_ *Correlation, a asked) schemas.Query {
 	first, last := s.steps[0], s.last()
 	params := map[string]any{
@@ -135,29 +136,53 @@ func (s *sequence) candidates(_ *Correlation, a asked) schemas.Query {
 		"from": millis(a.from), "to": millis(a.to), "timespan": uint64(s.timespan.Milliseconds()),
 		"from_day": day(a.from.Add(-s.timespan)), "to_day": day(a.to),
 	}
-	narrowed := `key IN {keys:Array(String)}`
-	if len(s.steps) > 1 {
-		params["first"], params["first_count"] = selectorsOfRules(first.rules), first.count
-		narrowed = fmt.Sprintf(`(key, %s) IN (
-          SELECT key, %s AS part FROM matches
-          WHERE selector IN {first:Array(String)} AND tenant = {tenant:String}
-            AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
-            AND t + {timespan:UInt64} >= {from:UInt64} AND t < {to:UInt64}
-          GROUP BY key, part HAVING count() >= {first_count:UInt64})`, last.part("value"), first.part("value"))
-	}
-	return schemas.Query{Params: params, SQL: fmt.Sprintf(`
-SELECT key, %s
-FROM (
+	if len(s.steps) == 1 {
+		return schemas.Query{Params: params, SQL: keysOf(`
     SELECT key FROM matches
-    WHERE selector IN {last:Array(String)} AND tenant = {tenant:String}
-      AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
-      AND t + {timespan:UInt64} >= {from:UInt64} AND t < {to:UInt64}
-      AND %s
+    WHERE selector IN {last:Array(String)} AND ` + stepMatches + `
     GROUP BY key HAVING count() >= {last_count:UInt64} AND max(t) >= {from:UInt64}
-)
-ORDER BY key
-`, keysOnly, narrowed)}
+`)}
+	}
+	params["first"], params["first_count"], params["first_before"] = selectorsOfRules(first.rules), first.count, first.count-1
+	return schemas.Query{Params: params, SQL: keysOf(strings.NewReplacer("{{first}}", first.part("value"), "{{last}}", last.part("value")).Replace(begunSQL))}
 }
+
+// stepMatches are the conditions of matches that a trigger of the asked range may
+// need, but for their selectors.
+const stepMatches = `tenant = {tenant:String}
+      AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
+      AND t + {timespan:UInt64} >= {from:UInt64} AND t < {to:UInt64}`
+
+// begunSQL leaves out the steps between, what is known, and whether events
+// survived. Its steps, by name:
+//
+//	firsts  matches of the first step, as many as it takes
+//	both    with those of the last step that have such before them, or behind them
+//	starts  when the first step began that each of its matches completes
+//	begun   when the last of them did before each match
+const begunSQL = `
+    WITH firsts AS (
+        SELECT key, {{first}} AS part FROM matches
+        WHERE selector IN {first:Array(String)} AND ` + stepMatches + `
+        GROUP BY key, part HAVING count() >= {first_count:UInt64}
+    ),
+    both AS (
+        SELECT key, {{first}} AS part, t, 0 AS ends FROM matches
+        WHERE selector IN {first:Array(String)} AND ` + stepMatches + `
+        UNION ALL
+        SELECT key, {{last}} AS part, t, 1 AS ends FROM matches
+        WHERE selector IN {last:Array(String)} AND ` + stepMatches + ` AND (key, part) IN (SELECT key, part FROM firsts)
+    ),
+    starts AS (
+        SELECT *, lagInFrame(t, {first_before:UInt64}) OVER (PARTITION BY key, part, ends ORDER BY t ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS start FROM both
+    ),
+    begun AS (
+        SELECT *, maxIf(start, ends = 0) OVER (PARTITION BY key, part ORDER BY t, ends ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS began FROM starts
+    )
+    SELECT key FROM begun
+    GROUP BY key
+    HAVING sum(ends) >= {last_count:UInt64} AND countIf(ends = 1 AND t >= {from:UInt64} AND began > 0 AND began + {timespan:UInt64} >= t) > 0
+`
 
 func selectorsOfRules(rules []*Rule) []string {
 	var list []string

@@ -123,10 +123,10 @@ func (s silence) trail() time.Duration { return s.most }
 
 func (s silence) overdue(c *Correlation, tenant string, from, to time.Time) schemas.Query {
 	lo := from.Add(-c.Reach())
-	sql := strings.ReplaceAll(overdueSQL+silenceSQL, "{{value}}", "''")
+	sql := strings.NewReplacer("{{value}}", "''", "{{keys}}", "(SELECT key FROM paused)").Replace(pausedSQL + silenceSQL)
 	params := s.params(map[string]any{
 		"tenant": tenant, "main": c.Main.Selector, "lo": millis(lo), "lo_day": day(lo),
-		"from": millis(from), "to": millis(to), "to_day": day(to), "until": millis(to),
+		"from": millis(from), "to": millis(to), "to_day": day(to), "until": millis(to), "pause_day": day(from.Add(-s.most)),
 	})
 	params["declared"] = []string{} // a superset will do
 	return schemas.Query{SQL: sql + "SELECT DISTINCT key, " + keysOnly + " FROM silences ORDER BY key", Params: params}
@@ -144,12 +144,26 @@ ORDER BY key
 `}
 }
 
-// overdueSQL takes matches for believed: to look their events up takes most of
-// the time, and few keys are left then.
-const overdueSQL = `
-WITH believed AS (
-    SELECT key, t, log_id, '' AS val, source = 'import' AS imported FROM matches
+// pausedSQL begins a statement for keys that are silent: only those with a pause
+// that is long enough have their past looked at, which is most of all matches.
+// busy is when one was active, by half of the least pause, of which a longer one
+// spans one at least.
+const pausedSQL = `
+WITH intDiv({least:UInt64}, 2) AS part,
+paused AS (
+    SELECT key, arraySort(groupUniqArray(intDiv(t, part))) AS busy FROM matches
     WHERE selector = {main:String} AND tenant = {tenant:String}
+      AND bucket >= {pause_day:Date} AND bucket <= {to_day:Date} AND t + {most:UInt64} >= {from:UInt64} AND t < {to:UInt64}
+    GROUP BY key
+    HAVING arrayExists(d -> d > 1, arrayDifference(arrayPushBack(busy, intDiv({to:UInt64}, part))))
+),
+` + unprovenSQL
+
+// unprovenSQL takes matches of some keys for believed: to look their events up
+// takes most of the time, and few are left then.
+const unprovenSQL = `believed AS (
+    SELECT key, t, log_id, '' AS val, source = 'import' AS imported FROM matches
+    WHERE selector = {main:String} AND tenant = {tenant:String} AND key IN {{keys}}
       AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND t >= {lo:UInt64} AND t < {to:UInt64}
 )`
 

@@ -89,6 +89,8 @@ func (k storm) params(a asked, params map[string]any) map[string]any {
 	params["issued"] = k.issued.Selector
 	params["success_lo"], params["success_day"] = millis(success), day(success)
 	params["active_lo"], params["active_day"], params["active_ms"] = millis(active), day(active), uint64(k.active.Milliseconds())
+	near := a.from.Add(-2 * time.Hour)
+	params["near_lo"], params["near_day"] = millis(near), day(near)
 	params["window"], params["known_ms"] = uint64(k.window.Milliseconds()), uint64(k.known.Milliseconds())
 	params["share"], params["least"] = k.share, k.least
 	return params
@@ -99,6 +101,7 @@ func (k storm) query(c *Correlation, a asked) schemas.Query {
 	return schemas.Query{SQL: sql + strings.NewReplacer(
 		"{{network}}", k.issued.part("value", networkValue.name),
 		"{{successes_survived}}", survived("client_id IN (SELECT client FROM failed)", "success_lo"),
+		"{{near_survived}}", survived("(SELECT count() FROM peaks) > 0", "near_lo"),
 		"{{working_survived}}", survived("(SELECT count() FROM hours) > 0", "active_lo"),
 	).Replace(stormSQL), Params: k.params(a, params)}
 }
@@ -134,6 +137,8 @@ const stormCandidatesSQL = `
 //	home       failures from where the client had succeeded, one of a client and moment
 //	deltas     when a client begins to fail within a window, and when it ceases
 //	running    how many do at each moment
+//	peaks      how many do at most in each hour, where they are enough
+//	near       how many machines got a token in the hour before: no more than were active
 //	hours      those in which a trigger may lie
 //	working    in which hours which machine got a token
 //	limits     how many were active, by hour
@@ -166,8 +171,20 @@ deltas AS (
 running AS (
     SELECT key, at, entered, sum(delta) OVER (PARTITION BY key ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS failing FROM deltas
 ),
+peaks AS (
+    SELECT intDiv(at, 3600000) * 3600000 AS hour, max(running.failing) AS failing FROM running WHERE entered > 0 AND running.failing >= toInt64({least:UInt64}) AND at >= {from:UInt64}
+    GROUP BY hour
+),
+near AS (
+    SELECT (intDiv(t, 3600000) + 1) * 3600000 AS behind, uniqExact(key) AS machines FROM matches
+    WHERE selector = {issued:String} AND tenant = {tenant:String}
+      AND bucket >= {near_day:Date} AND bucket <= {to_day:Date} AND t >= {near_lo:UInt64} AND t < {to:UInt64}
+      AND (intDiv(t, 3600000) + 1) * 3600000 IN (SELECT hour FROM peaks)
+      AND {{near_survived}}
+    GROUP BY behind
+),
 hours AS (
-    SELECT DISTINCT intDiv(at, 3600000) * 3600000 AS hour FROM running WHERE entered > 0 AND failing >= toInt64({least:UInt64}) AND at >= {from:UInt64}
+    SELECT peaks.hour AS hour FROM peaks LEFT JOIN near ON peaks.hour = near.behind WHERE peaks.failing >= {share:Float64} * near.machines
 ),
 working AS (
     SELECT DISTINCT key AS client, intDiv(t, 3600000) * 3600000 AS worked FROM matches
