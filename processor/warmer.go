@@ -313,19 +313,17 @@ func (w *Warmer) touch(ctx context.Context, s *schemas.Selector, from, to time.T
 	if err != nil {
 		return err
 	}
-	const together = 1000 // what comes in waits while the correlator judges so many
-	for some := range slices.Chunk(keys, together) {
-		flush := newHistoryFlushID(w.cfg.Now())
-		var touches []schemas.Touch
-		for _, k := range some {
-			t := schemas.Touch{Flush: flush, Selector: s.Selector, Tenant: k.Tenant, Key: k.Key, Bucket: k.First.Truncate(time.Hour)}
+	var touches []schemas.Touch
+	for _, k := range keys {
+		t := schemas.Touch{Selector: s.Selector, Tenant: k.Tenant, Key: k.Key, Bucket: k.First.Truncate(time.Hour)}
+		touches = append(touches, t)
+		if last := k.Last.Truncate(time.Hour); !last.Equal(t.Bucket) {
+			t.Bucket = last
 			touches = append(touches, t)
-			if last := k.Last.Truncate(time.Hour); !last.Equal(t.Bucket) {
-				t.Bucket = last
-				touches = append(touches, t)
-			}
 		}
-		if err := w.cfg.Store.InsertTouches(ctx, touches); err != nil {
+	}
+	for some := range historyTouches(touches, w.cfg.Now) {
+		if err := w.cfg.Store.InsertTouches(ctx, some); err != nil {
 			return err
 		}
 	}
