@@ -344,7 +344,7 @@ type finder struct {
 }
 
 func (f *finder) find(ctx context.Context, j job, from, to time.Time) error {
-	found, err := f.c.found(ctx, &j, from, to, 0)
+	found, err := f.c.foundOf(ctx, &j, from, to, 0)
 	switch {
 	case err == nil:
 		f.findings = append(f.findings, found...)

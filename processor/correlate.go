@@ -155,6 +155,7 @@ func (j *job) periods() (from, to time.Time) {
 
 // correlateTouched correlates a job, and what lies before it.
 func (c *Correlator) correlateTouched(ctx context.Context, j job, v *versions) error {
+	defer c.metrics.spent(j.rule, time.Now())
 	if err := c.correlateSome(ctx, j, v); err != nil {
 		return err
 	}
@@ -206,10 +207,6 @@ func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
 	if !from.Before(to) {
 		return nil
 	}
-	found, err := c.found(ctx, &j, from, to, ver)
-	if err != nil {
-		return err
-	}
 	now := c.cfg.Now().UTC().Truncate(time.Millisecond)
 	p := newPager(j.tenant, j.rule, now, ver)
 	first, last := p.groupPeriods(from, to)
@@ -217,7 +214,45 @@ func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
 	if err != nil {
 		return fmt.Errorf("read the stored findings: %w", err)
 	}
+	keys, standing, err := c.judged(ctx, &j, stored, from, to)
+	if err != nil {
+		return err
+	}
+	found, err := c.found(ctx, &j, keys, from, to, ver)
+	if err != nil {
+		return err
+	}
+	stored = slices.DeleteFunc(stored, func(f schemas.Finding) bool { return standing[f.Key] })
 	return c.settle(ctx, p, compareFindings(stored, found, from, to, now, ver))
+}
+
+// judged are the keys to ask what they do in [from, to), and those whose findings
+// stand as they are. Where what comes in leaves alone what was found before it,
+// only keys are asked that have a trigger since the first hour that was touched, or
+// a finding that has had one: whoever failed in the morning is not looked at again
+// with each event of the day.
+func (c *Correlator) judged(ctx context.Context, j *job, stored []schemas.Finding, from, to time.Time) (keys []string, standing map[string]bool, err error) {
+	if !j.rule.LooksBackOnly() || !j.first.After(from) {
+		keys, err = c.candidates(ctx, j, from, to)
+		return keys, nil, err
+	}
+	if keys, err = c.candidates(ctx, j, j.first, to); err != nil {
+		return nil, nil, err
+	}
+	for i := range stored {
+		if !stored[i].Last.Before(j.first) {
+			keys = append(keys, stored[i].Key)
+		}
+	}
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	standing = map[string]bool{}
+	for i := range stored {
+		if _, asked := slices.BinarySearch(keys, stored[i].Key); !asked {
+			standing[stored[i].Key] = true
+		}
+	}
+	return keys, standing, nil
 }
 
 // isWarming reports whether history is being matched for what a rule selects.
@@ -225,18 +260,23 @@ func (c *Correlator) isWarming(rule *detect.Correlation) bool {
 	return slices.ContainsFunc(rule.Rules(), func(r *detect.Rule) bool { return c.warming[r.Selector] })
 }
 
-// found is what the rule finds. Most keys are out after a small look.
-func (c *Correlator) found(ctx context.Context, j *job, from, to time.Time, ver uint64) ([]schemas.Finding, error) {
-	candidates, err := c.candidates(ctx, j, from, to)
+// foundOf is what the rule finds of all keys of a job.
+func (c *Correlator) foundOf(ctx context.Context, j *job, from, to time.Time, ver uint64) ([]schemas.Finding, error) {
+	keys, err := c.candidates(ctx, j, from, to)
 	if err != nil {
 		return nil, err
 	}
+	return c.found(ctx, j, keys, from, to, ver)
+}
+
+// found is what the rule finds of keys.
+func (c *Correlator) found(ctx context.Context, j *job, keys []string, from, to time.Time, ver uint64) ([]schemas.Finding, error) {
 	if now := c.cfg.Now().Add(time.Millisecond); j.rule.Ticks() && now.Before(to) {
 		to = now // what time makes true is not true yet; and a clock that is fast tells of the future
 	}
 	var all []schemas.Finding
-	for keys := range slices.Chunk(candidates, maxKeysOfHours) {
-		rows, err := c.cfg.Store.Correlate(ctx, j.rule.Query(j.tenant, keys, from, to))
+	for some := range slices.Chunk(keys, maxKeysOfHours) {
+		rows, err := c.cfg.Store.Correlate(ctx, j.rule.Query(j.tenant, some, from, to))
 		if err != nil {
 			return nil, err
 		}

@@ -245,9 +245,15 @@ type correlatorMetrics struct {
 	findings *prometheus.CounterVec
 	errors   prometheus.Counter
 	seconds  prometheus.Histogram
+	byRule   *prometheus.CounterVec
 	leftOut  prometheus.Counter
 	leads    prometheus.Gauge
 	up       prometheus.Gauge
+}
+
+// spent adds the time since began to that of a rule.
+func (m *correlatorMetrics) spent(rule *detect.Correlation, began time.Time) {
+	m.byRule.WithLabelValues(rule.Code).Add(time.Since(began).Seconds())
 }
 
 func newCorrelatorMetrics(r prometheus.Registerer) (*correlatorMetrics, error) {
@@ -259,6 +265,7 @@ func newCorrelatorMetrics(r prometheus.Registerer) (*correlatorMetrics, error) {
 		touches:  prometheus.NewCounter(prometheus.CounterOpts(opts("touches_total", "Touches that were read and done."))),
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts(opts("findings_total", "Findings written, by rule and change (opened, withdrawn, updated).")), []string{"rule_id", "change"}),
 		errors:   prometheus.NewCounter(prometheus.CounterOpts(opts("errors_total", "Recomputations that failed and are tried again."))),
+		byRule:   prometheus.NewCounterVec(prometheus.CounterOpts(opts("rule_seconds_total", "Time that was spent on each rule.")), []string{"rule_id"}),
 		leftOut:  prometheus.NewCounter(prometheus.CounterOpts(opts("keys_left_out_total", "Keys that were not judged, because their matches are more than one query may read."))),
 		leads:    prometheus.NewGauge(prometheus.GaugeOpts(opts("leads", "1 while this process holds the lease."))),
 		up:       prometheus.NewGauge(prometheus.GaugeOpts(opts("up", "0 while the store or the broker is away."))),
@@ -271,7 +278,7 @@ func newCorrelatorMetrics(r prometheus.Registerer) (*correlatorMetrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.touches, m.findings, m.errors, m.leftOut, m.leads, m.up, m.seconds} {
+	for _, c := range []prometheus.Collector{m.touches, m.findings, m.errors, m.leftOut, m.leads, m.up, m.seconds, m.byRule} {
 		errs = append(errs, r.Register(c))
 	}
 	return m, errors.Join(errs...)

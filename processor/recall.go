@@ -134,7 +134,8 @@ func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) []
 	return keys
 }
 
-// candidates are the keys of a job that the rule can find something of.
+// candidates are the keys of a job that the rule can find something of: most are
+// out after this small look.
 func (c *Correlator) candidates(ctx context.Context, j *job, from, to time.Time) ([]string, error) {
 	rows, err := c.cfg.Store.Correlate(ctx, j.rule.CandidatesQuery(j.tenant, j.keys, from, to))
 	if err != nil {

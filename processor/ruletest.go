@@ -85,7 +85,7 @@ func (t *RuleTests) run(ctx context.Context, c *Correlator, rule *detect.Correla
 	for keys := range chunks(sortedKeys(touched)) {
 		j := newJob(rule, tenant, keys)
 		from, to := j.periods()
-		findings, err := c.found(ctx, &j, from, to, 1)
+		findings, err := c.foundOf(ctx, &j, from, to, 1)
 		if err != nil {
 			return 0, err
 		}

@@ -67,17 +67,25 @@ func (c *Correlator) tickRules(ctx context.Context, reach time.Duration, v *vers
 	}
 	for i := range c.rules {
 		for _, t := range tenants {
-			rule, last := &c.rules[i], milli(t.Last)
-			keys, err := c.overdue(ctx, rule, t.Key, last.Add(-reach), last)
-			if err != nil {
+			if err := c.tickRule(ctx, &c.rules[i], t.Key, milli(t.Last), reach, v); err != nil {
 				return err
 			}
-			for some := range slices.Chunk(keys, maxKeysOfHours) {
-				j := job{rule: rule, tenant: t.Key, keys: some, first: last.Add(-reach), last: last}
-				if err := c.correlateSome(ctx, j, v); err != nil {
-					return fmt.Errorf("rule %s, tenant %s, %d keys: %w", rule.Code, t.Key, len(some), err)
-				}
-			}
+		}
+	}
+	return nil
+}
+
+// tickRule looks reach back from the last event of a tenant.
+func (c *Correlator) tickRule(ctx context.Context, rule *detect.Correlation, tenant string, last time.Time, reach time.Duration, v *versions) error {
+	defer c.metrics.spent(rule, time.Now())
+	keys, err := c.overdue(ctx, rule, tenant, last.Add(-reach), last)
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(keys, maxKeysOfHours) {
+		j := job{rule: rule, tenant: tenant, keys: some, first: last.Add(-reach), last: last}
+		if err := c.correlateSome(ctx, j, v); err != nil {
+			return fmt.Errorf("rule %s, tenant %s, %d keys: %w", rule.Code, tenant, len(some), err)
 		}
 	}
 	return nil
