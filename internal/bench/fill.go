@@ -158,6 +158,9 @@ func (f *filling) count(ctx context.Context) error {
 		}
 		if dirty == 0 {
 			f.say("counted in %s", time.Since(began).Round(time.Second))
+			if err := f.dropTouches(ctx); err != nil {
+				return err
+			}
 			f.progress.Counted = true
 			return f.progress.write(f.config.Dir)
 		}
@@ -168,6 +171,23 @@ func (f *filling) count(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// dropTouches leaves the queue of touches as it is a day after, when what its
+// readers have done is dropped: a fill has no correlator that could have done its
+// share.
+func (f *filling) dropTouches(ctx context.Context) error {
+	raw, err := rawConnection(f.store.app)
+	if err != nil {
+		return err
+	}
+	defer raw.Close()
+	for _, table := range []string{"touches", "touches_done"} {
+		if err := raw.Exec(ctx, "TRUNCATE TABLE "+table); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // soleLease is that of a process that has the data directory to itself.

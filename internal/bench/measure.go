@@ -80,15 +80,8 @@ func (m *measuring) say(format string, args ...any) {
 	fmt.Fprintf(m.config.Progress, time.Now().Format(time.TimeOnly)+"  "+format+"\n", args...)
 }
 
-// settle waits until the engine merges no more. The queue of touches is left as
-// it is a day after, when what its readers have done is dropped; a fill has no
-// correlator that could have done its share.
+// settle waits until the engine merges no more.
 func (m *measuring) settle(ctx context.Context, _ *Report) error {
-	for _, table := range []string{"touches", "touches_done"} {
-		if err := m.raw.Exec(ctx, "TRUNCATE TABLE "+table); err != nil {
-			return err
-		}
-	}
 	if m.config.Merge {
 		if err := m.mergeDays(ctx); err != nil {
 			return err

@@ -24,7 +24,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{Use: "m2mbench", Short: "Measures the store", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(newFill(), newStore(), newLive(), newRoad(), newWebhook(), newDetect())
+	root.AddCommand(newFill(), newStore(), newLive(), newRoad(), newWebhook(), newDetect(), newRules())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "m2mbench:", err)
 		os.Exit(1)
