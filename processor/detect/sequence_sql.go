@@ -10,6 +10,7 @@ import (
 //
 //	happened each event once, with the roles that it has
 //	parts    what of its values is compared
+//	kept     what of it matters: see writeKept
 //	counted  the events of the steps before the last, until then
 //	stepN    the chain that completes step N with the event, by its start
 //	seen     when the values were seen last
@@ -63,14 +64,63 @@ parts AS (
 	for i := range len(s.steps) - 1 {
 		before = append(before, fmt.Sprintf("is%d", i+1))
 	}
-	fmt.Fprintf(b, `
+	b.WriteString(`
     FROM happened
-),
+)`)
+	fmt.Fprintf(b, `,
 counted AS (
     SELECT *, (%s) AND NOT is%d AS counts,
         toUInt64(countIf(counts) OVER (PARTITION BY key, same ORDER BY t, log_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS earlier
-    FROM parts
-)`, strings.Join(before, " OR "), len(s.steps))
+    FROM %s
+)`, strings.Join(before, " OR "), len(s.steps), s.writeKept(b))
+}
+
+// writeKept leaves out most of what is looked back at, and returns the name of the
+// step to go on from. No chain of a trigger began more than timespan before the
+// range. Of what lies before that only the values of known matches are asked:
+//
+//   - Whether one was seen: of each day the first and the last of the same values
+//     tell, as either lies in a look-back, of a day at least, that any of that day
+//     lies in. None between them was new.
+//   - Whether there were enough: the latest do, as many as it takes.
+func (s *sequence) writeKept(b *strings.Builder) string {
+	if s.known == nil || s.known.lookback < oneDay {
+		return "parts"
+	}
+	var same, columns []string
+	for i := range s.known.fields {
+		same = append(same, fmt.Sprintf("part%d", i+1))
+	}
+	for i := range s.steps {
+		columns = append(columns, fmt.Sprintf("is%d", i+1))
+	}
+	parts := strings.Join(same, ", ")
+	latest := ""
+	if s.known.least > 0 {
+		latest = fmt.Sprintf(`
+    UNION DISTINCT
+    SELECT key, toUInt64(-l.1) AS t, l.2 AS log_id, l.3 AS values
+    FROM (SELECT key, arrayJoin(groupArraySorted(%d)((-toInt64(t), log_id, (%s, '')))) AS l FROM parts WHERE known AND t + {timespan:UInt64} < {from:UInt64} GROUP BY key)`, s.known.least, parts)
+	}
+	var told []string
+	for i := range same {
+		told = append(told, fmt.Sprintf("values.%d", i+1))
+	}
+	fmt.Fprintf(b, `,
+past AS (
+    SELECT key, l.1 AS t, l.2 AS log_id, values
+    FROM (
+        SELECT key, (%[1]s, '') AS values, arrayJoin([min((t, log_id)), max((t, log_id))]) AS l
+        FROM parts WHERE known AND t + {timespan:UInt64} < {from:UInt64} GROUP BY key, values, intDiv(t, 86400000)
+    )
+%[2]s
+),
+kept AS (
+    SELECT key, t, log_id, roles, first_role, value, was_imported, same, known, %[3]s, %[1]s FROM parts WHERE t + {timespan:UInt64} >= {from:UInt64}
+    UNION ALL
+    SELECT key, t, log_id, emptyArrayUInt64(), toUInt64(0), '', toUInt8(0), '', true, %[4]s, %[5]s FROM past
+)`, parts, latest, strings.Join(columns, ", "), strings.TrimSuffix(strings.Repeat("false, ", len(columns)), ", "), strings.Join(told, ", "))
+	return "kept"
 }
 
 // rolesOf is an array of the roles that some of the rules have.

@@ -297,7 +297,7 @@ func drawOrder(r *rand.Rand) order {
 		o.steps = append(o.steps, orderStep{names[r.IntN(len(names))], []int{1, 1, 2, 3}[r.IntN(4)]})
 	}
 	if r.IntN(4) > 0 {
-		o.known, o.lookback = names[r.IntN(len(names))], pick(time.Hour, 12*time.Hour)
+		o.known, o.lookback = names[r.IntN(len(names))], pick(time.Hour, 12*time.Hour, 24*time.Hour, 30*time.Hour)
 		o.least, o.most = []int{0, 1, 5}[r.IntN(3)], []int{0, 1, 3}[r.IntN(3)]
 		o.only = [][]string{nil, nil, {"new"}, {"known", "again"}, {"unclear", "new"}}[r.IntN(5)]
 	}
@@ -310,8 +310,9 @@ func drawLife(r *rand.Rand, key string) []*orderedEvent {
 	networks, asns := []string{"n1", "n2", "n3", "n4", ""}, []string{"", "1", "2"}
 	at := uint64(origin.UnixMilli())
 	var all []*orderedEvent
+	pause := []int{3, 3, 12}[r.IntN(3)] * 3_600_000
 	for i := range 20 + r.IntN(40) {
-		at += uint64(r.IntN([]int{2 * 60_000, 20 * 60_000, 3 * 3_600_000}[r.IntN(3)]))
+		at += uint64(r.IntN([]int{2 * 60_000, 20 * 60_000, pause}[r.IntN(3)]))
 		e := &orderedEvent{t: at, logID: fmt.Sprintf("%s-%03d-%d", key, r.IntN(1000), i), network: networks[r.IntN(len(networks))], asn: asns[r.IntN(len(asns))], imported: r.IntN(3) == 0}
 		e.rules = [][]string{{"refused"}, {"refused", "oddly"}, {"issued"}, {"called"}}[r.IntN(4)]
 		if len(all) > 0 && r.IntN(4) == 0 {
@@ -359,10 +360,10 @@ func TestSequenceFindsWhatTheOracleFinds(t *testing.T) {
 	s.insert(t, r, db)
 
 	found, sources := 0, map[string]int{}
-	for range 40 {
+	for range 60 {
 		o := drawOrder(r)
 		c, _ := o.rule(t)
-		from := c.Period(origin.Add(time.Duration(r.Int64N(int64(6 * time.Hour)))))
+		from := c.Period(origin.Add(time.Duration(r.Int64N(int64([]time.Duration{6 * time.Hour, 72 * time.Hour}[r.IntN(2)])))))
 		to := c.PeriodEnd(from.Add(time.Duration(r.Int64N(int64(72 * time.Hour)))))
 		var want []schemas.CorrelationRow
 		for _, key := range keys {
@@ -376,13 +377,14 @@ func TestSequenceFindsWhatTheOracleFinds(t *testing.T) {
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Fatalf("%+v: %d findings, want %d; (-want +got):\n%.3000s", o, len(got), len(want), diff)
 		}
-		candidates, err := store.Correlate(t.Context(), c.CandidatesQuery(tenant, keys, from, to))
+		since := from.Add(time.Duration(r.Int64N(int64(to.Sub(from))))).Truncate(time.Hour)
+		candidates, err := store.Correlate(t.Context(), c.CandidatesQuery(tenant, keys, since, to))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, row := range got {
-			if !slices.ContainsFunc(candidates, func(k schemas.CorrelationRow) bool { return k.Key == row.Key }) {
-				t.Fatalf("%+v: %s has a finding and is no candidate", o, row.Key)
+			if row.Last >= uint64(since.UnixMilli()) && !slices.ContainsFunc(candidates, func(k schemas.CorrelationRow) bool { return k.Key == row.Key }) {
+				t.Fatalf("%+v: %s has a trigger since %s and is no candidate", o, row.Key, since)
 			}
 			sources[row.Facts["source"]]++
 		}
@@ -390,5 +392,60 @@ func TestSequenceFindsWhatTheOracleFinds(t *testing.T) {
 	}
 	if found < 500 || sources["new"] < 20 || sources["known"] < 20 || sources["unclear"] < 20 || sources["again"] < 20 {
 		t.Errorf("the histories hold %d findings, by source %v; that is too little to tell", found, sources)
+	}
+}
+
+// TestSequenceRemembersWholeDays claims that what is left out of the days before
+// changes nothing, where look-backs end within days that are full of matches.
+func TestSequenceRemembersWholeDays(t *testing.T) {
+	db := clickhousetest.New(t)
+	store := clickhouse.NewFindingStore(db)
+	r := rand.New(rand.NewPCG(9, 10))
+	_, selectors := order{steps: []orderStep{{[]string{"refused"}, 1}}, timespan: time.Hour, dedupe: time.Hour}.rule(t)
+	lives := map[string][]*orderedEvent{}
+	var keys []string
+	var s stored
+	for i := range 60 {
+		key := fmt.Sprintf("client-%02d", i)
+		keys = append(keys, key)
+		at := uint64(origin.UnixMilli())
+		for n := range 60 {
+			at += uint64(r.IntN([]int{5, 40, 40, 13 * 60}[r.IntN(4)])) * 60_000
+			place := r.IntN(1 + r.IntN(1+r.IntN(20)))
+			e := &orderedEvent{t: at, logID: fmt.Sprintf("%s-%03d", key, n), rules: []string{"issued"}, network: fmt.Sprint("n", place), asn: fmt.Sprint(place / 2)}
+			if r.IntN(3) == 0 {
+				e.rules = []string{"refused"}
+			}
+			lives[key] = append(lives[key], e)
+			s.addOrdered(r, selectors, key, e)
+		}
+	}
+	s.insert(t, r, db)
+	sources := map[string]int{}
+	for range 25 {
+		o := order{
+			steps: []orderStep{{[]string{"refused"}, 1}}, timespan: 10 * time.Minute, dedupe: time.Hour,
+			known: []string{"issued"}, lookback: 24*time.Hour + time.Duration(r.IntN(24*60))*time.Minute, least: r.IntN(16), most: []int{0, 0, 2, 5}[r.IntN(4)],
+		}
+		c, _ := o.rule(t)
+		from := c.Period(origin.Add(24*time.Hour + time.Duration(r.Int64N(int64(96*time.Hour)))))
+		to := from.Add(6 * time.Hour)
+		var want []schemas.CorrelationRow
+		for _, key := range keys {
+			want = append(want, (&sequenceOracle{o, lives[key]}).rows(key, from, to)...)
+		}
+		got, err := store.Correlate(t.Context(), c.Query(tenant, keys, from, to))
+		if err != nil {
+			t.Fatalf("%+v: %v", o, err)
+		}
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Fatalf("%+v, from %s: (-want +got):\n%.3000s", o, from, diff)
+		}
+		for _, row := range got {
+			sources[row.Facts["source"]]++
+		}
+	}
+	if sources["new"] < 20 || sources["known"] < 20 || sources["unclear"] < 20 {
+		t.Errorf("by source there are %v findings; that is too little to tell", sources)
 	}
 }
