@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
@@ -34,6 +35,7 @@ type DB struct {
 	retained      Retention
 	now           func() time.Time
 	insertTimeout time.Duration
+	shares        atomic.Pointer[bool] // see sharing
 }
 
 // Connect opens the pool and checks once that the server answers and takes the

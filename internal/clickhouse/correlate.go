@@ -47,6 +47,7 @@ func (s *FindingStore) WarmingSelectors(ctx context.Context) (map[string]bool, e
 
 // Correlate runs a compiled correlation and returns its rows.
 func (s *FindingStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
+	ctx, q.SQL = s.db.sharing(ctx, q.SQL)
 	return collect(ctx, s.db.conn, "correlate", q, func(scan scanner) (r schemas.CorrelationRow, err error) {
 		err = scan(&r.Key, &r.Period, &r.First, &r.Last, &r.Count, &r.Values, &r.LogIDs,
 			&r.Imported, &r.Baseline, &r.BaselineDays, &r.LastSuccess, &r.Facts)

@@ -109,7 +109,7 @@ const (
                 WHERE selector IN {selectors:Array(String)} AND tenant = {tenant:String}
                   AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)})`
 	believedSQL = `
-WITH believed AS (
+WITH believed AS MATERIALIZED (
     SELECT key, t, log_id, value AS val, indexOf({selectors:Array(String)}, selector) AS role, source = 'import' AS imported
     FROM matches FINAL
     WHERE selector IN {selectors:Array(String)} AND tenant = {tenant:String}

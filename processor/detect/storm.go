@@ -155,7 +155,7 @@ successes AS (
       AND {{successes_survived}}
     GROUP BY who, place, intDiv(t, 86400000)
 ),
-home AS (
+home AS MATERIALIZED (
     SELECT failed.key AS key, failed.t AS t, failed.log_id AS log_id, failed.client AS client, failed.network AS network, failed.imported AS imported
     FROM failed ASOF JOIN successes ON failed.client = successes.who AND failed.network = successes.place AND failed.t > successes.success_t
     WHERE successes.success_t + {known_ms:UInt64} >= failed.t
@@ -168,10 +168,10 @@ deltas AS (
     ) ARRAY JOIN [(t, 1), (least(next, t + {window:UInt64} + 1), -1)] AS step
     GROUP BY key, at
 ),
-running AS (
+running AS MATERIALIZED (
     SELECT key, at, entered, sum(delta) OVER (PARTITION BY key ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS failing FROM deltas
 ),
-peaks AS (
+peaks AS MATERIALIZED (
     SELECT intDiv(at, 3600000) * 3600000 AS hour, max(running.failing) AS failing FROM running WHERE entered > 0 AND running.failing >= toInt64({least:UInt64}) AND at >= {from:UInt64}
     GROUP BY hour
 ),
@@ -183,7 +183,7 @@ near AS (
       AND {{near_survived}}
     GROUP BY behind
 ),
-hours AS (
+hours AS MATERIALIZED (
     SELECT peaks.hour AS hour FROM peaks LEFT JOIN near ON peaks.hour = near.behind WHERE peaks.failing >= {share:Float64} * near.machines
 ),
 working AS (

@@ -1,0 +1,25 @@
+package clickhouse_test
+
+import (
+	"testing"
+
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
+	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// TestStepsOfACorrelationAreShared claims that a step which a statement mentions
+// twice is answered once, where it says so.
+func TestStepsOfACorrelationAreShared(t *testing.T) {
+	store := clickhouse.NewFindingStore(clickhousetest.New(t))
+	for as, want := range map[string]string{"AS MATERIALIZED": "same", "AS": "other"} {
+		rows, err := store.Correlate(t.Context(), schemas.Query{SQL: `WITH drawn ` + as + ` (SELECT generateUUIDv4() AS id)
+SELECT if(a.id = b.id, 'same', 'other') AS key, toUInt64(0) AS period, toUInt64(0) AS t, t AS last_t, toUInt64(0) AS n,
+    CAST([], 'Array(String)') AS vals, vals AS logs, toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days,
+    toUInt64(0) AS last_success, CAST(map(), 'Map(String, String)') AS facts
+FROM drawn AS a CROSS JOIN drawn AS b`})
+		if err != nil || len(rows) != 1 || rows[0].Key != want {
+			t.Errorf("%s: %v, %v; want the %s", as, rows, err, want)
+		}
+	}
+}
