@@ -134,41 +134,8 @@ func (f *flush) insertMatches(ctx context.Context) error {
 	return err
 }
 
-// insertTouches stores what is live and what has to be counted, and then, as
-// touches of history, what is imported: what happens now need not wait until
-// months are judged.
 func (f *flush) insertTouches(ctx context.Context) error {
-	live, imported := bySource(f.b.matches)
-	all := append(schemas.Touches(f.id, live), schemas.CountTouches(f.id, f.b.events)...)
-	if err := f.insertSomeTouches(ctx, all); err != nil {
-		return err
-	}
-	for some := range historyTouches(schemas.Touches("", imported), f.p.cfg.Now) {
-		if err := f.insertSomeTouches(ctx, some); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// bySource parts matches; where all are of one kind they stay where they are.
-func bySource(matches []schemas.Match) (live, imported []schemas.Match) {
-	isImported := func(m schemas.Match) bool { return m.Source == schemas.SourceImport }
-	if !slices.ContainsFunc(matches, isImported) {
-		return matches, nil
-	}
-	for _, m := range matches {
-		if isImported(m) {
-			imported = append(imported, m)
-		} else {
-			live = append(live, m)
-		}
-	}
-	return live, imported
-}
-
-// insertSomeTouches stores the touches of one flush.
-func (f *flush) insertSomeTouches(ctx context.Context, all []schemas.Touch) error {
+	all := append(schemas.Touches(f.id, f.b.matches), schemas.CountTouches(f.id, f.b.events)...)
 	return insertTouches(ctx, all, f.p.cfg.Now, trying(f, f.p.cfg.Store.InsertTouches), func(t *schemas.Touch, err error) {
 		if t.Selector == schemas.SelectorCounts {
 			f.giveUpUncounted(t, err)

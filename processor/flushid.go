@@ -1,15 +1,10 @@
 package processor
 
 import (
-	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
-	"iter"
-	"slices"
 	"time"
-
-	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // newFlushID makes a UUID of version 7: ids sort by the millisecond in which
@@ -34,24 +29,4 @@ func flushID(now time.Time, version byte) string {
 	hex.Encode(text[24:36], id[10:16])
 	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
 	return string(text[:])
-}
-
-// historyTouches puts touches of history into flushes of their own: those of a key
-// together, and so few that what comes in can wait while they are judged.
-func historyTouches(touches []schemas.Touch, now func() time.Time) iter.Seq[[]schemas.Touch] {
-	const together = 1000
-	slices.SortStableFunc(touches, func(a, b schemas.Touch) int {
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Key, b.Key))
-	})
-	return func(yield func([]schemas.Touch) bool) {
-		for some := range slices.Chunk(touches, together) {
-			flush := newHistoryFlushID(now())
-			for i := range some {
-				some[i].Flush = flush
-			}
-			if !yield(some) {
-				return
-			}
-		}
-	}
 }

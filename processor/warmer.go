@@ -313,17 +313,19 @@ func (w *Warmer) touch(ctx context.Context, s *schemas.Selector, from, to time.T
 	if err != nil {
 		return err
 	}
-	var touches []schemas.Touch
-	for _, k := range keys {
-		t := schemas.Touch{Selector: s.Selector, Tenant: k.Tenant, Key: k.Key, Bucket: k.First.Truncate(time.Hour)}
-		touches = append(touches, t)
-		if last := k.Last.Truncate(time.Hour); !last.Equal(t.Bucket) {
-			t.Bucket = last
+	const together = 1000 // what comes in waits while the correlator judges so many
+	for some := range slices.Chunk(keys, together) {
+		flush := newHistoryFlushID(w.cfg.Now())
+		var touches []schemas.Touch
+		for _, k := range some {
+			t := schemas.Touch{Flush: flush, Selector: s.Selector, Tenant: k.Tenant, Key: k.Key, Bucket: k.First.Truncate(time.Hour)}
 			touches = append(touches, t)
+			if last := k.Last.Truncate(time.Hour); !last.Equal(t.Bucket) {
+				t.Bucket = last
+				touches = append(touches, t)
+			}
 		}
-	}
-	for some := range historyTouches(touches, w.cfg.Now) {
-		if err := w.cfg.Store.InsertTouches(ctx, some); err != nil {
+		if err := w.cfg.Store.InsertTouches(ctx, touches); err != nil {
 			return err
 		}
 	}
