@@ -17,12 +17,10 @@ import (
 
 // RulesConfig says what the looks of rules are measured on.
 type RulesConfig struct {
-	Dir    string // a filled data directory
-	Keys   int    // that are touched together
-	Memory int64  // of the engine, in bytes
-	Rules  []string
-
-	Progress io.Writer
+	Dir    string   // a filled data directory
+	Keys   int      // that are touched together
+	Memory int64    // of the engine, in bytes
+	Rules  []string // by code; none is all
 }
 
 // look is what one question of a rule took.

@@ -9,7 +9,7 @@ import (
 )
 
 func newRules() *cobra.Command {
-	c := bench.RulesConfig{Progress: os.Stderr}
+	var c bench.RulesConfig
 	var memory float64
 	cmd := &cobra.Command{
 		Use:   "rules",
