@@ -295,7 +295,11 @@ func (d *document) fields(key string, n *yaml.Node) fields {
 // maxFields bounds how many fields a match joins.
 const maxFields = 16
 
+// field reads the path of a field; that n is missing has been said.
 func (d *document) field(key string, n *yaml.Node) field {
+	if n == nil {
+		return field{}
+	}
 	f, err := parseField(d.scalar(key, n))
 	if err != nil {
 		d.on(n, "%s: %v", key, err)

@@ -125,6 +125,10 @@ func (q *pendingSequence) readKnown(s *document) {
 // count reads a whole number that a window can be as wide as.
 func (d *document) count(key string) uint64 {
 	n := d.vals[key]
+	if n == nil {
+		d.need(key)
+		return 0
+	}
 	v := d.uint(key)
 	if v < 1 || v > maxThreshold {
 		d.on(n, "%s: want 1 to %d", key, maxThreshold)
@@ -141,6 +145,7 @@ func (q *pendingSequence) resolve(p *pending, c *Correlation, find func(string) 
 	s.steps = slices.Clone(q.steps)
 	whole := len(s.steps) > 0
 	for i, nodes := range q.stepRules {
+		whole = whole && len(nodes) > 0
 		for _, n := range nodes {
 			r := p.find(n, find)
 			if r == nil {
