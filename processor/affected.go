@@ -3,18 +3,16 @@ package processor
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/processor/detect"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// affected are touches of keys whose matches are judged by others, which were
+// addAffected adds the keys whose matches are judged by others, which flushes have
 // touched: a success of a client may make it known, late, from where somebody tries
 // its id.
-func (c *Correlator) affected(ctx context.Context, touches []schemas.Touch) ([]schemas.Touch, error) {
-	var more []schemas.Touch
+func (c *Correlator) addAffected(ctx context.Context, touches []schemas.Touch, flushes []string) error {
 	type lookUp struct {
 		main, looked string
 		reach        time.Duration
@@ -44,13 +42,14 @@ func (c *Correlator) affected(ctx context.Context, touches []schemas.Touch) ([]s
 			for some := range chunks(sortedKeys(keys)) {
 				of, err := c.affectedOf(ctx, rule, newJob(rule, tenant, some))
 				if err != nil {
-					return nil, fmt.Errorf("read what rule %s looks up, tenant %s: %w", rule.Code, tenant, err)
+					return fmt.Errorf("read what rule %s looks up, tenant %s: %w", rule.Code, tenant, err)
 				}
-				more = append(more, of...)
+				c.memory.touched(of)
+				c.addTouches(of, flushes)
 			}
 		}
 	}
-	return slices.Concat(touches, more), nil
+	return nil
 }
 
 func (c *Correlator) affectedOf(ctx context.Context, rule *detect.Correlation, j job) ([]schemas.Touch, error) {

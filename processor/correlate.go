@@ -34,50 +34,6 @@ type job struct {
 	first, last time.Time
 }
 
-// jobs sorts touches by the rules that read their selectors. Keys that were
-// touched at about the same time come together: old ones, of a backfill, do
-// not widen the range of the others.
-func (c *Correlator) jobs(touches []schemas.Touch) []job {
-	type place struct {
-		rule   int
-		tenant string
-	}
-	byPlace := map[place]map[string]*touchedKey{}
-	var places []place
-	readers := map[string][]int{} // rules, by selector
-	for i := range touches {
-		t := &touches[i]
-		rules, known := readers[t.Selector]
-		if !known {
-			for r := range c.rules {
-				if c.rules[r].Keyed(t.Selector) {
-					rules = append(rules, r)
-				}
-			}
-			readers[t.Selector] = rules
-		}
-		for _, r := range rules {
-			if c.rules[r].PassesOver(t.Tenant, t.Key) {
-				continue
-			}
-			p := place{r, t.Tenant}
-			if byPlace[p] == nil {
-				byPlace[p] = map[string]*touchedKey{}
-				places = append(places, p)
-			}
-			addTouch(byPlace[p], t)
-		}
-	}
-	var jobs []job
-	for _, p := range places {
-		for keys := range chunks(sortedKeys(byPlace[p])) {
-			jobs = append(jobs, newJob(&c.rules[p.rule], p.tenant, keys))
-		}
-	}
-	slices.SortStableFunc(jobs, func(a, b job) int { return stormsFirst(a.rule, b.rule) })
-	return jobs
-}
-
 // touchedKey is a key with the first and the last hour in which it was touched.
 type touchedKey struct {
 	key         string
@@ -155,7 +111,6 @@ func (j *job) periods() (from, to time.Time) {
 
 // correlateTouched correlates a job, and what lies before it.
 func (c *Correlator) correlateTouched(ctx context.Context, j job, v *versions) error {
-	defer c.metrics.spent(j.rule, time.Now())
 	if err := c.correlateSome(ctx, j, v); err != nil {
 		return err
 	}

@@ -204,11 +204,11 @@ func (s *flakyStore) fails() bool {
 	return s.rand.IntN(8) == 0
 }
 
-func (s *flakyStore) Touched(ctx context.Context, n int) ([]schemas.Touch, []string, error) {
+func (s *flakyStore) Touched(ctx context.Context, n int, known ...string) ([]schemas.Touch, []string, error) {
 	if s.fails() {
 		return nil, nil, errFlaky
 	}
-	return s.FindingStore.Touched(ctx, n)
+	return s.FindingStore.Touched(ctx, n, known...)
 }
 
 func (s *flakyStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -95,19 +96,23 @@ func (c CorrelatorConfig) withDefaults() CorrelatorConfig {
 // touched. Of many that run, the one that holds the lease works.
 type Correlator struct {
 	cfg     CorrelatorConfig
-	rules   []detect.Correlation // of this step
-	warming map[string]bool      // selectors, in this step
+	rules   []detect.Correlation // in force
+	warming map[string]bool      // selectors
 	retired string               // what the rules were like when findings were last taken back
 	memory  memory
 	metrics *correlatorMetrics
 	store   *outage
 	live    map[string]time.Time // when the first live event of a tenant happened
-	// ofHistory says that the last step was of history, of which there may be more.
-	ofHistory bool
-	dropped   time.Time // when touches that are done were last dropped
+	agenda  *agenda
+	byCode  map[string]*detect.Correlation // the rules
+	looked  time.Time                      // when it was last looked for touches
+	marked  time.Time                      // when flushes were last marked done
+	dropped time.Time                      // when touches that are done were last dropped
 
 	ticked, swept time.Time // see tick
 	tickEpoch     uint64    // of the lease in which that was
+	tickBegan     time.Time // the one that is under way
+	sweeps        bool
 	resolved      time.Time // when it was last looked for findings that are over
 
 	expected      detect.Expectations // see expect
@@ -133,6 +138,9 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 
 const (
 	maxFlushes = 256 // whose touches are read at once
+	// maxPending is how many keys of rules are read ahead, some hundred bytes each: a
+	// hundred rules and 20,000 machines.
+	maxPending = 2_000_000
 	// dropEvery keeps the queue short, since each look reads all that is left
 	// of it. Today's touches are dropped too where they are done: a late repeat
 	// is only computed once more.
@@ -142,32 +150,73 @@ const (
 // Run correlates whenever it holds the lease, until ctx ends.
 func (c *Correlator) Run(ctx context.Context) error {
 	l := leader{
-		what: "correlates", lease: c.cfg.Lease, epochs: c.cfg.Store, step: c.stepAndDrop, interval: c.cfg.Interval,
+		what: "correlates", lease: c.cfg.Lease, epochs: c.cfg.Store, step: c.turn, interval: c.cfg.Interval,
 		logger: c.cfg.Logger, store: c.store, errors: c.metrics.errors, leads: c.metrics.leads,
 	}
 	l.run(ctx)
 	return nil
 }
 
-func (c *Correlator) stepAndDrop(ctx context.Context, v *versions) (more bool, err error) {
+// turn does what is due, and a look of one rule.
+func (c *Correlator) turn(ctx context.Context, v *versions) (more bool, err error) {
+	if err := c.begin(ctx, v); err != nil {
+		return false, err
+	}
 	if err := c.retire(ctx, v); err != nil {
 		return false, err
 	}
-	flushes, err := c.step(ctx, v)
-	if err == nil && flushes < maxFlushes { // else more is known in a moment
-		err = c.tick(ctx, v)
-	}
-	if now := c.cfg.Now(); err == nil && c.cfg.ResolveEvery > 0 && now.Sub(c.resolved) >= c.cfg.ResolveEvery {
-		if err = c.resolve(ctx, v); err == nil {
-			c.resolved = now
+	if now := time.Now(); c.agenda.empty() || now.Sub(c.looked) >= c.cfg.Interval {
+		c.looked = now
+		if err := c.lookAround(ctx, v); err != nil {
+			return false, err
 		}
 	}
-	if err == nil && c.cfg.Now().Sub(c.dropped) >= dropEvery {
-		if err = c.drop(ctx); err == nil {
-			c.dropped = c.cfg.Now()
-		}
+	if err := c.step(ctx, v); err != nil {
+		return false, err
 	}
-	return flushes == maxFlushes || c.ofHistory, err
+	if now := c.cfg.Now(); c.cfg.ResolveEvery > 0 && now.Sub(c.resolved) >= c.cfg.ResolveEvery {
+		if err = c.resolve(ctx, v); err != nil {
+			return false, err
+		}
+		c.resolved = now
+	}
+	if c.cfg.Now().Sub(c.dropped) >= dropEvery {
+		if err = c.drop(ctx); err != nil {
+			return false, err
+		}
+		c.dropped = c.cfg.Now()
+	}
+	return !c.agenda.empty(), nil
+}
+
+// begin has the rules that are in force, and an empty agenda where the lease is a new
+// one or the rules are others: what was read is read again.
+func (c *Correlator) begin(ctx context.Context, v *versions) error {
+	if err := c.expect(ctx, v.epoch, false); err != nil {
+		return err
+	}
+	rules := c.rulesNow()
+	if c.agenda == nil || c.agenda.epoch != v.epoch || !sameRules(c.rules, rules) {
+		if c.agenda != nil && c.agenda.ticking > 0 {
+			c.tickEpoch = 0 // so that it is begun anew
+		}
+		c.agenda = newAgenda(v.epoch)
+	}
+	c.setRules(rules)
+	c.memory.begin(v.epoch, c.rules)
+	return nil
+}
+
+func (c *Correlator) setRules(rules []detect.Correlation) {
+	c.rules, c.byCode = rules, make(map[string]*detect.Correlation, len(rules))
+	for i := range rules {
+		c.byCode[rules[i].Code] = &rules[i]
+	}
+}
+
+// sameRules reports whether both are of one set.
+func sameRules(a, b []detect.Correlation) bool {
+	return slices.EqualFunc(a, b, func(a, b detect.Correlation) bool { return a.Code == b.Code && a.Main == b.Main })
 }
 
 func (c *Correlator) drop(ctx context.Context) error {
@@ -178,7 +227,85 @@ func (c *Correlator) drop(ctx context.Context) error {
 	return nil
 }
 
-// step computes anew what the oldest touches name. Its order, and what a crash
+// lookAround reads what has come since the last time.
+func (c *Correlator) lookAround(ctx context.Context, v *versions) (err error) {
+	if c.warming, err = c.cfg.Store.WarmingSelectors(ctx); err != nil {
+		return fmt.Errorf("read which selectors are warming: %w", err)
+	}
+	for more := true; more && c.agenda.pending < maxPending; {
+		if more, err = c.read(ctx, v); err != nil {
+			return err
+		}
+	}
+	return c.tick(ctx, v)
+}
+
+// read puts what the oldest flushes have touched on the agenda, and carries out what
+// people did. It tells whether there may be more.
+func (c *Correlator) read(ctx context.Context, v *versions) (more bool, err error) {
+	touches, flushes, err := c.cfg.Store.Touched(ctx, maxFlushes, c.agenda.known()...)
+	if err != nil {
+		return false, fmt.Errorf("read touches: %w", err)
+	}
+	if len(flushes) == 0 {
+		return false, nil
+	}
+	if declares(touches) {
+		if err := c.expect(ctx, v.epoch, true); err != nil {
+			return false, err
+		}
+		c.setRules(c.rulesNow())
+	}
+	c.memory.touched(touches)
+	c.agenda.begin(flushes)
+	if err := c.addAffected(ctx, touches, flushes); err != nil {
+		return false, err
+	}
+	c.addTouches(touches, nil)
+	c.addDeclared(touches, flushes)
+	c.agenda.end(flushes)
+	for tenant, findings := range acted(touches) {
+		if err := c.act(ctx, tenant, findings, v); err != nil {
+			return false, fmt.Errorf("carry out acts, tenant %s: %w", tenant, err)
+		}
+	}
+	c.metrics.touches.Add(float64(len(touches)))
+	return !schemas.IsHistoryFlush(flushes[0]), nil
+}
+
+// addTouches sorts touches by the rules that read their selectors. They are judged for
+// the sake of these flushes, or of their own.
+func (c *Correlator) addTouches(touches []schemas.Touch, flushes []string) {
+	now := time.Now()
+	readers := map[string][]*detect.Correlation{} // by selector
+	for i := range touches {
+		t := &touches[i]
+		rules, known := readers[t.Selector]
+		if !known {
+			for r := range c.rules {
+				if c.rules[r].Keyed(t.Selector) {
+					rules = append(rules, &c.rules[r])
+				}
+			}
+			readers[t.Selector] = rules
+		}
+		of := flushes
+		if of == nil {
+			of = []string{t.Flush}
+		}
+		class := classLive
+		if schemas.IsHistoryFlush(of[0]) {
+			class = classHistory
+		}
+		for _, r := range rules {
+			if !r.PassesOver(t.Tenant, t.Key) {
+				c.agenda.add(duty{class, r.Code, t.Tenant}, t, of, now)
+			}
+		}
+	}
+}
+
+// step has a rule look at some of what is on the agenda. Its order, and what a crash
 // between two steps means:
 //
 //  1. Alerts are published. A crash behind it: the touches are read again, the
@@ -194,48 +321,57 @@ func (c *Correlator) drop(ctx context.Context) error {
 //     would leave a hole.
 //  3. Findings are written. A crash behind it: the repeat finds them as they
 //     should be and writes nothing.
-//  4. Touches are marked done. Were they marked before, a crash would lose
-//     what they had led to.
-func (c *Correlator) step(ctx context.Context, v *versions) (flushes int, err error) {
-	touches, ids, err := c.cfg.Store.Touched(ctx, maxFlushes)
-	if err != nil {
-		return 0, fmt.Errorf("read touches: %w", err)
+//  4. Flushes of which all touches are judged are marked done. Were they marked
+//     before, a crash would lose what they had led to.
+func (c *Correlator) step(ctx context.Context, v *versions) error {
+	a := c.agenda
+	if e := a.next(c.byCode, time.Now()); e != nil {
+		began := time.Now()
+		prompt := a.prompt(e, c.byCode[e.rule])
+		keys, err := c.look(ctx, e, v)
+		if err != nil {
+			return err
+		}
+		took := time.Since(began)
+		c.metrics.byRule.WithLabelValues(e.rule).Add(took.Seconds())
+		if a.took(e, keys, took, prompt) && a.ticking == 0 {
+			c.tickDone(v)
+		}
+		c.metrics.seconds.Observe(took.Seconds())
 	}
-	c.ofHistory = len(ids) > 0 && schemas.IsHistoryFlush(ids[0])
-	if len(ids) == 0 {
+	if len(a.done) > 0 && (a.empty() || time.Since(c.marked) >= c.cfg.Interval) {
+		if err := c.cfg.Store.MarkTouched(ctx, v.epoch, a.done); err != nil {
+			return fmt.Errorf("mark touches done: %w", err)
+		}
+		a.done, c.marked = nil, time.Now()
+		c.cfg.At("touches_marked")
+	}
+	return nil
+}
+
+// look judges the next keys of an entry, and tells how many.
+func (c *Correlator) look(ctx context.Context, e *entry, v *versions) (keys int, err error) {
+	rule := c.byCode[e.rule]
+	if b := e.serve(); b.tick != nil {
+		if err := c.lookUp(ctx, rule, e.tenant, b); err != nil {
+			return 0, err
+		}
 		return 0, nil
 	}
-	began := time.Now()
-	if err := c.expect(ctx, v.epoch, declares(touches)); err != nil {
-		return 0, err
+	some := c.agenda.take(e)
+	if len(some) == 0 {
+		return 0, nil
 	}
-	c.rules = c.rulesNow()
-	if c.warming, err = c.cfg.Store.WarmingSelectors(ctx); err != nil {
-		return 0, fmt.Errorf("read which selectors are warming: %w", err)
+	j := newJob(rule, e.tenant, some)
+	if e.class == classTick {
+		err = c.correlateSome(ctx, j, v)
+	} else {
+		err = c.correlateTouched(ctx, j, v)
 	}
-	touched := len(touches)
-	if touches, err = c.affected(ctx, touches); err != nil {
-		return 0, err
+	if err != nil {
+		return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", rule.Code, e.tenant, len(j.keys), err)
 	}
-	c.memory.begin(v.epoch, c.rules)
-	c.memory.touched(touches)
-	for _, j := range append(c.jobs(touches), c.declaredJobs(touches)...) {
-		if err := c.correlateTouched(ctx, j, v); err != nil {
-			return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", j.rule.Code, j.tenant, len(j.keys), err)
-		}
-	}
-	for tenant, findings := range acted(touches) {
-		if err := c.act(ctx, tenant, findings, v); err != nil {
-			return 0, fmt.Errorf("carry out acts, tenant %s: %w", tenant, err)
-		}
-	}
-	if err := c.cfg.Store.MarkTouched(ctx, v.epoch, ids); err != nil {
-		return 0, fmt.Errorf("mark touches done: %w", err)
-	}
-	c.cfg.At("touches_marked")
-	c.metrics.seconds.Observe(time.Since(began).Seconds())
-	c.metrics.touches.Add(float64(touched))
-	return len(ids), nil
+	return len(some), nil
 }
 
 // correlatorMetrics are the metrics of the correlator. The label rule takes
@@ -249,11 +385,6 @@ type correlatorMetrics struct {
 	leftOut  prometheus.Counter
 	leads    prometheus.Gauge
 	up       prometheus.Gauge
-}
-
-// spent adds the time since began to that of a rule.
-func (m *correlatorMetrics) spent(rule *detect.Correlation, began time.Time) {
-	m.byRule.WithLabelValues(rule.Code).Add(time.Since(began).Seconds())
 }
 
 func newCorrelatorMetrics(r prometheus.Registerer) (*correlatorMetrics, error) {
@@ -270,7 +401,7 @@ func newCorrelatorMetrics(r prometheus.Registerer) (*correlatorMetrics, error) {
 		leads:    prometheus.NewGauge(prometheus.GaugeOpts(opts("leads", "1 while this process holds the lease."))),
 		up:       prometheus.NewGauge(prometheus.GaugeOpts(opts("up", "0 while the store or the broker is away."))),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: namespace, Subsystem: stage, Name: "seconds", Help: "Time from reading touches to marking them done.",
+			Namespace: namespace, Subsystem: stage, Name: "seconds", Help: "Time of a look: some keys, judged by one rule.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 2, 14),
 		}),
 	}

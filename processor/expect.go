@@ -44,31 +44,27 @@ func declares(touches []schemas.Touch) bool {
 	return slices.ContainsFunc(touches, func(t schemas.Touch) bool { return t.Selector == schemas.SelectorExpected })
 }
 
-// declaredJobs are those that declarations make: all that rules may find of the
+// addDeclared adds what declarations make to be judged: all that rules may find of the
 // identities, lately.
-func (c *Correlator) declaredJobs(touches []schemas.Touch) []job {
-	identities := map[string][]string{} // by tenant
-	for i := range touches {
-		if t := &touches[i]; t.Selector == schemas.SelectorExpected && !slices.Contains(identities[t.Tenant], t.Key) {
-			identities[t.Tenant] = append(identities[t.Tenant], t.Key)
-		}
-	}
+func (c *Correlator) addDeclared(touches []schemas.Touch, flushes []string) {
 	now := c.cfg.Now().UTC()
-	var jobs []job
-	for tenant, of := range identities {
+	first, last := now.Add(-declaredReach).Truncate(time.Hour), now.Truncate(time.Hour)
+	for i := range touches {
+		t := &touches[i]
+		if t.Selector != schemas.SelectorExpected {
+			continue
+		}
 		for r := range c.rules {
-			var keys []string
-			for _, identity := range of {
-				if key, ok := c.rules[r].KeyOf(identity); ok {
-					keys = append(keys, key)
-				}
+			key, ok := c.rules[r].KeyOf(t.Key)
+			if !ok {
+				continue
 			}
-			for some := range slices.Chunk(keys, maxKeysOfHours) {
-				jobs = append(jobs, job{rule: &c.rules[r], tenant: tenant, keys: some, first: now.Add(-declaredReach).Truncate(time.Hour), last: now.Truncate(time.Hour)})
+			p := duty{classDeclared, c.rules[r].Code, t.Tenant}
+			for _, bucket := range []time.Time{first, last} {
+				c.agenda.add(p, &schemas.Touch{Tenant: t.Tenant, Key: key, Bucket: bucket}, flushes, time.Now())
 			}
 		}
 	}
-	return jobs
 }
 
 // declaredLater finds what was over when it was declared what is normal: nobody was

@@ -17,7 +17,6 @@ const maxOverdue = 5000
 // is a function of what is stored and the clock, so that whoever has the lease may do
 // it again.
 func (c *Correlator) resolve(ctx context.Context, v *versions) error {
-	c.rules = c.cfg.Rules.Correlations()
 	now := c.cfg.Now().UTC().Truncate(time.Millisecond)
 	soonest := unknownOver
 	for i := range c.rules {
@@ -35,9 +34,6 @@ func (c *Correlator) resolve(ctx context.Context, v *versions) error {
 	byTenant := map[string][]schemas.Finding{}
 	for _, f := range overdue {
 		byTenant[f.Tenant] = append(byTenant[f.Tenant], f)
-	}
-	if c.warming, err = c.cfg.Store.WarmingSelectors(ctx); err != nil {
-		return fmt.Errorf("read which selectors are warming: %w", err)
 	}
 	for tenant, findings := range byTenant {
 		for rule, some := range byRule(findings) {

@@ -68,8 +68,9 @@ type FindingStore interface {
 
 	// Touched returns the touches of up to maxFlushes flushes that the
 	// correlator has not marked done, oldest first, and the ids of those flushes;
-	// when there are no others, those of one flush of history.
-	Touched(ctx context.Context, maxFlushes int) ([]schemas.Touch, []string, error)
+	// those of history come when there are no others. Flushes that are known are left
+	// out.
+	Touched(ctx context.Context, maxFlushes int, known ...string) ([]schemas.Touch, []string, error)
 	// MarkTouched records that the correlator has done these flushes.
 	MarkTouched(ctx context.Context, epoch uint64, flushes []string) error
 	// DropTouched drops the days before the given one whose touches their

@@ -10,19 +10,6 @@ import (
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// stormsFirst orders rules so that what tells of a storm is stored before the
-// findings of single machines are judged, which are attached to it. Those that were
-// found before enough machines failed have paged; a channel has its share of pages.
-func stormsFirst(a, b *detect.Correlation) int {
-	switch {
-	case a.Storm() == b.Storm():
-		return 0
-	case a.Storm():
-		return -1
-	}
-	return 1
-}
-
 // spell is a storm as far as it is stored.
 type spell struct {
 	of          schemas.Finding // the last of its findings

@@ -26,68 +26,73 @@ const (
 	sweepReach = 60 * 24 * time.Hour
 )
 
-// tick looks for what time has changed since the last one, if it is due.
+// tick puts what time may have changed since the last one on the agenda, if it is due.
 func (c *Correlator) tick(ctx context.Context, v *versions) error {
 	now := c.cfg.Now()
 	first := c.tickEpoch != v.epoch
-	if !first && now.Sub(c.ticked) < c.cfg.Tick {
+	if c.agenda.ticking > 0 || !first && now.Sub(c.ticked) < c.cfg.Tick {
 		return nil
 	}
 	reach := tickReach
-	sweeps := first || now.Sub(c.swept) >= sweepEvery
-	if sweeps {
+	if first || now.Sub(c.swept) >= sweepEvery {
 		reach = sweepReach
 	}
-	if err := c.expect(ctx, v.epoch, false); err != nil {
+	c.tickBegan, c.sweeps = now, reach == sweepReach
+	if err := c.addTick(ctx, reach); err != nil {
 		return fmt.Errorf("tick: %w", err)
 	}
-	c.rules = slices.DeleteFunc(c.rulesNow(), func(r detect.Correlation) bool { return !r.Ticks() })
-	var err error
-	if c.warming, err = c.cfg.Store.WarmingSelectors(ctx); err != nil {
-		return fmt.Errorf("tick: read which selectors are warming: %w", err)
+	if c.agenda.ticking == 0 {
+		c.tickDone(v)
 	}
-	if err := c.tickRules(ctx, reach, v); err != nil {
-		return fmt.Errorf("tick: %w", err)
-	}
-	c.ticked, c.tickEpoch = now, v.epoch
-	if sweeps {
-		c.swept = now
-	}
-	c.cfg.At("ticked")
 	return nil
 }
 
-func (c *Correlator) tickRules(ctx context.Context, reach time.Duration, v *versions) error {
-	if len(c.rules) == 0 {
+// addTick has each rule look reach back from the last event of each tenant.
+func (c *Correlator) addTick(ctx context.Context, reach time.Duration) error {
+	var ticking []string
+	for i := range c.rules {
+		if c.rules[i].Ticks() {
+			ticking = append(ticking, c.rules[i].Code)
+		}
+	}
+	if len(ticking) == 0 {
 		return nil
 	}
 	tenants, err := c.cfg.Store.Correlate(ctx, detect.LastEventsQuery())
 	if err != nil {
 		return fmt.Errorf("read the tenants' last events: %w", err)
 	}
-	for i := range c.rules {
+	for _, rule := range ticking {
 		for _, t := range tenants {
-			if err := c.tickRule(ctx, &c.rules[i], t.Key, milli(t.Last), reach, v); err != nil {
-				return err
-			}
+			last := milli(t.Last)
+			c.agenda.tick(duty{classTick, rule, t.Key}, &tickRange{last.Add(-reach), last}, time.Now())
 		}
 	}
 	return nil
 }
 
-// tickRule looks reach back from the last event of a tenant.
-func (c *Correlator) tickRule(ctx context.Context, rule *detect.Correlation, tenant string, last time.Time, reach time.Duration, v *versions) error {
-	defer c.metrics.spent(rule, time.Now())
-	keys, err := c.overdue(ctx, rule, tenant, last.Add(-reach), last)
+// tickRange is where a tick looks: from some time before a tenant's last event up to
+// that.
+type tickRange struct{ from, to time.Time }
+
+func (c *Correlator) tickDone(v *versions) {
+	c.ticked, c.tickEpoch = c.tickBegan, v.epoch
+	if c.sweeps {
+		c.swept = c.tickBegan
+	}
+	c.cfg.At("ticked")
+}
+
+// lookUp finds the keys of which a tick has to judge something.
+func (c *Correlator) lookUp(ctx context.Context, rule *detect.Correlation, tenant string, b *bundle) error {
+	keys, err := c.overdue(ctx, rule, tenant, b.tick.from, b.tick.to)
 	if err != nil {
-		return err
+		return fmt.Errorf("look for what time has changed, rule %s, tenant %s: %w", rule.Code, tenant, err)
 	}
-	for some := range slices.Chunk(keys, maxKeysOfHours) {
-		j := job{rule: rule, tenant: tenant, keys: some, first: last.Add(-reach), last: last}
-		if err := c.correlateSome(ctx, j, v); err != nil {
-			return fmt.Errorf("rule %s, tenant %s, %d keys: %w", rule.Code, tenant, len(some), err)
-		}
+	for _, key := range keys {
+		b.rest = append(b.rest, &touchedKey{key, b.tick.from, b.tick.to})
 	}
+	b.tick = nil
 	return nil
 }
 

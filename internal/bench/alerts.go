@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,7 +64,7 @@ func newAlarms(dir string) (a *alarms, config string, err error) {
 	return a, fmt.Sprintf("rules: {dirs: [%q]}\nnotify: {channels: [{name: bench, type: webhook, url: \"http://%s\", secret: %q, burst: -1}]}\n", rules, a.listener.Addr(), secret), nil
 }
 
-var alarmUser = regexp.MustCompile(`probe-[0-9]+-of-the-bench`)
+var alarmUser = regexp.MustCompile(`probe-[0-9]+-[0-9]+-of-the-bench`)
 
 // ServeHTTP takes an alert.
 func (a *alarms) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
@@ -79,8 +81,9 @@ func (a *alarms) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 
 // send posts one event a second until ctx ends.
 func (a *alarms) send(ctx context.Context, l *live) error {
+	run := time.Now().Unix() // people are told of nobody twice a day
 	for n := 0; ; n++ {
-		user, now := fmt.Sprintf("probe-%d-of-the-bench", n), time.Now().UTC()
+		user, now := fmt.Sprintf("probe-%d-%d-of-the-bench", run, n), time.Now().UTC()
 		id := fmt.Sprintf("900%s%03d%039d", now.Format("20060102150405"), now.Nanosecond()/1e6, n)
 		body := fmt.Sprintf(`{"log_id":%q,"data":{"log_id":%[1]q,"date":%q,"type":"sapi","client_id":"probe","user_id":"auth0|%s","details":{"request":{"method":"post","path":"/api/v2/probe-of-the-bench"}}}}`,
 			id, now.Format("2006-01-02T15:04:05.000Z"), user)
@@ -186,18 +189,39 @@ func (l *live) awaitWarm(ctx context.Context) (took time.Duration, err error) {
 	return time.Since(began), nil
 }
 
-// correlating is how long the correlator has worked, by its own clock.
-func (l *live) correlating(ctx context.Context) (seconds float64, err error) {
+// correlating is how long the looks of the correlator's rules took, by its own clock.
+func (l *live) correlating(ctx context.Context) (byRule map[string]float64, err error) {
 	families, err := l.metrics(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	f := families["m2mwatch_correlator_seconds"]
-	if f == nil {
-		return 0, fmt.Errorf("/metrics: there is no m2mwatch_correlator_seconds")
+	byRule = map[string]float64{}
+	for _, m := range families["m2mwatch_correlator_rule_seconds_total"].GetMetric() {
+		byRule[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
 	}
-	for _, m := range f.GetMetric() {
-		seconds += m.GetHistogram().GetSampleSum()
+	return byRule, nil
+}
+
+// correlated tells how much of a time the correlator worked, and on which rules most.
+func correlated(before, after map[string]float64, took time.Duration) []Measurement {
+	type spent struct {
+		rule    string
+		seconds float64
 	}
-	return seconds, nil
+	var all []spent
+	sum := 0.0
+	for rule, seconds := range after {
+		seconds -= before[rule]
+		sum += seconds
+		all = append(all, spent{rule, seconds})
+	}
+	slices.SortFunc(all, func(a, b spent) int { return cmp.Compare(b.seconds, a.seconds) })
+	var most []string
+	for _, s := range all[:min(len(all), 10)] {
+		most = append(most, fmt.Sprintf("%s %.1f s", s.rule, s.seconds))
+	}
+	return []Measurement{
+		{"time that the correlator worked meanwhile", fmt.Sprintf("%.0f %%", 100*sum/took.Seconds()), "100 %"},
+		{"of it on", strings.Join(most, ", "), ""},
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -208,13 +209,13 @@ func (l *live) load(ctx context.Context) ([]Measurement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(append(l.alarms.measurements(), []Measurement{
+	return slices.Concat(l.alarms.measurements(), []Measurement{
 		{"until the rules had matched the month", warm.Round(100 * time.Millisecond).String(), ""},
-		{"time that the correlator worked meanwhile", fmt.Sprintf("%.0f %%", 100*(after-before)/took.Seconds()), "100 %"},
+	}, correlated(before, after, took), []Measurement{
 		{"events that `up` took in, over the month that is stored", fmt.Sprintf("%.0f/s", float64(accepted)/took.Seconds()), fmt.Sprintf("%d/s", l.config.Rate)},
 		{"until the last of them was stored and judged", behind, ""},
 		{"memory of all its processes meanwhile, at most", mib(memory.stop()), "1536 MiB"},
-	}...), backtests...), nil
+	}, backtests), nil
 }
 
 func sleepUntil(ctx context.Context, at time.Time) error {

@@ -38,7 +38,7 @@ func (s *CountStore) BeginEpoch(ctx context.Context, epoch uint64) error {
 // TouchedFlushes are the flushes, up to limit and oldest first, that are not
 // recounted.
 func (s *CountStore) TouchedFlushes(ctx context.Context, limit int) ([]schemas.Flush, error) {
-	return undoneFlushes(ctx, s.db, ReaderRecount, limit)
+	return undoneFlushes(ctx, s.db, ReaderRecount, limit, nil)
 }
 
 // TouchedHours are the hours that flushes have touched, by tenant and time.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,22 +67,19 @@ const maxTouches = 100_000
 // Touched returns the touches of up to maxFlushes flushes that the correlator
 // has not marked done, oldest first, and the ids of those flushes. They are
 // fewer where they have many touches. Those of history come when there are no
-// others, one flush at a time: to judge what is old must not take longer than what
-// comes in can wait.
-func (s *FindingStore) Touched(ctx context.Context, maxFlushes int) ([]schemas.Touch, []string, error) {
-	undone, err := undoneFlushes(ctx, s.db, ReaderCorrelate, maxFlushes)
+// others. Flushes that are known are left out.
+func (s *FindingStore) Touched(ctx context.Context, maxFlushes int, known ...string) ([]schemas.Touch, []string, error) {
+	undone, err := undoneFlushes(ctx, s.db, ReaderCorrelate, maxFlushes, known)
 	if err != nil || len(undone) == 0 {
 		return nil, nil, err
 	}
 	var flushes []string
 	touches := uint64(0)
 	for _, f := range undone {
-		if touches += f.Touches; len(flushes) > 0 && (touches > maxTouches || schemas.IsHistoryFlush(f.ID)) {
+		if touches += f.Touches; len(flushes) > 0 && (touches > maxTouches || schemas.IsHistoryFlush(f.ID) != schemas.IsHistoryFlush(flushes[0])) {
 			break
 		}
-		if flushes = append(flushes, f.ID); schemas.IsHistoryFlush(f.ID) {
-			break
-		}
+		flushes = append(flushes, f.ID)
 	}
 	q := schemas.Query{SQL: touchesOfFlushes, Params: map[string]any{"flushes": flushes, "reader": ReaderCorrelate}}
 	all, err := collect(ctx, s.db.conn, "read touches", q, func(scan scanner) (t schemas.Touch, err error) {
@@ -98,6 +96,7 @@ const (
 	undoneFlushesQuery = `SELECT toString(flush), count()
 FROM touches
 WHERE ` + undoneBy + `
+  AND flush NOT IN (SELECT arrayJoin({known:Array(UUID)}))
 GROUP BY flush
 ORDER BY substring(toString(flush), 15, 1), toUInt128(flush)
 LIMIT {limit:UInt32}`
@@ -108,9 +107,10 @@ WHERE flush IN (SELECT arrayJoin({flushes:Array(UUID)})) AND ` + readerOf + ` = 
 ORDER BY toUInt128(flush), selector, tenant, key, bucket`
 )
 
-// undoneFlushes are the oldest flushes that the reader has not marked done.
-func undoneFlushes(ctx context.Context, db *DB, reader string, limit int) ([]schemas.Flush, error) {
-	q := schemas.Query{SQL: undoneFlushesQuery, Params: map[string]any{"reader": reader, "limit": max(limit, 0)}}
+// undoneFlushes are the oldest flushes that the reader has not marked done, but for
+// those that are known.
+func undoneFlushes(ctx context.Context, db *DB, reader string, limit int, known []string) ([]schemas.Flush, error) {
+	q := schemas.Query{SQL: undoneFlushesQuery, Params: map[string]any{"reader": reader, "limit": max(limit, 0), "known": slices.Concat([]string{}, known)}}
 	return collect(ctx, db.conn, "look for touches", q, func(scan scanner) (f schemas.Flush, err error) {
 		err = scan(&f.ID, &f.Touches)
 		return f, err

@@ -415,10 +415,10 @@ type restingFindings struct {
 	life *life
 }
 
-func (s *restingFindings) Touched(ctx context.Context, n int) ([]schemas.Touch, []string, error) {
+func (s *restingFindings) Touched(ctx context.Context, n int, known ...string) ([]schemas.Touch, []string, error) {
 	s.life.at("look")
-	touches, ids, err := s.FindingStore.Touched(ctx, n)
-	if err == nil && len(ids) == 0 {
+	touches, ids, err := s.FindingStore.Touched(ctx, n, known...)
+	if err == nil && len(ids) == 0 && len(known) == 0 {
 		s.life.end()
 	}
 	return touches, ids, err

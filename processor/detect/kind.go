@@ -96,7 +96,11 @@ func (c *Correlation) believed(a asked, lo time.Time, rules ...*Rule) (sql strin
 			clients = believedClients
 		}
 	}
-	return strings.ReplaceAll(believedSQL, "{{survived}}", survived(clients, "lo")), map[string]any{
+	survive := survived(clients, "lo")
+	if clients == believedClients && a.from.Sub(lo) <= fewDays {
+		survive = survivedLately(clients, "lo")
+	}
+	return strings.ReplaceAll(believedSQL, "{{survived}}", survive), map[string]any{
 		"tenant": a.tenant, "keys": a.keys, "selectors": selectors,
 		"lo": millis(lo), "lo_day": day(lo), "from": millis(a.from), "from_day": day(a.from), "to": millis(a.to), "to_day": day(a.to),
 		"dedupe": uint64(c.Dedupe.Milliseconds()),

@@ -68,6 +68,11 @@ func (d *document) levelIf() (l levelIf) {
 	return l
 }
 
+// MayBe reports whether findings of c can be of this level or a more urgent one.
+func (c *Correlation) MayBe(level schemas.Level) bool {
+	return c.Level.AtLeast(level) || slices.ContainsFunc(c.levels, func(l levelIf) bool { return l.level.AtLeast(level) })
+}
+
 // LevelOf is the level of a finding: that of the first condition of x-level that
 // holds, else the rule's. A condition that speaks of a fact which the finding
 // does not have does not hold.

@@ -100,35 +100,49 @@ func (k storm) query(c *Correlation, a asked) schemas.Query {
 	sql, params := c.believed(a, a.from.Add(-k.window), c.Main)
 	return schemas.Query{SQL: sql + strings.NewReplacer(
 		"{{network}}", k.issued.part("value", networkValue.name),
-		"{{successes_survived}}", survived("client_id IN (SELECT client FROM failed)", "success_lo"),
-		"{{near_survived}}", survived("(SELECT count() FROM peaks) > 0", "near_lo"),
-		"{{working_survived}}", survived("(SELECT count() FROM hours) > 0", "active_lo"),
+		"{{successes_survived}}", survivedLately("client_id IN (SELECT client FROM failed)", "success_lo"),
+		"{{near_survived}}", survivedLately("(SELECT count() FROM peaks) > 0", "near_lo"),
+		"{{working_survived}}", survivedLately("(SELECT count() FROM hours) > 0", "active_lo"),
 	).Replace(stormSQL), Params: k.params(a, params)}
 }
 
-// candidates are tenants of which enough clients fail from where they once succeeded,
-// in a window that need not be one.
+// candidates are tenants of which enough clients fail at once, wherever from, for half
+// the share of the machines of the hour before. That is asked of matches alone: those
+// that lost are no half of them.
 func (k storm) candidates(c *Correlation, a asked) schemas.Query {
 	params := k.params(a, c.touched(a))
 	lo := a.from.Add(-k.window)
 	params["lo"], params["lo_day"] = millis(lo), day(lo)
-	return schemas.Query{SQL: keysOf(strings.ReplaceAll(stormCandidatesSQL, "{{network}}", k.issued.part("value", networkValue.name))), Params: params}
+	return schemas.Query{SQL: keysOf(stormCandidatesSQL), Params: params}
 }
 
 const stormCandidatesSQL = `
-    WITH failed AS (
-        SELECT DISTINCT key, splitByChar('\x1f', value)[1] AS client, splitByChar('\x1f', value)[2] AS network FROM matches
-        WHERE selector = {main:String} AND tenant = {tenant:String}
-          AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)} AND t >= {lo:UInt64} AND t < {to:UInt64}
+    WITH deltas AS (
+        SELECT key, step.1 AS at, sum(step.2) AS delta, countIf(step.2 > 0) AS entered
+        FROM (
+            SELECT key, t, leadInFrame(t, 1, t + {window:UInt64} + 1) OVER (PARTITION BY key, client ORDER BY t ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS next
+            FROM (
+                SELECT DISTINCT key, splitByChar('\x1f', value)[1] AS client, t FROM matches
+                WHERE selector = {main:String} AND tenant = {tenant:String}
+                  AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)} AND t >= {lo:UInt64} AND t < {to:UInt64}
+            )
+        ) ARRAY JOIN [(t, 1), (least(next, t + {window:UInt64} + 1), -1)] AS step
+        GROUP BY key, at
+    ),
+    peaks AS MATERIALIZED (
+        SELECT key, intDiv(at, 3600000) * 3600000 AS hour, max(failing) AS most
+        FROM (SELECT key, at, entered, sum(delta) OVER (PARTITION BY key ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS failing FROM deltas)
+        WHERE entered > 0 AND failing >= toInt64({least:UInt64}) AND at >= {from:UInt64}
+        GROUP BY key, hour
+    ),
+    near AS (
+        SELECT (intDiv(t, 3600000) + 1) * 3600000 AS behind, uniqExact(key) AS machines FROM matches
+        WHERE selector = {issued:String} AND tenant = {tenant:String}
+          AND bucket >= {near_day:Date} AND bucket <= {to_day:Date} AND t >= {near_lo:UInt64} AND t < {to:UInt64}
+          AND (intDiv(t, 3600000) + 1) * 3600000 IN (SELECT hour FROM peaks)
+        GROUP BY behind
     )
-    SELECT key FROM failed
-    WHERE (SELECT uniqExact(client) FROM failed) >= {least:UInt64}
-      AND (client, network) IN (
-          SELECT key, {{network}} FROM matches
-          WHERE selector = {issued:String} AND tenant = {tenant:String}
-            AND bucket >= {success_day:Date} AND bucket <= {to_day:Date} AND key IN (SELECT client FROM failed))
-    GROUP BY key
-    HAVING uniqExact(client) >= {least:UInt64}`
+    SELECT DISTINCT key FROM peaks LEFT JOIN near ON peaks.hour = near.behind WHERE 2 * peaks.most >= {share:Float64} * near.machines`
 
 // stormSQL goes on behind believed. Its steps, by name:
 //

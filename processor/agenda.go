@@ -1,0 +1,315 @@
+package processor
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// agenda is what the holder of the lease has read of touches and not judged yet, by
+// rule and tenant. A rule whose looks take long has its turn less often than others,
+// and then looks once at all that was touched meanwhile: so none of them keeps an
+// alert of another waiting, and what a busy machine does each second is not judged
+// each second.
+//
+// A flush is done when all that it touched is judged. Nothing here is stored: whoever
+// takes over reads the touches of flushes that are not marked done again.
+type agenda struct {
+	epoch   uint64
+	entries map[duty]*entry
+	left    map[string]int // by flush that was read, the bundles that it is part of
+	done    []string       // flushes of which all is judged and that are not marked
+	pending int            // keys that are not judged
+	ticking int            // entries of the tick that is under way
+	// owed is for how long patient entries may hold up prompt ones: a share of the
+	// time that these took. Less than nothing is what they took too much.
+	owed time.Duration
+	// contended says that both were there when the last turn was given.
+	contended bool
+	pace      map[string]*pace // by rule
+}
+
+// duty is what is judged together.
+type duty struct {
+	class  class
+	rule   string // code
+	tenant string
+}
+
+// class says why keys are judged. Ranges of hours of different classes differ.
+type class int
+
+const (
+	classLive class = iota
+	classTick
+	classDeclared
+	classHistory
+)
+
+type entry struct {
+	duty
+	waiting *bundle // what was read since the one that is served was begun; nil is nothing
+	serving *bundle
+}
+
+// bundle is what was read between two turns of an entry.
+type bundle struct {
+	since   time.Time
+	keys    map[string]*touchedKey
+	flushes map[string]bool
+	tick    *tickRange    // whose keys are still to be looked up
+	rest    []*touchedKey // when it is served, those whose turn has not come
+}
+
+// pace is how long the looks of a rule take, about, for each key.
+type pace struct{ perKey time.Duration }
+
+const (
+	// promptWork is how much work an entry may be that goes before all others.
+	promptWork = 500 * time.Millisecond
+	// lookWork is how long a look may take; more keys are asked for in several.
+	lookWork = time.Second
+	// aLook is what a look takes however few keys it is for, and perKeyAtFirst what is
+	// guessed of a key before there was any.
+	aLook         = 25 * time.Millisecond
+	perKeyAtFirst = 10 * time.Millisecond
+	fewestKeys    = 16
+	// patientShare is the share of the time that prompt entries take which patient ones
+	// get beside it.
+	patientShare = 0.5
+	// tellingHurries is how much less patience what people may be told of at once has,
+	// and historyWaits how much more what is old has.
+	tellingHurries = 4
+	historyWaits   = 10
+)
+
+func newAgenda(epoch uint64) *agenda {
+	return &agenda{epoch: epoch, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[string]*pace{}}
+}
+
+func (a *agenda) empty() bool { return len(a.entries) == 0 }
+
+// known are the flushes that were read and are not marked done.
+func (a *agenda) known() []string {
+	known := slices.Clone(a.done)
+	for flush := range a.left {
+		known = append(known, flush)
+	}
+	return known
+}
+
+// begin takes flushes in, of which nothing is to be judged until it is added.
+func (a *agenda) begin(flushes []string) {
+	for _, flush := range flushes {
+		a.left[flush] = 0
+	}
+}
+
+// end says that all was added that these flushes have touched.
+func (a *agenda) end(flushes []string) {
+	for _, flush := range flushes {
+		a.judged(flush, 0)
+	}
+}
+
+func (a *agenda) judged(flush string, bundles int) {
+	if a.left[flush] -= bundles; a.left[flush] == 0 {
+		delete(a.left, flush)
+		a.done = append(a.done, flush)
+	}
+}
+
+// bundle is what waits at a place.
+func (a *agenda) bundle(p duty, now time.Time) *bundle {
+	e := a.entries[p]
+	if e == nil {
+		e = &entry{duty: p}
+		a.entries[p] = e
+	}
+	if e.waiting == nil {
+		e.waiting = &bundle{since: now, keys: map[string]*touchedKey{}, flushes: map[string]bool{}}
+	}
+	return e.waiting
+}
+
+// add puts a touch down, for the sake of flushes.
+func (a *agenda) add(p duty, t *schemas.Touch, flushes []string, now time.Time) {
+	b := a.bundle(p, now)
+	had := len(b.keys)
+	addTouch(b.keys, t)
+	a.pending += len(b.keys) - had
+	for _, flush := range flushes {
+		if !b.flushes[flush] {
+			b.flushes[flush] = true
+			a.left[flush]++
+		}
+	}
+}
+
+// tick has a rule look for what time has changed.
+func (a *agenda) tick(p duty, r *tickRange, now time.Time) {
+	a.bundle(p, now).tick = r
+	a.ticking++
+}
+
+// next is the entry whose turn it is, nil where there is none: prompt ones in the
+// order in which they came, and between them those that take long or may wait.
+func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time) *entry {
+	var prompt, patient *entry
+	urgency := 0.0
+	for _, e := range a.entries {
+		if a.prompt(e, rules[e.rule]) {
+			if prompt == nil || before(e, prompt) {
+				prompt = e
+			}
+			continue
+		}
+		if u := a.urgency(e, rules[e.rule], now); patient == nil || u > urgency || u == urgency && before(e, patient) {
+			patient, urgency = e, u
+		}
+	}
+	a.contended = prompt != nil && patient != nil
+	if prompt == nil || patient != nil && a.owed > 0 {
+		return a.stormFirst(patient, rules)
+	}
+	return a.stormFirst(prompt, rules)
+}
+
+// prompt reports whether people may be told at once of what a rule finds, and it is soon
+// judged.
+func (a *agenda) prompt(e *entry, rule *detect.Correlation) bool {
+	return telling(e, rule) && a.work(e) <= promptWork
+}
+
+func telling(e *entry, rule *detect.Correlation) bool {
+	return e.class == classLive && rule != nil && rule.MayBe(schemas.LevelHigh)
+}
+
+// work is how long it takes to judge what an entry has begun with, or will.
+func (a *agenda) work(e *entry) time.Duration {
+	b := e.serving
+	if b == nil {
+		b = e.waiting
+	}
+	keys := max(1, len(b.rest))
+	if e.serving == nil {
+		keys = max(1, len(b.keys))
+	}
+	return aLook + time.Duration(keys)*a.paceOf(e.rule).perKey
+}
+
+// urgency is how long an entry has waited for the work that it is: what takes ten times
+// as long waits ten times as long.
+func (a *agenda) urgency(e *entry, rule *detect.Correlation, now time.Time) float64 {
+	work := a.work(e)
+	switch {
+	case e.class == classHistory:
+		work *= historyWaits
+	case telling(e, rule):
+		work /= tellingHurries
+	}
+	return float64(now.Sub(e.since())+work) / float64(work)
+}
+
+// stormFirst is the entry of a storm that waits no shorter than an entry whose
+// findings would be attached to it, else this one.
+func (a *agenda) stormFirst(e *entry, rules map[string]*detect.Correlation) *entry {
+	if e == nil || e.class != classLive || rules[e.rule] == nil || !failing(rules[e.rule]) {
+		return e
+	}
+	for _, other := range a.entries {
+		if r := rules[other.rule]; r != nil && r.Storm() && other.class == e.class && other.tenant == e.tenant && !other.since().After(e.since()) {
+			return other
+		}
+	}
+	return e
+}
+
+func (e *entry) since() time.Time {
+	if e.serving != nil {
+		return e.serving.since
+	}
+	return e.waiting.since
+}
+
+func before(a, b *entry) bool {
+	return cmp.Or(a.since().Compare(b.since()), cmp.Compare(a.class, b.class), cmp.Compare(a.rule, b.rule), cmp.Compare(a.tenant, b.tenant)) < 0
+}
+
+func (a *agenda) paceOf(rule string) *pace {
+	p := a.pace[rule]
+	if p == nil {
+		p = &pace{perKeyAtFirst}
+		a.pace[rule] = p
+	}
+	return p
+}
+
+// serve begins or goes on with what waits at an entry.
+func (e *entry) serve() *bundle {
+	if e.serving == nil {
+		e.serving, e.waiting = e.waiting, nil
+		e.serving.rest = sortedKeys(e.serving.keys)
+	}
+	return e.serving
+}
+
+// take are keys for one look.
+func (a *agenda) take(e *entry) []*touchedKey {
+	b := e.serve()
+	if len(b.rest) == 0 {
+		return nil
+	}
+	n := min(chunk(b.rest), a.paceOf(e.rule).keys())
+	some := b.rest[:n]
+	b.rest = b.rest[n:]
+	return some
+}
+
+// took notes how long a look for so many keys was, and settles the entry where it was
+// the last one: then it tells whether that was of a tick.
+func (a *agenda) took(e *entry, keys int, took time.Duration, prompt bool) (ticked bool) {
+	p := a.paceOf(e.rule)
+	p.note(keys, took)
+	switch {
+	case prompt:
+		a.owed = min(lookWork, a.owed+time.Duration(patientShare*float64(took)))
+	case a.contended:
+		a.owed = max(-lookWork, a.owed-took)
+	}
+	if b := e.serving; b.tick != nil || len(b.rest) > 0 {
+		return false
+	}
+	a.settle(e)
+	return e.class == classTick
+}
+
+// keys is how many of them a look is for.
+func (p *pace) keys() int {
+	return max(fewestKeys, int((lookWork-aLook)/max(p.perKey, time.Microsecond)))
+}
+
+func (p *pace) note(keys int, took time.Duration) {
+	if keys > 0 {
+		p.perKey = (p.perKey + max(0, took-aLook)/time.Duration(keys)) / 2
+	}
+}
+
+// settle ends the serving of an entry.
+func (a *agenda) settle(e *entry) {
+	b := e.serving
+	e.serving = nil
+	a.pending -= len(b.keys)
+	for flush := range b.flushes {
+		a.judged(flush, 1)
+	}
+	if e.class == classTick {
+		a.ticking--
+	}
+	if e.waiting == nil {
+		delete(a.entries, e.duty)
+	}
+}

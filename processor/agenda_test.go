@@ -1,0 +1,187 @@
+package processor
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+var someHour = time.Date(2026, 5, 4, 9, 0, 0, 0, time.UTC)
+
+// agendaBench is an agenda of two rules: people are told at once of what one finds.
+type agendaBench struct {
+	*agenda
+	t     *testing.T
+	rules map[string]*detect.Correlation
+	now   time.Time
+}
+
+func newAgendaBench(t *testing.T) *agendaBench {
+	return &agendaBench{
+		agenda: newAgenda(1), t: t, now: someHour,
+		rules: map[string]*detect.Correlation{"high": {Level: schemas.LevelHigh}, "low": {Level: schemas.LevelLow}},
+	}
+}
+
+// flush reads one that touched keys of rules.
+func (b *agendaBench) flush(id string, class class, keys int, rules ...string) {
+	b.begin([]string{id})
+	for _, rule := range rules {
+		for k := range keys {
+			b.add(duty{class, rule, "acme"}, &schemas.Touch{Key: fmt.Sprint("key-", k), Bucket: someHour}, []string{id}, b.now)
+		}
+	}
+	b.end([]string{id})
+}
+
+// serves lets one look of a rule pass, which takes so long.
+func (b *agendaBench) serves(took func(rule string, keys int) time.Duration) (rule string, keys int) {
+	b.t.Helper()
+	e := b.next(b.rules, b.now)
+	if e == nil {
+		return "", 0
+	}
+	prompt := b.prompt(e, b.rules[e.rule])
+	keys = len(b.take(e))
+	d := took(e.rule, keys)
+	b.now = b.now.Add(d)
+	b.took(e, keys, d, prompt)
+	return e.rule, keys
+}
+
+func always(d time.Duration) func(string, int) time.Duration {
+	return func(string, int) time.Duration { return d }
+}
+
+func TestAFlushIsDoneWhenAllRulesHaveJudgedIt(t *testing.T) {
+	b := newAgendaBench(t)
+	b.flush("nothing", classLive, 0)
+	b.flush("first", classLive, 3, "high", "low")
+	b.flush("second", classLive, 5, "low")
+	if !slices.Equal(b.done, []string{"nothing"}) {
+		t.Fatalf("done %v before anything was judged, want the one that touched nothing", b.done)
+	}
+	if rule, keys := b.serves(always(time.Millisecond)); rule != "high" || keys != 3 || len(b.done) != 1 {
+		t.Fatalf("%d keys of rule %s judged, then done %v; want 3 of high, and none more done", keys, rule, b.done)
+	}
+	if rule, keys := b.serves(always(time.Millisecond)); rule != "low" || keys != 5 {
+		t.Fatalf("%d keys of rule %s judged, want 5 of low: those of both flushes, once", keys, rule)
+	}
+	slices.Sort(b.done)
+	if !slices.Equal(b.done, []string{"first", "nothing", "second"}) || !b.empty() || b.pending != 0 {
+		t.Errorf("done %v, %d keys left, want all done", b.done, b.pending)
+	}
+}
+
+func TestWhatIsTouchedWhileARuleLooksWaitsForItsNextTurn(t *testing.T) {
+	b := newAgendaBench(t)
+	b.paceOf("low").perKey = lookWork
+	b.flush("first", classLive, 2*fewestKeys, "low")
+	b.serves(always(time.Second))
+	b.flush("second", classLive, 2*fewestKeys, "low")
+	b.serves(always(time.Second))
+	if !slices.Equal(b.done, []string{"first"}) {
+		t.Fatalf("done %v, want the first flush alone: keys that were judged before the second came may do something else now", b.done)
+	}
+	for b.next(b.rules, b.now) != nil {
+		b.serves(always(time.Second))
+	}
+	if !slices.Equal(b.done, []string{"first", "second"}) {
+		t.Errorf("done %v, want both", b.done)
+	}
+}
+
+// TestNoRuleKeepsOthersWaiting lets both rules have work for ever. A rule of which
+// people hear has its turn in the order of its coming, but for a share of the time.
+func TestNoRuleKeepsOthersWaiting(t *testing.T) {
+	b := newAgendaBench(t)
+	spent := map[string]time.Duration{}
+	longest := map[string]time.Duration{}
+	waits := map[string]time.Time{}
+	for n := range 400 {
+		b.flush(fmt.Sprint(n), classLive, 20, "high", "low")
+		for rule := range b.rules {
+			if waits[rule].IsZero() {
+				waits[rule] = b.now
+			}
+		}
+		before := b.now
+		rule, _ := b.serves(always(100 * time.Millisecond))
+		spent[rule] += b.now.Sub(before)
+		longest[rule] = max(longest[rule], before.Sub(waits[rule]))
+		waits[rule] = time.Time{}
+	}
+	if share := float64(spent["low"]) / float64(spent["high"]); share < 0.45 || share > 0.55 {
+		t.Errorf("the patient rule had %.2f times the time of the prompt one, want %.2f", share, patientShare)
+	}
+	if longest["high"] > 100*time.Millisecond || longest["low"] > 300*time.Millisecond {
+		t.Errorf("they waited up to %v, want no longer than a look of the other, or three", longest)
+	}
+}
+
+func TestALongLookIsCutAndWaitsForShortOnes(t *testing.T) {
+	b := newAgendaBench(t)
+	perKey := func(_ string, keys int) time.Duration { return time.Duration(keys) * 30 * time.Millisecond }
+	b.flush("many", classLive, 2000, "high")
+	if e := b.next(b.rules, b.now); b.prompt(e, b.rules["high"]) {
+		t.Error("2000 keys, of which nothing is known, are prompt")
+	}
+	looks := 0
+	for ; b.next(b.rules, b.now) != nil; looks++ {
+		before := b.now
+		if b.serves(perKey); looks > 5 && b.now.Sub(before) > 2*lookWork {
+			t.Fatalf("a look takes %s, want about %s", b.now.Sub(before), lookWork)
+		}
+	}
+	if looks > 2*2000/int(lookWork/(30*time.Millisecond)) {
+		t.Errorf("%d looks for 2000 keys, want as few as take %s", looks, lookWork)
+	}
+	b.flush("few", classLive, 1, "high")
+	if !b.prompt(b.next(b.rules, b.now), b.rules["high"]) {
+		t.Error("one key is not prompt")
+	}
+}
+
+func TestWhatIsOldWaitsForWhatIsNewButNotForEver(t *testing.T) {
+	b := newAgendaBench(t)
+	b.paceOf("low").perKey = 200 * time.Millisecond
+	b.flush("old", classHistory, 1, "low")
+	for n := range 100 {
+		b.flush(fmt.Sprint(n), classLive, 1, "low")
+		e := b.next(b.rules, b.now)
+		if n == 0 && e.class == classHistory {
+			t.Fatal("the old flush comes first")
+		}
+		b.serves(always(200 * time.Millisecond))
+		if e.class == classHistory {
+			return
+		}
+	}
+	t.Error("the old flush never had its turn")
+}
+
+func TestAStormIsLookedForBeforeWhatIsAttachedToIt(t *testing.T) {
+	set, err := detect.Parse(Rules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newAgendaBench(t)
+	correlations := set.Correlations()
+	for i := range correlations {
+		b.rules[correlations[i].Code] = &correlations[i]
+	}
+	b.flush("first", classLive, 1, "MI-02", "MI-02-storm")
+	b.paceOf("MI-02-storm").perKey = 10 * time.Second // so that it is not prompt
+	if rule, _ := b.serves(always(time.Millisecond)); rule != "MI-02-storm" {
+		t.Fatalf("%s has the first turn, want MI-02-storm", rule)
+	}
+	b.now = b.now.Add(time.Second)
+	b.flush("second", classLive, 1, "MI-02-storm")
+	if rule, _ := b.serves(always(time.Millisecond)); rule != "MI-02" {
+		t.Errorf("%s has the second turn, want MI-02: what came of the storm since is later", rule)
+	}
+}
