@@ -24,6 +24,7 @@ type agenda struct {
 	done    []string       // flushes of which all is judged and that are not marked
 	pending int            // keys that are not judged
 	ticking int            // entries of the tick that is under way
+	busy    []*entry       // that are looked at
 	// owed is for how long patient entries may hold up prompt ones: a share of the
 	// time that these took. Less than nothing is what they took too much.
 	owed time.Duration
@@ -156,12 +157,16 @@ func (a *agenda) tick(p duty, r *tickRange, now time.Time) {
 }
 
 // next is the entry whose turn it is, nil where there is none: prompt ones in the
-// order in which they came, and between them those that take long or may wait.
-func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time) *entry {
+// order in which they came, and between them those that take long or may wait, unless
+// only prompt ones are asked for.
+func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, onlyPrompt bool) *entry {
 	var prompt, patient *entry
 	urgency := 0.0
 	for _, e := range a.entries {
-		if a.prompt(e, rules[e.rule]) {
+		if a.isBusy(e) {
+			continue
+		}
+		if a.prompt(e, rules) {
 			if prompt == nil || before(e, prompt) {
 				prompt = e
 			}
@@ -171,17 +176,34 @@ func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time) *entr
 			patient, urgency = e, u
 		}
 	}
-	a.contended = prompt != nil && patient != nil
-	if prompt == nil || patient != nil && a.owed > 0 {
-		return a.stormFirst(patient, rules)
+	if onlyPrompt {
+		patient = nil
 	}
-	return a.stormFirst(prompt, rules)
+	a.contended = prompt != nil && patient != nil
+	chosen := prompt
+	if prompt == nil || patient != nil && a.owed > 0 {
+		chosen = patient
+	}
+	if storm := a.storm(chosen, rules); storm != nil {
+		return storm
+	}
+	return chosen
+}
+
+// isBusy reports whether an entry's rule is looking at its tenant, or the storm is that
+// comes before it.
+func (a *agenda) isBusy(e *entry) bool {
+	return slices.ContainsFunc(a.busy, func(b *entry) bool { return b.rule == e.rule && b.tenant == e.tenant })
 }
 
 // prompt reports whether people may be told at once of what a rule finds, and it is soon
-// judged.
-func (a *agenda) prompt(e *entry, rule *detect.Correlation) bool {
-	return telling(e, rule) && a.work(e) <= promptWork
+// judged, and so is a storm that comes before it.
+func (a *agenda) prompt(e *entry, rules map[string]*detect.Correlation) bool {
+	if !telling(e, rules[e.rule]) || a.work(e) > promptWork {
+		return false
+	}
+	storm := a.storm(e, rules)
+	return storm == nil || a.work(storm) <= promptWork && !a.isBusy(storm)
 }
 
 func telling(e *entry, rule *detect.Correlation) bool {
@@ -214,18 +236,18 @@ func (a *agenda) urgency(e *entry, rule *detect.Correlation, now time.Time) floa
 	return float64(now.Sub(e.since())+work) / float64(work)
 }
 
-// stormFirst is the entry of a storm that waits no shorter than an entry whose
-// findings would be attached to it, else this one.
-func (a *agenda) stormFirst(e *entry, rules map[string]*detect.Correlation) *entry {
-	if e == nil || e.class != classLive || rules[e.rule] == nil || !failing(rules[e.rule]) {
-		return e
+// storm is the entry of a storm that waits no shorter than an entry whose findings would
+// be attached to it, nil where there is none.
+func (a *agenda) storm(e *entry, rules map[string]*detect.Correlation) *entry {
+	if e == nil || e.class != classLive || rules[e.rule] == nil || rules[e.rule].Storm() || !failing(rules[e.rule]) {
+		return nil
 	}
 	for _, other := range a.entries {
 		if r := rules[other.rule]; r != nil && r.Storm() && other.class == e.class && other.tenant == e.tenant && !other.since().After(e.since()) {
 			return other
 		}
 	}
-	return e
+	return nil
 }
 
 func (e *entry) since() time.Time {
@@ -269,16 +291,18 @@ func (a *agenda) take(e *entry) []*touchedKey {
 	return some
 }
 
-// took notes how long a look for so many keys was, and settles the entry where it was
-// the last one: then it tells whether that was of a tick.
-func (a *agenda) took(e *entry, keys int, took time.Duration, prompt bool) (ticked bool) {
-	p := a.paceOf(e.rule)
-	p.note(keys, took)
+// took notes how long a look was, and settles its entry where it was the last one: then
+// it tells whether that was of a tick.
+func (a *agenda) took(l *look) (ticked bool) {
+	e := l.entry
+	a.busy = slices.DeleteFunc(a.busy, func(b *entry) bool { return b == e })
+	a.paceOf(e.rule).note(len(l.keys), l.took)
+	held := min(l.took, lookWork) // as long as others wait for it
 	switch {
-	case prompt:
-		a.owed = min(lookWork, a.owed+time.Duration(patientShare*float64(took)))
+	case l.prompt:
+		a.owed = min(lookWork, a.owed+time.Duration(patientShare*float64(held)))
 	case a.contended:
-		a.owed = max(-lookWork, a.owed-took)
+		a.owed = max(-lookWork, a.owed-held)
 	}
 	if b := e.serving; b.tick != nil || len(b.rest) > 0 {
 		return false

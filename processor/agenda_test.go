@@ -21,6 +21,7 @@ type agendaBench struct {
 }
 
 func newAgendaBench(t *testing.T) *agendaBench {
+	t.Helper()
 	return &agendaBench{
 		agenda: newAgenda(1), t: t, now: someHour,
 		rules: map[string]*detect.Correlation{"high": {Level: schemas.LevelHigh}, "low": {Level: schemas.LevelLow}},
@@ -41,16 +42,15 @@ func (b *agendaBench) flush(id string, class class, keys int, rules ...string) {
 // serves lets one look of a rule pass, which takes so long.
 func (b *agendaBench) serves(took func(rule string, keys int) time.Duration) (rule string, keys int) {
 	b.t.Helper()
-	e := b.next(b.rules, b.now)
+	e := b.next(b.rules, b.now, false)
 	if e == nil {
 		return "", 0
 	}
-	prompt := b.prompt(e, b.rules[e.rule])
-	keys = len(b.take(e))
-	d := took(e.rule, keys)
-	b.now = b.now.Add(d)
-	b.took(e, keys, d, prompt)
-	return e.rule, keys
+	l := &look{entry: e, prompt: b.prompt(e, b.rules), keys: b.take(e)}
+	l.took = took(e.rule, len(l.keys))
+	b.now = b.now.Add(l.took)
+	b.took(l)
+	return e.rule, len(l.keys)
 }
 
 func always(d time.Duration) func(string, int) time.Duration {
@@ -87,7 +87,7 @@ func TestWhatIsTouchedWhileARuleLooksWaitsForItsNextTurn(t *testing.T) {
 	if !slices.Equal(b.done, []string{"first"}) {
 		t.Fatalf("done %v, want the first flush alone: keys that were judged before the second came may do something else now", b.done)
 	}
-	for b.next(b.rules, b.now) != nil {
+	for b.next(b.rules, b.now, false) != nil {
 		b.serves(always(time.Second))
 	}
 	if !slices.Equal(b.done, []string{"first", "second"}) {
@@ -127,11 +127,11 @@ func TestALongLookIsCutAndWaitsForShortOnes(t *testing.T) {
 	b := newAgendaBench(t)
 	perKey := func(_ string, keys int) time.Duration { return time.Duration(keys) * 30 * time.Millisecond }
 	b.flush("many", classLive, 2000, "high")
-	if e := b.next(b.rules, b.now); b.prompt(e, b.rules["high"]) {
+	if e := b.next(b.rules, b.now, false); b.prompt(e, b.rules) {
 		t.Error("2000 keys, of which nothing is known, are prompt")
 	}
 	looks := 0
-	for ; b.next(b.rules, b.now) != nil; looks++ {
+	for ; b.next(b.rules, b.now, false) != nil; looks++ {
 		before := b.now
 		if b.serves(perKey); looks > 5 && b.now.Sub(before) > 2*lookWork {
 			t.Fatalf("a look takes %s, want about %s", b.now.Sub(before), lookWork)
@@ -141,7 +141,7 @@ func TestALongLookIsCutAndWaitsForShortOnes(t *testing.T) {
 		t.Errorf("%d looks for 2000 keys, want as few as take %s", looks, lookWork)
 	}
 	b.flush("few", classLive, 1, "high")
-	if !b.prompt(b.next(b.rules, b.now), b.rules["high"]) {
+	if !b.prompt(b.next(b.rules, b.now, false), b.rules) {
 		t.Error("one key is not prompt")
 	}
 }
@@ -152,7 +152,7 @@ func TestWhatIsOldWaitsForWhatIsNewButNotForEver(t *testing.T) {
 	b.flush("old", classHistory, 1, "low")
 	for n := range 100 {
 		b.flush(fmt.Sprint(n), classLive, 1, "low")
-		e := b.next(b.rules, b.now)
+		e := b.next(b.rules, b.now, false)
 		if n == 0 && e.class == classHistory {
 			t.Fatal("the old flush comes first")
 		}

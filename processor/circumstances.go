@@ -83,15 +83,9 @@ func (c *Correlator) circumstances(ctx context.Context, rule *detect.Correlation
 // yesterday, or was never used, is then what some rules are about.
 func (c *Correlator) learn(ctx context.Context, around circumstances, asked []*schemas.Finding) error {
 	tenant := asked[0].Tenant
-	live, ok := c.live[tenant]
-	if !ok {
-		var err error
-		if live, err = c.cfg.Surroundings.FirstLive(ctx, tenant); err != nil {
-			return err
-		}
-		if !live.IsZero() {
-			c.live[tenant] = live
-		}
+	live, err := c.firstLiveOf(ctx, tenant)
+	if err != nil {
+		return err
 	}
 	byDay := map[time.Time][]*schemas.Finding{}
 	for _, f := range asked {
@@ -116,6 +110,19 @@ func (c *Correlator) learn(ctx context.Context, around circumstances, asked []*s
 		}
 	}
 	return nil
+}
+
+// firstLiveOf is when the first live event of a tenant happened, zero where there is
+// none.
+func (c *Correlator) firstLiveOf(ctx context.Context, tenant string) (time.Time, error) {
+	if known, ok := c.live.Load(tenant); ok {
+		return known.(time.Time), nil
+	}
+	live, err := c.cfg.Surroundings.FirstLive(ctx, tenant)
+	if err == nil && !live.IsZero() {
+		c.live.Store(tenant, live)
+	}
+	return live, err
 }
 
 // failing reports whether a rule counts failures alone, which a rotation causes.

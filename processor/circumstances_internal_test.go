@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,7 +62,7 @@ func shipped(t *testing.T, code string) *detect.Correlation {
 // paged are the verdicts on new findings of a rule.
 func paged(t *testing.T, rule *detect.Correlation, s *surroundings, now time.Time, findings ...schemas.Finding) map[string]schemas.Paging {
 	t.Helper()
-	c := &Correlator{cfg: CorrelatorConfig{Surroundings: s, Rules: &detect.Set{}}, live: map[string]time.Time{}}
+	c := &Correlator{cfg: CorrelatorConfig{Surroundings: s, Rules: &detect.Set{}}, live: &sync.Map{}}
 	var changes []change
 	for _, f := range findings {
 		f.Tenant, f.State, f.Level, f.Source = "acme", schemas.StateOpen, schemas.LevelHigh, schemas.SourceStream

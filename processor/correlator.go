@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -99,11 +100,12 @@ type Correlator struct {
 	rules   []detect.Correlation // in force
 	warming map[string]bool      // selectors
 	retired string               // what the rules were like when findings were last taken back
-	memory  memory
+	memory  *memory
 	metrics *correlatorMetrics
 	store   *outage
-	live    map[string]time.Time // when the first live event of a tenant happened
+	live    *sync.Map // when the first live event of a tenant happened, a time.Time
 	agenda  *agenda
+	long    *look                          // that is under way beside the others; nil where none is
 	byCode  map[string]*detect.Correlation // the rules
 	looked  time.Time                      // when it was last looked for touches
 	marked  time.Time                      // when flushes were last marked done
@@ -124,7 +126,7 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Correlator{cfg: cfg.withDefaults(), live: map[string]time.Time{}}
+	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, memory: &memory{}}
 	if err := c.Check(cfg.Rules); err != nil {
 		return nil, err
 	}
@@ -150,7 +152,7 @@ const (
 // Run correlates whenever it holds the lease, until ctx ends.
 func (c *Correlator) Run(ctx context.Context) error {
 	l := leader{
-		what: "correlates", lease: c.cfg.Lease, epochs: c.cfg.Store, step: c.turn, interval: c.cfg.Interval,
+		what: "correlates", lease: c.cfg.Lease, epochs: c.cfg.Store, step: c.turn, rest: c.rest, interval: c.cfg.Interval,
 		logger: c.cfg.Logger, store: c.store, errors: c.metrics.errors, leads: c.metrics.leads,
 	}
 	l.run(ctx)
@@ -174,7 +176,8 @@ func (c *Correlator) turn(ctx context.Context, v *versions) (more bool, err erro
 	if err := c.step(ctx, v); err != nil {
 		return false, err
 	}
-	if now := c.cfg.Now(); c.cfg.ResolveEvery > 0 && now.Sub(c.resolved) >= c.cfg.ResolveEvery {
+	if c.resolveIsDue() && c.long == nil {
+		now := c.cfg.Now()
 		if err = c.resolve(ctx, v); err != nil {
 			return false, err
 		}
@@ -189,6 +192,12 @@ func (c *Correlator) turn(ctx context.Context, v *versions) (more bool, err erro
 	return !c.agenda.empty(), nil
 }
 
+// resolveIsDue reports whether it is to be looked for findings that are over, which no
+// look may be writing meanwhile.
+func (c *Correlator) resolveIsDue() bool {
+	return c.cfg.ResolveEvery > 0 && c.cfg.Now().Sub(c.resolved) >= c.cfg.ResolveEvery
+}
+
 // begin has the rules that are in force, and an empty agenda where the lease is a new
 // one or the rules are others: what was read is read again.
 func (c *Correlator) begin(ctx context.Context, v *versions) error {
@@ -197,6 +206,9 @@ func (c *Correlator) begin(ctx context.Context, v *versions) error {
 	}
 	rules := c.rulesNow()
 	if c.agenda == nil || c.agenda.epoch != v.epoch || !sameRules(c.rules, rules) {
+		if err := c.await(v); err != nil {
+			return err
+		}
 		if c.agenda != nil && c.agenda.ticking > 0 {
 			c.tickEpoch = 0 // so that it is begun anew
 		}
@@ -265,6 +277,9 @@ func (c *Correlator) read(ctx context.Context, v *versions) (more bool, err erro
 	c.addDeclared(touches, flushes)
 	c.agenda.end(flushes)
 	for tenant, findings := range acted(touches) {
+		if err := c.await(v); err != nil {
+			return false, err
+		}
 		if err := c.act(ctx, tenant, findings, v); err != nil {
 			return false, fmt.Errorf("carry out acts, tenant %s: %w", tenant, err)
 		}
@@ -325,19 +340,8 @@ func (c *Correlator) addTouches(touches []schemas.Touch, flushes []string) {
 //     before, a crash would lose what they had led to.
 func (c *Correlator) step(ctx context.Context, v *versions) error {
 	a := c.agenda
-	if e := a.next(c.byCode, time.Now()); e != nil {
-		began := time.Now()
-		prompt := a.prompt(e, c.byCode[e.rule])
-		keys, err := c.look(ctx, e, v)
-		if err != nil {
-			return err
-		}
-		took := time.Since(began)
-		c.metrics.byRule.WithLabelValues(e.rule).Add(took.Seconds())
-		if a.took(e, keys, took, prompt) && a.ticking == 0 {
-			c.tickDone(v)
-		}
-		c.metrics.seconds.Observe(took.Seconds())
+	if err := c.takeTurn(ctx, v); err != nil {
+		return err
 	}
 	if len(a.done) > 0 && (a.empty() || time.Since(c.marked) >= c.cfg.Interval) {
 		if err := c.cfg.Store.MarkTouched(ctx, v.epoch, a.done); err != nil {
@@ -347,31 +351,6 @@ func (c *Correlator) step(ctx context.Context, v *versions) error {
 		c.cfg.At("touches_marked")
 	}
 	return nil
-}
-
-// look judges the next keys of an entry, and tells how many.
-func (c *Correlator) look(ctx context.Context, e *entry, v *versions) (keys int, err error) {
-	rule := c.byCode[e.rule]
-	if b := e.serve(); b.tick != nil {
-		if err := c.lookUp(ctx, rule, e.tenant, b); err != nil {
-			return 0, err
-		}
-		return 0, nil
-	}
-	some := c.agenda.take(e)
-	if len(some) == 0 {
-		return 0, nil
-	}
-	j := newJob(rule, e.tenant, some)
-	if e.class == classTick {
-		err = c.correlateSome(ctx, j, v)
-	} else {
-		err = c.correlateTouched(ctx, j, v)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", rule.Code, e.tenant, len(j.keys), err)
-	}
-	return len(some), nil
 }
 
 // correlatorMetrics are the metrics of the correlator. The label rule takes

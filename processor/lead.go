@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,7 +19,9 @@ type leader struct {
 	// use no other context than the one it is given, so that what is on its way
 	// ends with the lease. What was sent all the same is dropped by the store
 	// once a later epoch has begun.
-	step     func(held context.Context, v *versions) (more bool, err error)
+	step func(held context.Context, v *versions) (more bool, err error)
+	// rest ends what step has begun and not waited for; nil where it waits for all.
+	rest     func()
 	interval time.Duration // between two looks for work
 	logger   *slog.Logger
 	store    *outage
@@ -64,6 +67,9 @@ func (l *leader) turn(ctx context.Context) error {
 func (l *leader) lead(held context.Context, v *versions) error {
 	l.leads.Set(1)
 	defer l.leads.Set(0)
+	if l.rest != nil {
+		defer l.rest()
+	}
 	if l.last == 0 || v.epoch != l.last+1 { // else it goes on after an error
 		l.logger.Info("this process "+l.what, "epoch", v.epoch)
 	}
@@ -88,12 +94,11 @@ func (l *leader) lead(held context.Context, v *versions) error {
 // versions hands out the versions of what one holder of the lease writes.
 type versions struct {
 	epoch uint64
-	seq   uint64
+	seq   atomic.Uint64
 }
 
 // next is taken before the read that a row rests on: of two rows for the same
 // thing, the one that rests on the later read wins.
 func (v *versions) next() uint64 {
-	v.seq++
-	return v.epoch<<32 | v.seq&0xffffffff
+	return v.epoch<<32 | v.seq.Add(1)&0xffffffff
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/processor/detect"
@@ -26,7 +27,10 @@ import (
 //
 // It knows the latest detect.MaxDeeds deeds of a key, and begins anew at maxRemembered
 // keys, which may be names that somebody makes up.
+//
+// Two looks may use it at once.
 type memory struct {
+	mu       sync.Mutex // guards all
 	epoch    uint64
 	compared map[string][]time.Duration // look-backs, by selector
 	keys     map[memoryKey]*remembered
@@ -47,6 +51,8 @@ const maxRemembered = 200_000
 
 // begin forgets all where another epoch begins, or other things are compared.
 func (m *memory) begin(epoch uint64, rules []detect.Correlation) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	compared := map[string][]time.Duration{}
 	for i := range rules {
 		if r, ok := rules[i].Recall(); ok && !slices.Contains(compared[r.Selector], r.Lookback) {
@@ -62,6 +68,8 @@ func (m *memory) begin(epoch uint64, rules []detect.Correlation) {
 
 // touched forgets what the events of touched hours witness.
 func (m *memory) touched(touches []schemas.Touch) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for i := range touches {
 		t := &touches[i]
 		for _, lookback := range m.compared[t.Selector] {
@@ -88,18 +96,33 @@ func (r *remembered) forget(hour uint64) {
 	}
 }
 
-// learn adds a row of detect.Recall.Query.
-func (m *memory) learn(k memoryKey, row schemas.CorrelationRow) {
-	known := m.keys[k]
-	if known == nil || len(row.Values) != 1 {
-		return
+// learn adds the rows of detect.Recall.Query with the witnesses from before the given
+// time, but those of keys that were touched or asked otherwise since they were read.
+func (m *memory) learn(k memoryKey, rows []schemas.CorrelationRow, from uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, row := range rows {
+		k.key = row.Key
+		known := m.keys[k]
+		if known == nil || known.asked != from || len(row.Values) != 1 {
+			continue
+		}
+		known.at[row.Values[0]] = row.Last
+		known.last = max(known.last, row.Last)
 	}
-	known.at[row.Values[0]] = row.Last
-	known.last = max(known.last, row.Last)
+}
+
+// forgetAll drops what was taken for read and is not.
+func (m *memory) forgetAll() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.keys = nil
 }
 
 // open are the rows of candidates that no witnesses rule out.
 func (m *memory) open(k memoryKey, rows []schemas.CorrelationRow) []schemas.CorrelationRow {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	lookback := uint64(k.lookback.Milliseconds())
 	return slices.DeleteFunc(rows, func(r schemas.CorrelationRow) bool {
 		k.key = r.Key
@@ -117,10 +140,15 @@ func (m *memory) open(k memoryKey, rows []schemas.CorrelationRow) []schemas.Corr
 // ask returns the keys of rows whose witnesses from before the given time were
 // not read, and takes them for read from now on.
 func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var keys []string
 	for _, r := range rows {
 		k.key = r.Key
 		known := m.keys[k]
+		if known == nil && m.keys == nil {
+			return nil
+		}
 		if known == nil {
 			known = &remembered{}
 			m.keys[k] = known
@@ -141,19 +169,17 @@ func (c *Correlator) candidates(ctx context.Context, j *job, from, to time.Time)
 	if err != nil {
 		return nil, err
 	}
-	if recall, ok := j.rule.Recall(); ok && c.memory.keys != nil {
+	if recall, ok := j.rule.Recall(); ok && c.memory != nil {
 		k := memoryKey{tenant: j.tenant, selector: recall.Selector, lookback: recall.Lookback}
 		rows = c.memory.open(k, rows)
-		for keys := range slices.Chunk(c.memory.ask(k, rows, uint64(from.UnixMilli())), maxKeysOfHours) {
+		before := uint64(from.UnixMilli())
+		for keys := range slices.Chunk(c.memory.ask(k, rows, before), maxKeysOfHours) {
 			answer, err := c.cfg.Store.Correlate(ctx, recall.Query(j.rule, j.tenant, keys, from))
 			if err != nil {
-				c.memory.keys = nil // what was taken for read is not
+				c.memory.forgetAll()
 				return nil, err
 			}
-			for _, r := range answer {
-				k.key = r.Key
-				c.memory.learn(k, r)
-			}
+			c.memory.learn(k, answer, before)
 		}
 		rows = c.memory.open(k, rows)
 	}

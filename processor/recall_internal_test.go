@@ -25,13 +25,16 @@ func TestMemoryForgetsWhatNoLongerHolds(t *testing.T) {
 	}
 	seen := time.Date(2026, 4, 14, 9, 30, 0, 0, time.UTC)
 	k := memoryKey{tenant: "acme", selector: recall.Selector, lookback: recall.Lookback}
+	before := uint64(seen.Add(24 * time.Hour).UnixMilli())
+	asks := func(m *memory) {
+		m.ask(k, []schemas.CorrelationRow{{Key: "billing", Values: []string{"asn\x1f64500"}}}, before)
+	}
+	answer := []schemas.CorrelationRow{{Key: "billing", Last: uint64(seen.UnixMilli()), Values: []string{"asn\x1f64500"}}}
 	known := func() (*memory, func(at time.Time) bool) {
 		m := &memory{}
 		m.begin(1, all)
-		key := k
-		key.key = "billing"
-		m.ask(k, []schemas.CorrelationRow{{Key: "billing", Values: []string{"asn\x1f64500"}}}, uint64(seen.Add(24*time.Hour).UnixMilli()))
-		m.learn(key, schemas.CorrelationRow{Key: "billing", Last: uint64(seen.UnixMilli()), Values: []string{"asn\x1f64500"}})
+		asks(m)
+		m.learn(k, answer, before)
 		return m, func(at time.Time) bool {
 			ms := uint64(at.UnixMilli())
 			return len(m.open(k, []schemas.CorrelationRow{{Key: "billing", First: ms, Last: ms, Values: []string{"asn\x1f64500"}}})) == 1
@@ -53,9 +56,16 @@ func TestMemoryForgetsWhatNoLongerHolds(t *testing.T) {
 		"its hour is touched":     {func(m *memory) { m.touched(touch(seen.Truncate(time.Hour))) }, tomorrow, true},
 		"another hour is touched": {func(m *memory) { m.touched(touch(seen.Truncate(time.Hour).Add(-time.Hour))) }, tomorrow, false},
 		"today is touched":        {func(m *memory) { m.touched(touch(tomorrow.Truncate(time.Hour))) }, tomorrow, false},
-		"another epoch":           {func(m *memory) { m.begin(2, all) }, tomorrow, true},
-		"the same epoch":          {func(m *memory) { m.begin(1, all) }, tomorrow, false},
-		"other rules":             {func(m *memory) { m.begin(1, nil); m.begin(1, all) }, tomorrow, true},
+		"touched while it is asked": {func(m *memory) {
+			m.forgetAll()
+			m.begin(1, all)
+			asks(m)
+			m.touched(touch(seen.Truncate(time.Hour)))
+			m.learn(k, answer, before)
+		}, tomorrow, true},
+		"another epoch":  {func(m *memory) { m.begin(2, all) }, tomorrow, true},
+		"the same epoch": {func(m *memory) { m.begin(1, all) }, tomorrow, false},
+		"other rules":    {func(m *memory) { m.begin(1, nil); m.begin(1, all) }, tomorrow, true},
 	} {
 		m, open := known()
 		tc.do(m)

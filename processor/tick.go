@@ -83,19 +83,6 @@ func (c *Correlator) tickDone(v *versions) {
 	c.cfg.At("ticked")
 }
 
-// lookUp finds the keys of which a tick has to judge something.
-func (c *Correlator) lookUp(ctx context.Context, rule *detect.Correlation, tenant string, b *bundle) error {
-	keys, err := c.overdue(ctx, rule, tenant, b.tick.from, b.tick.to)
-	if err != nil {
-		return fmt.Errorf("look for what time has changed, rule %s, tenant %s: %w", rule.Code, tenant, err)
-	}
-	for _, key := range keys {
-		b.rest = append(b.rest, &touchedKey{key, b.tick.from, b.tick.to})
-	}
-	b.tick = nil
-	return nil
-}
-
 // overdue are the keys that may have a trigger that nothing has touched. Where
 // they are too much for one query the tick goes without them, loudly: what is
 // touched must not wait for it.

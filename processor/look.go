@@ -1,0 +1,148 @@
+package processor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+)
+
+// look is one rule judging some of its keys. One that takes long goes on beside the
+// others: what it reads of a whole tenant cannot be cut, and nobody's alert is to wait
+// for it. Of a rule and a tenant there is never more than one, and none while acts are
+// carried out or it is looked for what is over: each of them writes what it has read.
+type look struct {
+	entry   *entry
+	rule    *detect.Correlation
+	keys    []*touchedKey
+	tick    *tickRange // whose keys are looked up; nil where some are judged
+	overdue []string   // what was found of that
+	prompt  bool
+	cancel  context.CancelFunc
+	done    chan struct{}
+	took    time.Duration // when done, as err
+	err     error
+}
+
+// takeTurn lets the next look pass. One that is long is left to itself.
+func (c *Correlator) takeTurn(ctx context.Context, v *versions) error {
+	if c.long != nil && c.long.over(0) {
+		if err := c.await(v); err != nil {
+			return err
+		}
+	}
+	e := c.agenda.next(c.byCode, time.Now(), c.long != nil || c.resolveIsDue())
+	if e == nil {
+		if c.long != nil {
+			c.long.over(c.cfg.Interval)
+		}
+		return nil
+	}
+	l := c.startLook(ctx, e, v)
+	if c.long == nil && !l.over(lookWork) {
+		c.long = l
+		return nil
+	}
+	return c.endLook(l, v)
+}
+
+// startLook begins one with the rules and what else is in force now.
+func (c *Correlator) startLook(ctx context.Context, e *entry, v *versions) *look {
+	a := c.agenda
+	l := &look{entry: e, rule: c.byCode[e.rule], prompt: a.prompt(e, c.byCode), done: make(chan struct{})}
+	if b := e.serve(); b.tick != nil {
+		l.tick = b.tick
+	} else {
+		l.keys = a.take(e)
+	}
+	a.busy = append(a.busy, e)
+	now := *c // turns may replace what is in force
+	ctx, l.cancel = context.WithCancel(ctx)
+	go func() {
+		defer close(l.done)
+		began := time.Now()
+		l.err = now.judge(ctx, l, v)
+		l.took = time.Since(began)
+	}()
+	return l
+}
+
+// over waits for a time and reports whether the look is done.
+func (l *look) over(patience time.Duration) bool {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-l.done:
+		return true
+	case <-timer.C:
+	}
+	select { // both may have been
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// await waits for the long look.
+func (c *Correlator) await(v *versions) error {
+	l := c.long
+	if l == nil {
+		return nil
+	}
+	c.long = nil
+	return c.endLook(l, v)
+}
+
+// rest ends the long look where its holder has lost the lease, or failed.
+func (c *Correlator) rest() {
+	if c.long != nil {
+		c.long.cancel()
+		<-c.long.done
+		c.long = nil
+	}
+}
+
+// endLook waits for a look and notes what came of it.
+func (c *Correlator) endLook(l *look, v *versions) error {
+	<-l.done
+	l.cancel()
+	if l.err != nil {
+		return l.err
+	}
+	a, b := c.agenda, l.entry.serving
+	if l.tick != nil {
+		b.tick = nil
+		for _, key := range l.overdue {
+			b.rest = append(b.rest, &touchedKey{key, l.tick.from, l.tick.to})
+		}
+	}
+	c.metrics.byRule.WithLabelValues(l.entry.rule).Add(l.took.Seconds())
+	c.metrics.seconds.Observe(l.took.Seconds())
+	if a.took(l) && a.ticking == 0 {
+		c.tickDone(v)
+	}
+	return nil
+}
+
+// judge does what a look is for.
+func (c *Correlator) judge(ctx context.Context, l *look, v *versions) (err error) {
+	if l.tick != nil {
+		l.overdue, err = c.overdue(ctx, l.rule, l.entry.tenant, l.tick.from, l.tick.to)
+		if err != nil {
+			return fmt.Errorf("look for what time has changed, rule %s, tenant %s: %w", l.rule.Code, l.entry.tenant, err)
+		}
+		return nil
+	}
+	j := newJob(l.rule, l.entry.tenant, l.keys)
+	if l.entry.class == classTick {
+		err = c.correlateSome(ctx, j, v)
+	} else {
+		err = c.correlateTouched(ctx, j, v)
+	}
+	if err != nil {
+		return fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", l.rule.Code, l.entry.tenant, len(j.keys), err)
+	}
+	return nil
+}
