@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // look is one rule judging some of its keys. One that takes long goes on beside the
@@ -58,6 +59,9 @@ func (c *Correlator) startLook(ctx context.Context, e *entry, v *versions) *look
 	}
 	a.busy = append(a.busy, e)
 	now := *c // turns may replace what is in force
+	if !l.prompt {
+		now.cfg.Store = patient{c.cfg.Store}
+	}
 	ctx, l.cancel = context.WithCancel(ctx)
 	go func() {
 		defer close(l.done)
@@ -66,6 +70,14 @@ func (c *Correlator) startLook(ctx context.Context, e *entry, v *versions) *look
 		l.took = time.Since(began)
 	}()
 	return l
+}
+
+// patient is a store in which nobody waits for what a rule asks.
+type patient struct{ FindingStore }
+
+func (p patient) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
+	q.Patient = true
+	return p.FindingStore.Correlate(ctx, q)
 }
 
 // over waits for a time and reports whether the look is done.

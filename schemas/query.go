@@ -30,6 +30,9 @@ var ErrNotFound = errors.New("not found")
 type Query struct {
 	SQL    string
 	Params map[string]any
+	// Patient says that nobody waits for the answer: the store gives others the
+	// processors first, and it no more than one.
+	Patient bool
 }
 
 // CorrelationRow is what every compiled correlation answers, in this order of

@@ -77,8 +77,8 @@ func TestLiveStoresWhatItSends(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v; it said:\n%s", err, &said)
 	}
-	if len(report.Lines) != 8 || !strings.HasSuffix(report.Lines[7].Result, " MiB") || report.Lines[7].Result == "0 MiB" {
-		t.Fatalf("the report is %+v; want the alerts, the warm-up, the correlator, the rate, the delay and the memory", report.Lines)
+	if len(report.Lines) != 9 || !strings.Contains(report.Lines[5].Result, " s") || !strings.HasSuffix(report.Lines[8].Result, " MiB") || report.Lines[8].Result == "0 MiB" {
+		t.Fatalf("the report is %+v; want the alerts, the warm-up, the correlator and its rules, the rate, the delay and the memory", report.Lines)
 	}
 	var delivered, alarms uint64
 	if _, err := fmt.Sscanf(report.Lines[2].Result, "%d of %d", &delivered, &alarms); err != nil || delivered < 1 || delivered > alarms {

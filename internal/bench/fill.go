@@ -43,7 +43,7 @@ func Fill(ctx context.Context, c FillConfig) error {
 	c.Days = cmp.Or(c.Days, 30)
 	p, err := readProgress(c.Dir)
 	if errors.Is(err, errNoData) {
-		p = progress{Seed: c.Seed, Events: c.Events, Span: c.Days, To: time.Now().UTC().Truncate(24 * time.Hour)}
+		p = progress{Seed: c.Seed, Events: c.Events, Span: c.Days, To: time.Now().UTC().Truncate(time.Minute)}
 	} else if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ type Generator struct {
 	Seed   uint64
 	Events int
 	Days   int       // that they are spread over
-	To     time.Time // the end of the last day, exclusive
+	To     time.Time // the end of the last day, exclusive; days need not begin at midnight
 
 	tenant *auth0sim.Tenant
 }

@@ -42,9 +42,9 @@ const (
 // liveBatch is how often a batch is sent.
 const liveBatch = 100 * time.Millisecond
 
-// Live starts `m2mwatch up` on a filled data directory, sends it events of the
-// day after the month at a rate, and tells the memory that its processes took
-// together. What was sent stays in the store.
+// Live starts `m2mwatch up` on a directory that was filled lately, sends it events
+// at a rate, and tells how long alerts took, on what the correlator worked, and the
+// memory of its processes together. What was sent stays in the store.
 func Live(ctx context.Context, c LiveConfig) (Report, error) {
 	p, err := readProgress(c.Dir)
 	if err != nil {
@@ -89,15 +89,17 @@ func (l *live) say(format string, args ...any) {
 }
 
 // bodies makes what is sent, so that making it takes nothing from what is
-// measured. It is of those who are in the month, and another part each time.
+// measured. It is of those who are in the month, another part each time, and of now:
+// what is late or follows a pause of hours is judged by other rules.
 func (l *live) bodies(p progress) {
 	generator := p.generator()
+	now := time.Now().UTC().Truncate(time.Second)
 	part := 1000 + int(time.Now().Unix()%900_000)
 	events := l.config.Rate * int(l.config.For/time.Second)
 	inBatch := max(1, l.config.Rate*int(liveBatch/time.Millisecond)/1000)
 	var body []byte
 	n := 0
-	for raw := range generator.simulated().HistoryPart(part, p.To, p.To.Add(l.config.For), events) {
+	for raw := range generator.simulated().HistoryPart(part, now, now.Add(l.config.For), events) {
 		body = append(append(body, raw...), '\n')
 		if n++; n%inBatch == 0 {
 			l.batches = append(l.batches, body)

@@ -47,8 +47,12 @@ func (s *FindingStore) WarmingSelectors(ctx context.Context) (map[string]bool, e
 
 // Correlate runs a compiled correlation and returns its rows.
 func (s *FindingStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
-	ctx, q.SQL = s.db.sharing(ctx, q.SQL)
-	return collect(ctx, s.db.conn, "correlate", q, func(scan scanner) (r schemas.CorrelationRow, err error) {
+	settings := ch.Settings{}
+	q.SQL = s.db.sharing(ctx, q.SQL, settings)
+	if q.Patient {
+		settings["max_threads"], settings["os_thread_priority"] = 1, patientNice
+	}
+	return collect(ch.Context(ctx, ch.WithSettings(settings)), s.db.conn, "correlate", q, func(scan scanner) (r schemas.CorrelationRow, err error) {
 		err = scan(&r.Key, &r.Period, &r.First, &r.Last, &r.Count, &r.Values, &r.LogIDs,
 			&r.Imported, &r.Baseline, &r.BaselineDays, &r.LastSuccess, &r.Facts)
 		if len(r.Facts) == 0 {
@@ -57,6 +61,10 @@ func (s *FindingStore) Correlate(ctx context.Context, q schemas.Query) ([]schema
 		return r, err
 	})
 }
+
+// patientNice is the nice value of the threads of a patient query, where the server may
+// set one: it needs CAP_SYS_NICE for that, and says nothing where it has not.
+const patientNice = 15
 
 // scanner takes the columns of one row.
 type scanner func(dest ...any) error

@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,7 +109,8 @@ func (r *Reader) tokensAlive(ctx context.Context, tenant, identity string, at ti
 	if err != nil {
 		return 0, until, err
 	}
-	w := within(r.within(at.Add(-longestLifetime), "events").UnixMilli(), at.UnixMilli()+1)
+	longest := min(longestLifetime, time.Duration(slices.Max(lifetimes))*time.Second)
+	w := within(r.within(at.Add(-longest), "events").UnixMilli(), at.UnixMilli()+1)
 	w.and("tenant = {tenant:String}", "tenant", tenant)
 	w.param("identity", identity)
 	if id, ok := strings.CutPrefix(identity, schemas.AppID("")); ok {

@@ -16,11 +16,12 @@ const shareSetting = "enable_materialized_cte"
 // sharing makes the steps shared that a statement says are, AS MATERIALIZED, where
 // the server knows how. Servers before 26 do not; and for a cluster, where a step
 // is asked for on each shard, it is not tried.
-func (db *DB) sharing(ctx context.Context, sql string) (context.Context, string) {
+func (db *DB) sharing(ctx context.Context, sql string, settings ch.Settings) string {
 	if db.knowsSharing(ctx) {
-		return ch.Context(ctx, ch.WithSettings(ch.Settings{shareSetting: 1})), sql
+		settings[shareSetting] = 1
+		return sql
 	}
-	return ctx, strings.ReplaceAll(sql, " AS MATERIALIZED (", " AS (")
+	return strings.ReplaceAll(sql, " AS MATERIALIZED (", " AS (")
 }
 
 func (db *DB) knowsSharing(ctx context.Context) bool {
