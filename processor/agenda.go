@@ -65,8 +65,11 @@ type bundle struct {
 	rest    []*touchedKey // when it is served, those whose turn has not come
 }
 
-// pace is how long the looks of a rule take, about, for each key.
-type pace struct{ perKey time.Duration }
+// pace is how long the looks of a rule take, about.
+type pace struct {
+	perKey time.Duration
+	tick   time.Duration // to find the keys that time has changed
+}
 
 const (
 	// promptWork is how much work an entry may be that goes before all others.
@@ -156,10 +159,18 @@ func (a *agenda) tick(p duty, r *tickRange, now time.Time) {
 	a.ticking++
 }
 
+// which entries may have a turn.
+type which int
+
+const (
+	anyEntry       which = iota
+	tellingEntries       // of rules of which people may be told at once
+	promptEntries        // of these, those that are soon judged
+)
+
 // next is the entry whose turn it is, nil where there is none: prompt ones in the
-// order in which they came, and between them those that take long or may wait, unless
-// only prompt ones are asked for.
-func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, onlyPrompt bool) *entry {
+// order in which they came, and between them those that take long or may wait.
+func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, which which) *entry {
 	var prompt, patient *entry
 	urgency := 0.0
 	for _, e := range a.entries {
@@ -172,12 +183,12 @@ func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, onlyP
 			}
 			continue
 		}
+		if which == promptEntries || which == tellingEntries && (!telling(e, rules[e.rule]) || a.isBusy(a.storm(e, rules))) {
+			continue
+		}
 		if u := a.urgency(e, rules[e.rule], now); patient == nil || u > urgency || u == urgency && before(e, patient) {
 			patient, urgency = e, u
 		}
-	}
-	if onlyPrompt {
-		patient = nil
 	}
 	a.contended = prompt != nil && patient != nil
 	chosen := prompt
@@ -190,10 +201,9 @@ func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, onlyP
 	return chosen
 }
 
-// isBusy reports whether an entry's rule is looking at its tenant, or the storm is that
-// comes before it.
+// isBusy reports whether an entry's rule is looking at its tenant, for whatever reason.
 func (a *agenda) isBusy(e *entry) bool {
-	return slices.ContainsFunc(a.busy, func(b *entry) bool { return b.rule == e.rule && b.tenant == e.tenant })
+	return e != nil && slices.ContainsFunc(a.busy, func(b *entry) bool { return b.rule == e.rule && b.tenant == e.tenant })
 }
 
 // prompt reports whether people may be told at once of what a rule finds, and it is soon
@@ -215,6 +225,9 @@ func (a *agenda) work(e *entry) time.Duration {
 	b := e.serving
 	if b == nil {
 		b = e.waiting
+	}
+	if b.tick != nil {
+		return aLook + a.paceOf(e.rule).tick
 	}
 	keys := max(1, len(b.rest))
 	if e.serving == nil {
@@ -264,7 +277,7 @@ func before(a, b *entry) bool {
 func (a *agenda) paceOf(rule string) *pace {
 	p := a.pace[rule]
 	if p == nil {
-		p = &pace{perKeyAtFirst}
+		p = &pace{perKey: perKeyAtFirst}
 		a.pace[rule] = p
 	}
 	return p
@@ -296,7 +309,11 @@ func (a *agenda) take(e *entry) []*touchedKey {
 func (a *agenda) took(l *look) (ticked bool) {
 	e := l.entry
 	a.busy = slices.DeleteFunc(a.busy, func(b *entry) bool { return b == e })
-	a.paceOf(e.rule).note(len(l.keys), l.took)
+	if p := a.paceOf(e.rule); l.tick != nil {
+		p.tick = l.took
+	} else {
+		p.note(len(l.keys), l.took)
+	}
 	held := min(l.took, lookWork) // as long as others wait for it
 	switch {
 	case l.prompt:

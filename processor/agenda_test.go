@@ -42,7 +42,7 @@ func (b *agendaBench) flush(id string, class class, keys int, rules ...string) {
 // serves lets one look of a rule pass, which takes so long.
 func (b *agendaBench) serves(took func(rule string, keys int) time.Duration) (rule string, keys int) {
 	b.t.Helper()
-	e := b.next(b.rules, b.now, false)
+	e := b.next(b.rules, b.now, anyEntry)
 	if e == nil {
 		return "", 0
 	}
@@ -87,7 +87,7 @@ func TestWhatIsTouchedWhileARuleLooksWaitsForItsNextTurn(t *testing.T) {
 	if !slices.Equal(b.done, []string{"first"}) {
 		t.Fatalf("done %v, want the first flush alone: keys that were judged before the second came may do something else now", b.done)
 	}
-	for b.next(b.rules, b.now, false) != nil {
+	for b.next(b.rules, b.now, anyEntry) != nil {
 		b.serves(always(time.Second))
 	}
 	if !slices.Equal(b.done, []string{"first", "second"}) {
@@ -127,11 +127,11 @@ func TestALongLookIsCutAndWaitsForShortOnes(t *testing.T) {
 	b := newAgendaBench(t)
 	perKey := func(_ string, keys int) time.Duration { return time.Duration(keys) * 30 * time.Millisecond }
 	b.flush("many", classLive, 2000, "high")
-	if e := b.next(b.rules, b.now, false); b.prompt(e, b.rules) {
+	if e := b.next(b.rules, b.now, anyEntry); b.prompt(e, b.rules) {
 		t.Error("2000 keys, of which nothing is known, are prompt")
 	}
 	looks := 0
-	for ; b.next(b.rules, b.now, false) != nil; looks++ {
+	for ; b.next(b.rules, b.now, anyEntry) != nil; looks++ {
 		before := b.now
 		if b.serves(perKey); looks > 5 && b.now.Sub(before) > 2*lookWork {
 			t.Fatalf("a look takes %s, want about %s", b.now.Sub(before), lookWork)
@@ -141,7 +141,7 @@ func TestALongLookIsCutAndWaitsForShortOnes(t *testing.T) {
 		t.Errorf("%d looks for 2000 keys, want as few as take %s", looks, lookWork)
 	}
 	b.flush("few", classLive, 1, "high")
-	if !b.prompt(b.next(b.rules, b.now, false), b.rules) {
+	if !b.prompt(b.next(b.rules, b.now, anyEntry), b.rules) {
 		t.Error("one key is not prompt")
 	}
 }
@@ -152,7 +152,7 @@ func TestWhatIsOldWaitsForWhatIsNewButNotForEver(t *testing.T) {
 	b.flush("old", classHistory, 1, "low")
 	for n := range 100 {
 		b.flush(fmt.Sprint(n), classLive, 1, "low")
-		e := b.next(b.rules, b.now, false)
+		e := b.next(b.rules, b.now, anyEntry)
 		if n == 0 && e.class == classHistory {
 			t.Fatal("the old flush comes first")
 		}
@@ -183,5 +183,20 @@ func TestAStormIsLookedForBeforeWhatIsAttachedToIt(t *testing.T) {
 	b.flush("second", classLive, 1, "MI-02-storm")
 	if rule, _ := b.serves(always(time.Millisecond)); rule != "MI-02" {
 		t.Errorf("%s has the second turn, want MI-02: what came of the storm since is later", rule)
+	}
+}
+
+func TestWhatPeopleAreToldOfNeverWaitsForOtherLongLooks(t *testing.T) {
+	b := newAgendaBench(t)
+	b.paceOf("high").perKey = 10 * lookWork
+	b.flush("first", classLive, 1, "high", "low")
+	for which, want := range map[which]string{tellingEntries: "high", promptEntries: ""} {
+		got := ""
+		if e := b.next(b.rules, b.now, which); e != nil {
+			got = e.rule
+		}
+		if got != want {
+			t.Errorf("turn of %q among entries of kind %d, want %q", got, which, want)
+		}
 	}
 }

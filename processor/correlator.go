@@ -104,8 +104,9 @@ type Correlator struct {
 	metrics *correlatorMetrics
 	store   *outage
 	live    *sync.Map // when the first live event of a tenant happened, a time.Time
+	shares  *sync.Map // of a tenant's keys that a tick asks for at once, by duty, an uint64
 	agenda  *agenda
-	long    *look                          // that is under way beside the others; nil where none is
+	long    []*look                        // that are under way beside the others
 	byCode  map[string]*detect.Correlation // the rules
 	looked  time.Time                      // when it was last looked for touches
 	marked  time.Time                      // when flushes were last marked done
@@ -126,7 +127,7 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, memory: &memory{}}
+	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, memory: &memory{}}
 	if err := c.Check(cfg.Rules); err != nil {
 		return nil, err
 	}
@@ -143,6 +144,9 @@ const (
 	// maxPending is how many keys of rules are read ahead, some hundred bytes each: a
 	// hundred rules and 20,000 machines.
 	maxPending = 2_000_000
+	// maxAhead is how many flushes are read ahead, whose ids go along with each look for
+	// more: an hour's and longer.
+	maxAhead = 20_000
 	// dropEvery keeps the queue short, since each look reads all that is left
 	// of it. Today's touches are dropped too where they are done: a late repeat
 	// is only computed once more.
@@ -176,7 +180,7 @@ func (c *Correlator) turn(ctx context.Context, v *versions) (more bool, err erro
 	if err := c.step(ctx, v); err != nil {
 		return false, err
 	}
-	if c.resolveIsDue() && c.long == nil {
+	if c.resolveIsDue() && len(c.long) == 0 {
 		now := c.cfg.Now()
 		if err = c.resolve(ctx, v); err != nil {
 			return false, err
@@ -244,7 +248,7 @@ func (c *Correlator) lookAround(ctx context.Context, v *versions) (err error) {
 	if c.warming, err = c.cfg.Store.WarmingSelectors(ctx); err != nil {
 		return fmt.Errorf("read which selectors are warming: %w", err)
 	}
-	for more := true; more && c.agenda.pending < maxPending; {
+	for more := true; more && c.agenda.pending < maxPending && len(c.agenda.left) < maxAhead; {
 		if more, err = c.read(ctx, v); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package processor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/processor/detect"
@@ -11,7 +12,8 @@ import (
 
 // look is one rule judging some of its keys. One that takes long goes on beside the
 // others: what it reads of a whole tenant cannot be cut, and nobody's alert is to wait
-// for it. Of a rule and a tenant there is never more than one, and none while acts are
+// for it. There are up to maxLong of them, and only the first may be one of which people
+// are not told at once. Of a rule and a tenant there is never more than one, and none while acts are
 // carried out or it is looked for what is over: each of them writes what it has read.
 type look struct {
 	entry   *entry
@@ -26,26 +28,49 @@ type look struct {
 	err     error
 }
 
+const maxLong = 2
+
 // takeTurn lets the next look pass. One that is long is left to itself.
 func (c *Correlator) takeTurn(ctx context.Context, v *versions) error {
-	if c.long != nil && c.long.over(0) {
-		if err := c.await(v); err != nil {
-			return err
-		}
+	if err := c.endLong(v, func(l *look) bool { return l.over(0) }); err != nil {
+		return err
 	}
-	e := c.agenda.next(c.byCode, time.Now(), c.long != nil || c.resolveIsDue())
+	which := anyEntry
+	switch {
+	case len(c.long) == maxLong || c.resolveIsDue():
+		which = promptEntries
+	case len(c.long) > 0:
+		which = tellingEntries
+	}
+	e := c.agenda.next(c.byCode, time.Now(), which)
 	if e == nil {
-		if c.long != nil {
-			c.long.over(c.cfg.Interval)
+		if len(c.long) > 0 {
+			c.long[0].over(c.cfg.Interval)
 		}
 		return nil
 	}
 	l := c.startLook(ctx, e, v)
-	if c.long == nil && !l.over(lookWork) {
-		c.long = l
+	if len(c.long) < maxLong && !l.over(lookWork) {
+		c.long = append(c.long, l)
 		return nil
 	}
 	return c.endLook(l, v)
+}
+
+// endLong ends those of the long looks of which that holds.
+func (c *Correlator) endLong(v *versions, which func(*look) bool) error {
+	for i := 0; i < len(c.long); {
+		l := c.long[i]
+		if !which(l) {
+			i++
+			continue
+		}
+		c.long = slices.Delete(c.long, i, i+1)
+		if err := c.endLook(l, v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // startLook begins one with the rules and what else is in force now.
@@ -97,23 +122,18 @@ func (l *look) over(patience time.Duration) bool {
 	}
 }
 
-// await waits for the long look.
+// await waits for the long looks.
 func (c *Correlator) await(v *versions) error {
-	l := c.long
-	if l == nil {
-		return nil
-	}
-	c.long = nil
-	return c.endLook(l, v)
+	return c.endLong(v, func(*look) bool { return true })
 }
 
-// rest ends the long look where its holder has lost the lease, or failed.
+// rest ends the long looks where their holder has lost the lease, or failed.
 func (c *Correlator) rest() {
-	if c.long != nil {
-		c.long.cancel()
-		<-c.long.done
-		c.long = nil
+	for _, l := range c.long {
+		l.cancel()
+		<-l.done
 	}
+	c.long = nil
 }
 
 // endLook waits for a look and notes what came of it.

@@ -83,17 +83,44 @@ func (c *Correlator) tickDone(v *versions) {
 	c.cfg.At("ticked")
 }
 
+// maxShares is into how many shares the keys of a tenant are cut.
+const maxShares = 256
+
 // overdue are the keys that may have a trigger that nothing has touched. Where
-// they are too much for one query the tick goes without them, loudly: what is
-// touched must not wait for it.
+// they are too much for one query they are asked for in shares, next time too.
 func (c *Correlator) overdue(ctx context.Context, rule *detect.Correlation, tenant string, from, to time.Time) ([]string, error) {
-	rows, err := c.cfg.Store.Correlate(ctx, rule.OverdueQuery(tenant, rule.Period(from), rule.PeriodEnd(to.Add(1))))
-	if errors.Is(err, schemas.ErrQueryTooLarge) || errors.Is(err, schemas.ErrMemoryShort) {
-		c.metrics.leftOut.Inc()
-		c.cfg.Logger.Error("a tenant has more matches than one query may read, and what time changes is left out: give the store more memory (clickhouse.memory)",
-			"rule_id", rule.Code, "tenant", tenant, "error", err)
-		return nil, nil
+	of := uint64(1)
+	if known, ok := c.shares.Load(duty{classTick, rule.Code, tenant}); ok {
+		of = known.(uint64)
 	}
+	var keys []string
+	for part := uint64(0); part < of; {
+		some, err := c.overdueIn(ctx, rule, tenant, from, to, detect.Share{Part: part, Of: of})
+		switch {
+		case err == nil:
+			keys = append(keys, some...)
+			part++
+		case !tooMuch(err):
+			return nil, err
+		case of < maxShares:
+			keys, part, of = nil, 0, of*4
+			c.shares.Store(duty{classTick, rule.Code, tenant}, of)
+		default: // what is touched must not wait for it
+			c.metrics.leftOut.Inc()
+			c.cfg.Logger.Error("a tenant has more matches than one query may read, and what time changes is left out: give the store more memory (clickhouse.memory)",
+				"rule_id", rule.Code, "tenant", tenant, "error", err)
+			return nil, nil
+		}
+	}
+	return keys, nil
+}
+
+func tooMuch(err error) bool {
+	return errors.Is(err, schemas.ErrQueryTooLarge) || errors.Is(err, schemas.ErrMemoryShort)
+}
+
+func (c *Correlator) overdueIn(ctx context.Context, rule *detect.Correlation, tenant string, from, to time.Time, share detect.Share) ([]string, error) {
+	rows, err := c.cfg.Store.Correlate(ctx, rule.OverdueQuery(tenant, rule.Period(from), rule.PeriodEnd(to.Add(1)), share))
 	keys := make([]string, len(rows))
 	for i, r := range rows {
 		keys[i] = r.Key

@@ -1,6 +1,7 @@
 package processor_test
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -104,6 +105,41 @@ func TestSilenceIsFoundByTimeAloneAndTakenBackByLateEvents(t *testing.T) {
 	}
 	if states[schemas.StateWithdrawn] != 1 && !b.findings("acme")[0].First.Equal(moment.Add(2*time.Hour)) {
 		t.Errorf("findings %+v, want the silence to begin later, or be withdrawn", b.findings("acme"))
+	}
+}
+
+// sharedStore answers a tick for a share of the keys alone.
+type sharedStore struct {
+	processor.FindingStore
+	least uint64
+}
+
+func (s sharedStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
+	if of, ok := q.Params["parts"].(uint64); ok && of < s.least {
+		return nil, fmt.Errorf("correlate: %w", schemas.ErrQueryTooLarge)
+	}
+	return s.FindingStore.Correlate(ctx, q)
+}
+
+func TestATickAsksInSharesWhereAllIsTooMuch(t *testing.T) {
+	t.Parallel()
+	b := newSilenceBench(t)
+	for n := range 5 {
+		b.insert(beats(fmt.Sprint("stops-", n), moment)...)
+	}
+	b.correlateAll()
+	b.insert(other(moment.Add(5 * time.Hour)))
+	ticked := make(chan struct{})
+	once := sync.OnceFunc(func() { close(ticked) })
+	stop := b.startOn(sharedStore{b.store, 16}, b.broker.Publisher(t), func(point string) {
+		if point == "ticked" {
+			once()
+		}
+	})
+	receive(t, ticked)
+	stop()
+	if got := b.findings("acme"); len(got) != 5 {
+		t.Errorf("%d findings, want one of each machine", len(got))
 	}
 }
 

@@ -18,8 +18,12 @@ type ticking interface {
 	// trail is how far behind its trigger an event may change what a finding says.
 	trail() time.Duration
 	// overdue: see Correlation.OverdueQuery.
-	overdue(c *Correlation, tenant string, from, to time.Time) schemas.Query
+	overdue(c *Correlation, tenant string, from, to time.Time, share Share) schemas.Query
 }
+
+// Share is one of some parts of the keys of a tenant, from 0: all of them may be more
+// than one query may read.
+type Share struct{ Part, Of uint64 }
 
 // Ticks reports whether time alone changes what c finds.
 func (c *Correlation) Ticks() bool {
@@ -35,11 +39,11 @@ func (c *Correlation) Trail() time.Duration {
 	return 0
 }
 
-// OverdueQuery asks, of a rule that ticks, for a superset of the keys of a tenant,
-// in column Key, that have triggers in [from, to): no match may have touched
+// OverdueQuery asks, of a rule that ticks, for a superset of the keys of a share of a
+// tenant's, in column Key, that have triggers in [from, to): no match may have touched
 // them since.
-func (c *Correlation) OverdueQuery(tenant string, from, to time.Time) schemas.Query {
-	return c.kind.(ticking).overdue(c, tenant, from, to)
+func (c *Correlation) OverdueQuery(tenant string, from, to time.Time, share Share) schemas.Query {
+	return c.kind.(ticking).overdue(c, tenant, from, to, share)
 }
 
 // overdue finds keys that are silent for longer than their declared cadence.
@@ -115,8 +119,14 @@ func (k *overdue) candidates(_ *Correlation, a asked) schemas.Query {
 }
 
 // overdue asks silences of matches that are not looked up: see unprovenSQL.
-func (k *overdue) overdue(c *Correlation, tenant string, from, to time.Time) schemas.Query {
-	a := asked{tenant: tenant, keys: c.declaredKeys(tenant), from: from, to: to}
+func (k *overdue) overdue(c *Correlation, tenant string, from, to time.Time, share Share) schemas.Query {
+	keys := []string{}
+	for i, key := range c.declaredKeys(tenant) {
+		if uint64(i)%share.Of == share.Part {
+			keys = append(keys, key)
+		}
+	}
+	a := asked{tenant: tenant, keys: keys, from: from, to: to}
 	params := map[string]any{}
 	lo := from.Add(-k.limits(c, a, params) - time.Millisecond)
 	params["tenant"], params["main"], params["keys"], params["bin"] = tenant, c.Main.Selector, a.keys, uint64(1)

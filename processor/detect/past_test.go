@@ -136,22 +136,30 @@ func holdAgainst(t *testing.T, history func(r *rand.Rand) []happening, rules []d
 // of one of them.
 func checkCandidates(t *testing.T, store *clickhouse.FindingStore, c *detect.Correlation, keys []string, found []schemas.CorrelationRow, from, to time.Time) {
 	t.Helper()
-	queries := []schemas.Query{c.CandidatesQuery(tenant, keys, from, to)}
-	if c.Ticks() {
-		queries = append(queries, c.OverdueQuery(tenant, from, to))
-	}
-	for i, q := range queries {
-		rows, err := store.Correlate(t.Context(), q)
-		if err != nil {
-			t.Fatal(err)
+	questions := [][]schemas.Query{{c.CandidatesQuery(tenant, keys, from, to)}}
+	for _, of := range []uint64{1, 3} {
+		var shares []schemas.Query
+		for part := uint64(0); c.Ticks() && part < of; part++ {
+			shares = append(shares, c.OverdueQuery(tenant, from, to, detect.Share{Part: part, Of: of}))
 		}
-		var candidates []string
-		for _, row := range rows {
-			candidates = append(candidates, row.Key)
+		if len(shares) > 0 {
+			questions = append(questions, shares)
+		}
+	}
+	for i, queries := range questions {
+		times := map[string]int{}
+		for _, q := range queries {
+			rows, err := store.Correlate(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, row := range rows {
+				times[row.Key]++
+			}
 		}
 		for _, f := range found {
-			if !slices.Contains(candidates, f.Key) {
-				t.Errorf("%s has a finding and is no candidate of query %d", f.Key, i)
+			if times[f.Key] != 1 {
+				t.Errorf("%s has a finding and is a candidate %d times in question %d, want once", f.Key, times[f.Key], i)
 			}
 		}
 	}

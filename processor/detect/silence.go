@@ -121,12 +121,13 @@ const silenceCandidatesSQL = `
 
 func (s silence) trail() time.Duration { return s.most }
 
-func (s silence) overdue(c *Correlation, tenant string, from, to time.Time) schemas.Query {
+func (s silence) overdue(c *Correlation, tenant string, from, to time.Time, share Share) schemas.Query {
 	lo := from.Add(-c.Reach())
 	sql := strings.NewReplacer("{{value}}", "''", "{{keys}}", "(SELECT key FROM paused)").Replace(pausedSQL + silenceSQL)
 	params := s.params(map[string]any{
 		"tenant": tenant, "main": c.Main.Selector, "lo": millis(lo), "lo_day": day(lo),
 		"from": millis(from), "to": millis(to), "to_day": day(to), "until": millis(to), "pause_day": day(from.Add(-s.most)),
+		"part": share.Part, "parts": share.Of,
 	})
 	params["declared"] = []string{} // a superset will do
 	return schemas.Query{SQL: sql + "SELECT DISTINCT key, " + keysOnly + " FROM silences ORDER BY key", Params: params}
@@ -152,7 +153,7 @@ const pausedSQL = `
 WITH intDiv({least:UInt64}, 2) AS part,
 paused AS (
     SELECT key, arraySort(groupUniqArray(intDiv(t, part))) AS busy FROM matches
-    WHERE selector = {main:String} AND tenant = {tenant:String}
+    WHERE selector = {main:String} AND tenant = {tenant:String} AND cityHash64(key) % {parts:UInt64} = {part:UInt64}
       AND bucket >= {pause_day:Date} AND bucket <= {to_day:Date} AND t + {most:UInt64} >= {from:UInt64} AND t < {to:UInt64}
     GROUP BY key
     HAVING arrayExists(d -> d > 1, arrayDifference(arrayPushBack(busy, intDiv({to:UInt64}, part))))

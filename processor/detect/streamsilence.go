@@ -101,8 +101,8 @@ LIMIT 1
 }
 
 // overdue is the tenant, always: nothing touches it when something came late.
-func (streamSilence) overdue(_ *Correlation, tenant string, _, _ time.Time) schemas.Query {
-	return schemas.Query{SQL: "SELECT {tenant:String} AS key, " + keysOnly, Params: map[string]any{"tenant": tenant}}
+func (streamSilence) overdue(_ *Correlation, tenant string, _, _ time.Time, share Share) schemas.Query {
+	return schemas.Query{SQL: "SELECT {tenant:String} AS key, " + keysOnly + " WHERE {part:UInt64} = 0", Params: map[string]any{"tenant": tenant, "part": share.Part}}
 }
 
 // streamPausesSQL has the pauses of a tenant. Its steps, by name:
