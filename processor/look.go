@@ -2,6 +2,7 @@ package processor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -22,13 +23,14 @@ type look struct {
 	tick    *tickRange // whose keys are looked up; nil where some are judged
 	overdue []string   // what was found of that
 	prompt  bool
-	cancel  context.CancelFunc
 	done    chan struct{}
 	took    time.Duration // when done, as err
 	err     error
 }
 
 const maxLong = 2
+
+var errCutShort = errors.New("a look was cut short")
 
 // takeTurn lets the next look pass. One that is long is left to itself.
 func (c *Correlator) takeTurn(ctx context.Context, v *versions) error {
@@ -87,10 +89,10 @@ func (c *Correlator) startLook(ctx context.Context, e *entry, v *versions) *look
 	if !l.prompt {
 		now.cfg.Store = patient{c.cfg.Store}
 	}
-	ctx, l.cancel = context.WithCancel(ctx)
 	go func() {
 		defer close(l.done)
 		began := time.Now()
+		l.err = errCutShort // where it does not return
 		l.err = now.judge(ctx, l, v)
 		l.took = time.Since(began)
 	}()
@@ -127,10 +129,10 @@ func (c *Correlator) await(v *versions) error {
 	return c.endLong(v, func(*look) bool { return true })
 }
 
-// rest ends the long looks where their holder has lost the lease, or failed.
+// rest waits for the long looks where their holder has lost the lease, which ends them,
+// or failed.
 func (c *Correlator) rest() {
 	for _, l := range c.long {
-		l.cancel()
 		<-l.done
 	}
 	c.long = nil
@@ -139,7 +141,6 @@ func (c *Correlator) rest() {
 // endLook waits for a look and notes what came of it.
 func (c *Correlator) endLook(l *look, v *versions) error {
 	<-l.done
-	l.cancel()
 	if l.err != nil {
 		return l.err
 	}
