@@ -25,6 +25,7 @@ type agenda struct {
 	pending int            // keys that are not judged
 	ticking int            // entries of the tick that is under way
 	busy    []*entry       // that are looked at
+	storms  []string       // codes of the rules that find some
 	// owed is for how long patient entries may hold up prompt ones: a share of the
 	// time that these took. Less than nothing is what they took too much.
 	owed time.Duration
@@ -90,8 +91,14 @@ const (
 	historyWaits   = 10
 )
 
-func newAgenda(epoch uint64) *agenda {
-	return &agenda{epoch: epoch, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[string]*pace{}}
+func newAgenda(epoch uint64, rules []detect.Correlation) *agenda {
+	var storms []string
+	for i := range rules {
+		if rules[i].Storm() {
+			storms = append(storms, rules[i].Code)
+		}
+	}
+	return &agenda{epoch: epoch, storms: storms, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[string]*pace{}}
 }
 
 func (a *agenda) empty() bool { return len(a.entries) == 0 }
@@ -255,9 +262,9 @@ func (a *agenda) storm(e *entry, rules map[string]*detect.Correlation) *entry {
 	if e == nil || e.class != classLive || rules[e.rule] == nil || rules[e.rule].Storm() || !failing(rules[e.rule]) {
 		return nil
 	}
-	for _, other := range a.entries {
-		if r := rules[other.rule]; r != nil && r.Storm() && other.class == e.class && other.tenant == e.tenant && !other.since().After(e.since()) {
-			return other
+	for _, code := range a.storms {
+		if storm := a.entries[duty{e.class, code, e.tenant}]; storm != nil && !storm.since().After(e.since()) {
+			return storm
 		}
 	}
 	return nil

@@ -23,7 +23,7 @@ type agendaBench struct {
 func newAgendaBench(t *testing.T) *agendaBench {
 	t.Helper()
 	return &agendaBench{
-		agenda: newAgenda(1), t: t, now: someHour,
+		agenda: newAgenda(1, nil), t: t, now: someHour,
 		rules: map[string]*detect.Correlation{"high": {Level: schemas.LevelHigh}, "low": {Level: schemas.LevelLow}},
 	}
 }
@@ -171,6 +171,7 @@ func TestAStormIsLookedForBeforeWhatIsAttachedToIt(t *testing.T) {
 	}
 	b := newAgendaBench(t)
 	correlations := set.Correlations()
+	b.agenda = newAgenda(1, correlations)
 	for i := range correlations {
 		b.rules[correlations[i].Code] = &correlations[i]
 	}

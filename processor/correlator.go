@@ -216,7 +216,7 @@ func (c *Correlator) begin(ctx context.Context, v *versions) error {
 		if c.agenda != nil && c.agenda.ticking > 0 {
 			c.tickEpoch = 0 // so that it is begun anew
 		}
-		c.agenda = newAgenda(v.epoch)
+		c.agenda = newAgenda(v.epoch, rules)
 	}
 	c.setRules(rules)
 	c.memory.begin(v.epoch, c.rules)
