@@ -80,7 +80,7 @@ const (
 	// aLook is what a look takes however few keys it is for, and perKeyAtFirst what is
 	// guessed of a key before there was any.
 	aLook         = 25 * time.Millisecond
-	perKeyAtFirst = 10 * time.Millisecond
+	perKeyAtFirst = 2 * time.Millisecond
 	fewestKeys    = 16
 	// patientShare is the share of the time that prompt entries take which patient ones
 	// get beside it.

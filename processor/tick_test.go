@@ -131,7 +131,7 @@ func TestATickAsksInSharesWhereAllIsTooMuch(t *testing.T) {
 	b.insert(other(moment.Add(5 * time.Hour)))
 	ticked := make(chan struct{})
 	once := sync.OnceFunc(func() { close(ticked) })
-	stop := b.startOn(sharedStore{b.store, 16}, b.broker.Publisher(t), func(point string) {
+	stop := b.startOn(sharedStore{b.store, 4}, b.broker.Publisher(t), func(point string) {
 		if point == "ticked" {
 			once()
 		}

@@ -60,7 +60,7 @@ func mark(t *testing.T, db *clickhouse.DB, flushes ...string) {
 }
 
 // What is old waits, so that what comes in need not wait for it.
-func TestTouchesOfHistoryComeLastAndOneFlushAtATime(t *testing.T) {
+func TestTouchesOfHistoryComeLastAndKnownOnesNot(t *testing.T) {
 	db := clickhousetest.New(t)
 	history := func(after time.Duration) string {
 		id := newFlush(t, noon().Add(after))
@@ -71,7 +71,16 @@ func TestTouchesOfHistoryComeLastAndOneFlushAtATime(t *testing.T) {
 	for _, flush := range []string{second, live[1], first, live[0]} {
 		touch(t, db, flush, "k")
 	}
-	for _, want := range [][]string{live, {first}, {second}, nil} {
+	store := clickhouse.NewFindingStore(db)
+	for known, want := range map[string][]string{live[0]: live[1:], live[1]: live[:1]} {
+		if _, flushes, err := store.Touched(t.Context(), 10, known); err != nil || !slices.Equal(flushes, want) {
+			t.Errorf("flushes %v and error %v beside %s, want %v", flushes, err, known, want)
+		}
+	}
+	if _, flushes, err := store.Touched(t.Context(), 10, live...); err != nil || !slices.Equal(flushes, []string{first, second}) {
+		t.Errorf("flushes %v and error %v beside those that are live, want those of history", flushes, err)
+	}
+	for _, want := range [][]string{live, {first, second}, nil} {
 		touches, flushes := touched(t, db, 10)
 		if diff := cmp.Diff(want, flushes); diff != "" || len(touches) != len(want) {
 			t.Fatalf("%d touches; flushes (-want +got):\n%s", len(touches), diff)
