@@ -133,7 +133,7 @@ func (a *agenda) judged(flush string, bundles int) {
 	}
 }
 
-// bundle is what waits at a place.
+// bundle is what waits for the next turn of a duty.
 func (a *agenda) bundle(p duty, now time.Time) *bundle {
 	e := a.entries[p]
 	if e == nil {

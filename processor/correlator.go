@@ -114,8 +114,8 @@ type Correlator struct {
 
 	ticked, swept time.Time // see tick
 	tickEpoch     uint64    // of the lease in which that was
-	tickBegan     time.Time // the one that is under way
-	sweeps        bool
+	tickBegan     time.Time // of the one that is under way
+	sweeps        bool      // it looks sweepReach back
 	resolved      time.Time // when it was last looked for findings that are over
 
 	expected      detect.Expectations // see expect

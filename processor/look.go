@@ -14,8 +14,11 @@ import (
 // look is one rule judging some of its keys. One that takes long goes on beside the
 // others: what it reads of a whole tenant cannot be cut, and nobody's alert is to wait
 // for it. There are up to maxLong of them, and only the first may be one of which people
-// are not told at once. Of a rule and a tenant there is never more than one, and none while acts are
-// carried out or it is looked for what is over: each of them writes what it has read.
+// are not told at once.
+//
+// Of a rule and a tenant there is never more than one, and none while acts are carried
+// out or it is looked for what is over: each of them writes what it has read, and the
+// later would undo the other.
 type look struct {
 	entry   *entry
 	rule    *detect.Correlation
@@ -28,6 +31,7 @@ type look struct {
 	err     error
 }
 
+// maxLong is two: the engine has little memory, and what is patient needs no more.
 const maxLong = 2
 
 var errCutShort = errors.New("a look was cut short")
@@ -85,15 +89,15 @@ func (c *Correlator) startLook(ctx context.Context, e *entry, v *versions) *look
 		l.keys = a.take(e)
 	}
 	a.busy = append(a.busy, e)
-	now := *c // turns may replace what is in force
+	looking := *c // with what is in force now, which a turn may replace
 	if !l.prompt {
-		now.cfg.Store = patient{c.cfg.Store}
+		looking.cfg.Store = patient{c.cfg.Store}
 	}
 	go func() {
 		defer close(l.done)
 		began := time.Now()
 		l.err = errCutShort // where it does not return
-		l.err = now.judge(ctx, l, v)
+		l.err = looking.judge(ctx, l, v)
 		l.took = time.Since(began)
 	}()
 	return l
@@ -116,7 +120,7 @@ func (l *look) over(patience time.Duration) bool {
 		return true
 	case <-timer.C:
 	}
-	select { // both may have been
+	select { // both may have come at once
 	case <-l.done:
 		return true
 	default:

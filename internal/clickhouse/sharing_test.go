@@ -1,12 +1,27 @@
 package clickhouse_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse"
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
+
+// TestAPatientQueryTakesOneThread asks the server with what settings it answers.
+func TestAPatientQueryTakesOneThread(t *testing.T) {
+	store := clickhouse.NewFindingStore(clickhousetest.New(t))
+	for patient, want := range map[bool]string{true: "1 15", false: " 0"} {
+		rows, err := store.Correlate(t.Context(), schemas.Query{Patient: patient, SQL: `
+SELECT concat(toString(getSetting('max_threads')), ' ', toString(getSetting('os_thread_priority'))) AS key, toUInt64(0) AS period, toUInt64(0) AS t, t AS last_t, toUInt64(0) AS n,
+    CAST([], 'Array(String)') AS vals, vals AS logs, toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days,
+    toUInt64(0) AS last_success, CAST(map(), 'Map(String, String)') AS facts`})
+		if err != nil || len(rows) != 1 || !strings.HasSuffix(rows[0].Key, want) {
+			t.Errorf("patient %t: %v, %v; want max_threads and os_thread_priority to end in %q", patient, rows, err, want)
+		}
+	}
+}
 
 // TestStepsOfACorrelationAreShared claims that a step which a statement mentions
 // twice is answered once, where it says so.
