@@ -29,7 +29,7 @@ func TestClusterOfThreeKeepsThePromises(t *testing.T) {
 			t.Errorf("%s has %d replicas", name, cfg.Replicas)
 		}
 	}
-	p, err := nats.NewPublisher(c, nats.PublisherConfig{Timeout: natstest.Wait})
+	p, err := nats.NewPublisher(c, nats.PublisherConfig{Timeout: natstest.Wait / 2})
 	if err != nil {
 		t.Fatal(err)
 	}

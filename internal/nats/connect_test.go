@@ -114,7 +114,7 @@ func TestReconnectsAfterRestartAndGoesOn(t *testing.T) {
 	if err := c.Declare(t.Context(), natstest.Limits()); err != nil {
 		t.Fatal(err)
 	}
-	p, err := nats.NewPublisher(c, nats.PublisherConfig{Timeout: natstest.Wait})
+	p, err := nats.NewPublisher(c, nats.PublisherConfig{Timeout: natstest.Wait / 2})
 	if err != nil {
 		t.Fatal(err)
 	}
