@@ -25,6 +25,9 @@ import (
 // selectors that no rule compares are not looked at, so that nothing is remembered
 // over a change of the epoch, nor of what is compared.
 //
+// A key that was asked about and has no witness did nothing before that: it is one that
+// began lately, and nothing of it is new until it is warm.
+//
 // It knows the latest detect.MaxDeeds deeds of a key, and begins anew at maxRemembered
 // keys, which may be names that somebody makes up.
 //
@@ -43,6 +46,7 @@ type memoryKey struct {
 
 type remembered struct {
 	asked uint64            // Unix milliseconds: the witnesses from before it were read
+	began bool              // there are none from before it: it did nothing then
 	last  uint64            // the latest witness
 	at    map[string]uint64 // by deed, the witness
 }
@@ -96,9 +100,9 @@ func (r *remembered) forget(hour uint64) {
 	}
 }
 
-// learn adds the rows of detect.Recall.Query with the witnesses from before the given
-// time, but those of keys that were touched or asked otherwise since they were read.
-func (m *memory) learn(k memoryKey, rows []schemas.CorrelationRow, from uint64) {
+// learn adds the rows of detect.Recall.Query with the witnesses of keys from before the
+// given time, but those of keys that were touched or asked otherwise since they were read.
+func (m *memory) learn(k memoryKey, keys []string, rows []schemas.CorrelationRow, from uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, row := range rows {
@@ -110,6 +114,11 @@ func (m *memory) learn(k memoryKey, rows []schemas.CorrelationRow, from uint64) 
 		known.at[row.Values[0]] = row.Last
 		known.last = max(known.last, row.Last)
 	}
+	for _, k.key = range keys {
+		if known := m.keys[k]; known != nil && known.asked == from {
+			known.began = len(known.at) == 0
+		}
+	}
 }
 
 // forgetAll drops what was taken for read and is not.
@@ -119,15 +128,22 @@ func (m *memory) forgetAll() {
 	m.keys = nil
 }
 
-// open are the rows of candidates that no witnesses rule out.
-func (m *memory) open(k memoryKey, rows []schemas.CorrelationRow) []schemas.CorrelationRow {
+// open are the rows of candidates in a range from the given time that no witnesses rule
+// out, nor that they began lately.
+func (m *memory) open(k memoryKey, rows []schemas.CorrelationRow, from uint64, warm time.Duration) []schemas.CorrelationRow {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	lookback := uint64(k.lookback.Milliseconds())
 	return slices.DeleteFunc(rows, func(r schemas.CorrelationRow) bool {
 		k.key = r.Key
 		known := m.keys[k]
-		if known == nil || len(r.Values) > detect.MaxDeeds {
+		if known == nil {
+			return false
+		}
+		if known.began && known.asked == from && r.Last < r.First+uint64(warm.Milliseconds()) {
+			return true
+		}
+		if len(r.Values) > detect.MaxDeeds {
 			return false
 		}
 		return !slices.ContainsFunc(r.Values, func(deed string) bool {
@@ -156,7 +172,7 @@ func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) []
 		if known.asked == from || len(r.Values) > detect.MaxDeeds {
 			continue
 		}
-		known.asked, known.last, known.at = from, 0, map[string]uint64{}
+		known.asked, known.began, known.last, known.at = from, false, 0, map[string]uint64{}
 		keys = append(keys, r.Key)
 	}
 	return keys
@@ -171,17 +187,17 @@ func (c *Correlator) candidates(ctx context.Context, j *job, from, to time.Time)
 	}
 	if recall, ok := j.rule.Recall(); ok && c.memory != nil {
 		k := memoryKey{tenant: j.tenant, selector: recall.Selector, lookback: recall.Lookback}
-		rows = c.memory.open(k, rows)
 		before := uint64(from.UnixMilli())
+		rows = c.memory.open(k, rows, before, recall.Warm)
 		for keys := range slices.Chunk(c.memory.ask(k, rows, before), maxKeysOfHours) {
 			answer, err := c.cfg.Store.Correlate(ctx, recall.Query(j.rule, j.tenant, keys, from))
 			if err != nil {
 				c.memory.forgetAll()
 				return nil, err
 			}
-			c.memory.learn(k, answer, before)
+			c.memory.learn(k, keys, answer, before)
 		}
-		rows = c.memory.open(k, rows)
+		rows = c.memory.open(k, rows, before, recall.Warm)
 	}
 	keys := make([]string, len(rows))
 	for i, r := range rows {

@@ -34,10 +34,10 @@ func TestMemoryForgetsWhatNoLongerHolds(t *testing.T) {
 		m := &memory{}
 		m.begin(1, all)
 		asks(m)
-		m.learn(k, answer, before)
+		m.learn(k, []string{"billing"}, answer, before)
 		return m, func(at time.Time) bool {
 			ms := uint64(at.UnixMilli())
-			return len(m.open(k, []schemas.CorrelationRow{{Key: "billing", First: ms, Last: ms, Values: []string{"asn\x1f64500"}}})) == 1
+			return len(m.open(k, []schemas.CorrelationRow{{Key: "billing", First: ms, Last: ms, Values: []string{"asn\x1f64500"}}}, before, recall.Warm)) == 1
 		}
 	}
 	touch := func(hour time.Time) []schemas.Touch {
@@ -61,7 +61,7 @@ func TestMemoryForgetsWhatNoLongerHolds(t *testing.T) {
 			m.begin(1, all)
 			asks(m)
 			m.touched(touch(seen.Truncate(time.Hour)))
-			m.learn(k, answer, before)
+			m.learn(k, []string{"billing"}, answer, before)
 		}, tomorrow, true},
 		"another epoch":  {func(m *memory) { m.begin(2, all) }, tomorrow, true},
 		"the same epoch": {func(m *memory) { m.begin(1, all) }, tomorrow, false},
@@ -73,4 +73,65 @@ func TestMemoryForgetsWhatNoLongerHolds(t *testing.T) {
 			t.Errorf("%s: open %v, want %v", name, got, tc.open)
 		}
 	}
+}
+
+// Nothing is new of a key that did nothing before what is looked at, until it is warm.
+func TestMemoryKnowsWhoBeganLately(t *testing.T) {
+	t.Parallel()
+	rules, err := detect.Parse(Rules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	recalls := map[string]detect.Recall{}
+	for _, c := range rules.Correlations() {
+		if r, ok := c.Recall(); ok {
+			recalls[c.Code] = r
+		}
+	}
+	recall := recalls["MI-08"]
+	if recall.Warm < 48*time.Hour || recalls["MI-20"].Warm != 0 {
+		t.Errorf("warm after %s; who woke up after %s, want two days and longer, and none", recall.Warm, recalls["MI-20"].Warm)
+	}
+	k := memoryKey{tenant: "acme", selector: recall.Selector, lookback: recall.Lookback}
+	from := uint64(time.Date(2026, 4, 14, 0, 0, 0, 0, time.UTC).UnixMilli())
+	row := schemas.CorrelationRow{Key: "billing", First: from, Last: from + 1000, Values: []string{"asn\x1f64500"}}
+	old := row
+	old.Last = old.First + uint64(recall.Warm.Milliseconds())
+	learned := func(m *memory) {
+		m.ask(k, []schemas.CorrelationRow{row}, from)
+		m.learn(k, []string{"billing"}, nil, from)
+	}
+	for name, tc := range map[string]struct {
+		do   func(m *memory)
+		row  schemas.CorrelationRow
+		from uint64
+		open bool
+	}{
+		"began lately":          {learned, row, from, false},
+		"long enough ago":       {learned, old, from, true},
+		"asked of another time": {learned, row, from + 1000, true},
+		"not answered":          {func(m *memory) { m.ask(k, []schemas.CorrelationRow{row}, from) }, row, from, true},
+		"touched before that":   {func(m *memory) { learned(m); m.touched(touchOf(recall, from-1)) }, row, from, true},
+		"touched since":         {func(m *memory) { learned(m); m.touched(touchOf(recall, from)) }, row, from, false},
+		"touched while it was asked": {func(m *memory) {
+			m.ask(k, []schemas.CorrelationRow{row}, from)
+			m.touched(touchOf(recall, from-1))
+			m.learn(k, []string{"billing"}, nil, from)
+		}, row, from, true},
+		"did something before": {func(m *memory) {
+			m.ask(k, []schemas.CorrelationRow{row}, from)
+			m.learn(k, []string{"billing"}, []schemas.CorrelationRow{{Key: "billing", Last: from - 1, Values: []string{"asn\x1f64501"}}}, from)
+		}, row, from, true},
+	} {
+		m := &memory{}
+		m.begin(1, rules.Correlations())
+		tc.do(m)
+		if open := len(m.open(k, []schemas.CorrelationRow{tc.row}, tc.from, recall.Warm)) == 1; open != tc.open {
+			t.Errorf("%s: open %v, want %v", name, open, tc.open)
+		}
+	}
+}
+
+func touchOf(r detect.Recall, at uint64) []schemas.Touch {
+	return []schemas.Touch{{Tenant: "acme", Selector: r.Selector, Key: "billing", Bucket: milli(at).Truncate(time.Hour)}}
 }

@@ -14,6 +14,7 @@ import (
 type Recall struct {
 	Selector string
 	Lookback time.Duration // for which something done is remembered
+	Warm     time.Duration // a key that does its first deed less than that before its last does nothing new
 	fields   []string      // whose values are compared
 	rule     *Rule
 }
@@ -95,7 +96,8 @@ ORDER BY key
 `
 
 func (k *firstSeen) recall(c *Correlation) Recall {
-	r := Recall{Selector: c.Main.Selector, Lookback: k.lookback, rule: c.Main}
+	warm := max(settleTime, time.Duration(k.warmDays)*24*time.Hour)
+	r := Recall{Selector: c.Main.Selector, Lookback: k.lookback, Warm: warm, rule: c.Main}
 	for _, name := range c.Main.value.names() {
 		if slices.ContainsFunc(k.terms, func(t term) bool { return t.name == name && !t.beside }) {
 			r.fields = append(r.fields, name)
