@@ -128,7 +128,7 @@ func TestALongLookEndsWithItsHolder(t *testing.T) {
 	go func() { stop(); close(stopped) }()
 	select {
 	case <-stopped:
-	case <-time.After(20 * time.Second):
+	case <-time.After(natstest.Wait):
 		t.Fatal("the correlator does not end while a look is under way")
 	}
 	b.correlateAll()

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/m2mwatch/m2mwatch/internal/auth0/auth0sim"
 )
@@ -38,7 +37,7 @@ func (o *operator) watched() *instance {
 // stored waits until all that has happened is stored.
 func (o *operator) stored(i *instance) {
 	o.t.Helper()
-	ctx, cancel := context.WithTimeout(o.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(o.t.Context(), patience)
 	defer cancel()
 	if err := o.tenant.Drain(ctx); err != nil {
 		o.t.Fatal(err)

@@ -67,7 +67,7 @@ func (b *broker) start() {
 		_ = b.cmd.Wait()
 		close(exited)
 	}()
-	deadline := time.After(time.Minute)
+	deadline := time.After(patience)
 	for tick := time.Tick(10 * time.Millisecond); ; {
 		if c, err := net.Dial("tcp", b.addr); err == nil {
 			c.Close()

@@ -26,10 +26,10 @@ func TestKillAtNamedPointsLosesNothing(t *testing.T) {
 		"correlator.touches_marked:2",
 	} {
 		i := startUp(t, data, fastRecount, "M2MWATCH_KILL_AT="+point)
-		give := time.AfterFunc(2*time.Minute, i.kill) // a point that is never reached
+		give := time.AfterFunc(patience, i.kill) // a point that is never reached
 		l.run(i, nil)
 		if !give.Stop() {
-			t.Fatalf("%s was not reached in two minutes\n%s", point, i.log())
+			t.Fatalf("%s was not reached\n%s", point, i.log())
 		}
 		if status, ok := i.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
 			t.Fatalf("%s: the process ended otherwise: %v\n%s", point, i.exitErr, i.log())
@@ -159,7 +159,7 @@ func TestKillLeavesNoChild(t *testing.T) {
 		t.Fatal("no engine child")
 	}
 	i.kill()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(patience)
 	for syscall.Kill(child, 0) == nil && !zombie(child) {
 		select {
 		case <-deadline:

@@ -22,7 +22,7 @@ type spoken struct {
 
 func (l *spoken) await(words string) string {
 	l.t.Helper()
-	timeout := time.After(time.Minute)
+	timeout := time.After(patience)
 	for {
 		select {
 		case line, open := <-l.from:
@@ -34,7 +34,7 @@ func (l *spoken) await(words string) string {
 				return line
 			}
 		case <-timeout:
-			l.t.Fatalf("in a minute it did not say %q:\n%s", words, &l.seen)
+			l.t.Fatalf("it did not say %q:\n%s", words, &l.seen)
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -64,7 +63,7 @@ func scriptSettled(ts *testscript.TestScript, neg bool, args []string) {
 	client, err := apiclient.New(apiclient.Config{Socket: datadir.Socket(dir), DataDir: dir})
 	ts.Check(err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	ts.Check(poll(ctx, func() (bool, error) {
 		s, err := client.Status(ctx)

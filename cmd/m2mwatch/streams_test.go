@@ -295,7 +295,7 @@ func TestWhatCameBeforeALogStreamIsNotTakenForItsEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.instance.Close() })
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	select {
 	case e := <-c.watch(ctx):

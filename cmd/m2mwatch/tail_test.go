@@ -46,7 +46,7 @@ func TestTailGoesOnOverARestart(t *testing.T) {
 				if strings.Contains(line, `"log_id":"`+logID+`"`) {
 					return
 				}
-			case <-time.After(time.Minute):
+			case <-time.After(patience):
 				t.Fatalf("%s is not shown", logID)
 			}
 		}

@@ -23,10 +23,10 @@ import (
 	"github.com/m2mwatch/m2mwatch/internal/clickhouse/clickhousetest"
 )
 
-// until polls a condition that has to come true within half a minute.
+// until polls a condition that has to come true within two minutes.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -131,7 +131,7 @@ func TestConcurrentFlushesAreEachReadOnce(t *testing.T) {
 			}
 		})
 	}
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	var got []string
 	for len(got) < len(want) && time.Now().Before(deadline) {
 		touches, flushes := touched(t, db, 3)
