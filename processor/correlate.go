@@ -111,6 +111,9 @@ func (j *job) periods() (from, to time.Time) {
 
 // correlateTouched correlates a job, and what lies before it.
 func (c *Correlator) correlateTouched(ctx context.Context, j job, v *versions) error {
+	if len(j.keys) == 0 {
+		return nil
+	}
 	if err := c.correlateSome(ctx, j, v); err != nil {
 		return err
 	}
@@ -165,7 +168,7 @@ func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
 	now := c.cfg.Now().UTC().Truncate(time.Millisecond)
 	p := newPager(j.tenant, j.rule, now, ver)
 	first, last := p.groupPeriods(from, to)
-	stored, err := c.cfg.Store.Findings(ctx, j.tenant, j.rule.Code, j.keys, first, last)
+	stored, err := c.storedFindings(ctx, &j, first, last)
 	if err != nil {
 		return fmt.Errorf("read the stored findings: %w", err)
 	}
@@ -179,6 +182,15 @@ func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
 	}
 	stored = slices.DeleteFunc(stored, func(f schemas.Finding) bool { return standing[f.Key] })
 	return c.settle(ctx, p, compareFindings(stored, found, from, to, now, ver))
+}
+
+// storedFindings are those of the keys of a job whose period starts in [from, to).
+func (c *Correlator) storedFindings(ctx context.Context, j *job, from, to time.Time) ([]schemas.Finding, error) {
+	keys := c.withFindings.of(j.tenant, j.rule.Code, j.keys)
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	return c.cfg.Store.Findings(ctx, j.tenant, j.rule.Code, keys, from, to)
 }
 
 // judged are the keys to ask what they do in [from, to), and those whose findings
@@ -362,6 +374,7 @@ func (c *Correlator) apply(ctx context.Context, changes []change, at time.Time) 
 		}
 		c.cfg.At("history_written")
 	}
+	c.withFindings.add(findings)
 	if err := c.cfg.Store.InsertFindings(ctx, findings); err != nil {
 		return fmt.Errorf("write findings: %w", err)
 	}

@@ -96,21 +96,22 @@ func (c CorrelatorConfig) withDefaults() CorrelatorConfig {
 // Correlator computes findings from matches, for the keys that flushes have
 // touched. Of many that run, the one that holds the lease works.
 type Correlator struct {
-	cfg     CorrelatorConfig
-	rules   []detect.Correlation // in force
-	warming map[string]bool      // selectors
-	retired string               // what the rules were like when findings were last taken back
-	memory  *memory
-	metrics *correlatorMetrics
-	store   *outage
-	live    *sync.Map // when the first live event of a tenant happened, a time.Time
-	shares  *sync.Map // of a tenant's keys that a tick asks for at once, by duty, an uint64
-	agenda  *agenda
-	long    []*look                        // that are under way beside the others
-	byCode  map[string]*detect.Correlation // the rules
-	looked  time.Time                      // when it was last looked for touches
-	marked  time.Time                      // when flushes were last marked done
-	dropped time.Time                      // when touches that are done were last dropped
+	cfg          CorrelatorConfig
+	rules        []detect.Correlation // in force
+	warming      map[string]bool      // selectors
+	retired      string               // what the rules were like when findings were last taken back
+	memory       *memory
+	withFindings *findingKeys
+	metrics      *correlatorMetrics
+	store        *outage
+	live         *sync.Map // when the first live event of a tenant happened, a time.Time
+	shares       *sync.Map // of a tenant's keys that a tick asks for at once, by duty, an uint64
+	agenda       *agenda
+	long         []*look                        // that are under way beside the others
+	byCode       map[string]*detect.Correlation // the rules
+	looked       time.Time                      // when it was last looked for touches
+	marked       time.Time                      // when flushes were last marked done
+	dropped      time.Time                      // when touches that are done were last dropped
 
 	ticked, swept time.Time // see tick
 	tickEpoch     uint64    // of the lease in which that was
@@ -127,7 +128,7 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, memory: &memory{}}
+	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, memory: &memory{}, withFindings: &findingKeys{}}
 	if err := c.Check(cfg.Rules); err != nil {
 		return nil, err
 	}
@@ -220,7 +221,7 @@ func (c *Correlator) begin(ctx context.Context, v *versions) error {
 	}
 	c.setRules(rules)
 	c.memory.begin(v.epoch, c.rules)
-	return nil
+	return c.withFindings.begin(ctx, c.cfg.Store, v.epoch)
 }
 
 func (c *Correlator) setRules(rules []detect.Correlation) {

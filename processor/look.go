@@ -173,9 +173,13 @@ func (c *Correlator) judge(ctx context.Context, l *look, v *versions) (err error
 		return nil
 	}
 	j := newJob(l.rule, l.entry.tenant, l.keys)
-	if l.entry.class == classTick {
+	switch l.entry.class {
+	case classTick:
 		err = c.correlateSome(ctx, j, v)
-	} else {
+	case classLive:
+		j.keys = c.notLeftToTick(&j)
+		fallthrough
+	default:
 		err = c.correlateTouched(ctx, j, v)
 	}
 	if err != nil {

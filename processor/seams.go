@@ -87,6 +87,8 @@ type FindingStore interface {
 	// Findings returns the stored findings, withdrawn ones too, of a rule and
 	// of keys of a tenant whose period starts in [from, to).
 	Findings(ctx context.Context, tenant, ruleID string, keys []string, from, to time.Time) ([]schemas.Finding, error)
+	// FindingKeys are up to limit of the keys that have findings, withdrawn ones too.
+	FindingKeys(ctx context.Context, limit int) ([]schemas.FindingKey, error)
 	// OpenFindings are up to limit findings that are open: of rules that are not
 	// among these, or of one rule, those behind an id, by id.
 	OpenFindings(ctx context.Context, rules schemas.OpenFindings, limit int) ([]schemas.Finding, error)

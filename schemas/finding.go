@@ -49,6 +49,12 @@ func (s State) Stands() bool { return s == StateOpen || s == StateAcknowledged }
 // Over reports whether nobody has to do anything about it any more.
 func (s State) Over() bool { return s == StateResolved || s == StateWithdrawn }
 
+// FindingKey is a key of which a rule has found something.
+type FindingKey struct{ Tenant, RuleID, Key string }
+
+// KeyOfRule is that of f.
+func (f *Finding) KeyOfRule() FindingKey { return FindingKey{f.Tenant, f.RuleID, f.Key} }
+
 // Finding is a stored result of a rule.
 type Finding struct {
 	ID       string    `json:"id"`

@@ -99,6 +99,15 @@ func (s *FindingStore) Findings(ctx context.Context, tenant, ruleID string, keys
 	return collect(ctx, s.db.conn, "read findings", w.query(selectFindings, "ORDER BY key, period"), scanFinding)
 }
 
+// FindingKeys are up to limit of the keys that have findings, withdrawn ones too.
+func (s *FindingStore) FindingKeys(ctx context.Context, limit int) ([]schemas.FindingKey, error) {
+	q := schemas.Query{SQL: "SELECT DISTINCT tenant, rule_id, key FROM findings\nLIMIT {limit:UInt32}", Params: map[string]any{"limit": limit}}
+	return collect(ctx, s.db.conn, "read which keys have findings", q, func(scan scanner) (k schemas.FindingKey, err error) {
+		err = scan(&k.Tenant, &k.RuleID, &k.Key)
+		return k, err
+	})
+}
+
 // OpenFindings are up to limit findings that stand, by id.
 func (s *FindingStore) OpenFindings(ctx context.Context, f schemas.OpenFindings, limit int) ([]schemas.Finding, error) {
 	w := where{}
