@@ -76,22 +76,60 @@ func (r *Reader) sourceKnown(ctx context.Context, f *schemas.Finding) (*bool, er
 	if len(f.Evidence.LogIDs) == 0 {
 		return nil, nil //nolint:nilnil // nothing is told of where it came from
 	}
-	w := within(f.First.UnixMilli(), f.Last.UnixMilli()+1)
-	w.and("tenant = {tenant:String}", "tenant", f.Tenant)
-	w.and("log_id IN {log_ids:Array(String)}", "log_ids", f.Evidence.LogIDs)
-	w.conditions = append(w.conditions, "network != ''")
-	networks, err := collect(ctx, r.conn, "read the networks of a finding", w.query("SELECT DISTINCT network FROM events FINAL\n", withinPartitions), scanText)
+	from, to := f.First.Add(-knownWithin), f.Last.Add(time.Millisecond)
+	clients, err := r.clientsOf(ctx, f.Tenant, f.Identity, from, to)
+	if err != nil {
+		return nil, err
+	}
+	networks, err := r.networks(ctx, f, clients)
 	if err != nil || len(networks) == 0 {
 		return nil, err
 	}
-	known, err := r.Stats(ctx, schemas.StatsFilter{
-		Tenant: f.Tenant, By: []string{"network"}, From: f.First.Add(-knownWithin), To: f.First, Limit: maxStatsRows,
-		Where: []schemas.Condition{
-			{Field: "identity", Values: exactly(f.Identity)}, {Field: "outcome", Values: exactly(string(schemas.OutcomeSuccess))}, {Field: "network", Values: exactly(networks...)},
-		},
-	})
-	all := len(known) == len(networks)
-	return &all, err
+	all := false
+	if len(clients) > 0 {
+		known, err := r.Stats(ctx, schemas.StatsFilter{
+			Tenant: f.Tenant, By: []string{"network"}, From: from, To: f.First, Limit: maxStatsRows,
+			Where: []schemas.Condition{
+				{Field: "client_id", Values: exactly(clients...)}, // by which counts are sorted
+				{Field: "identity", Values: exactly(f.Identity)}, {Field: "outcome", Values: exactly(string(schemas.OutcomeSuccess))}, {Field: "network", Values: exactly(networks...)},
+			},
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = len(known) == len(networks)
+	}
+	return &all, nil
+}
+
+// networks are those of the first events of a finding: of these clients, by which
+// events are sorted, or of whoever else is found by them.
+func (r *Reader) networks(ctx context.Context, f *schemas.Finding, clients []string) ([]string, error) {
+	w := within(f.First.UnixMilli(), f.Last.UnixMilli()+1)
+	w.and("tenant = {tenant:String}", "tenant", f.Tenant)
+	w.and("log_id IN {log_ids:Array(String)}", "log_ids", f.Evidence.LogIDs)
+	const sql = "SELECT network FROM events FINAL\n"
+	theirs := w
+	theirs.conditions = slices.Clone(w.conditions)
+	theirs.and("client_id IN {clients:Array(String)}", "clients", clients)
+	networks, err := collect(ctx, r.conn, "read the networks of a finding", theirs.query(sql, withinPartitions), scanText)
+	if err == nil && len(networks) < len(f.Evidence.LogIDs) {
+		networks, err = collect(ctx, r.conn, "read the networks of a finding", w.query(sql, withinPartitions), scanText)
+	}
+	slices.Sort(networks)
+	return slices.DeleteFunc(slices.Compact(networks), func(n string) bool { return n == "" }), err
+}
+
+// clientsOf are the clients by whose events an identity acts: of an application
+// itself, of a user those that it came by.
+func (r *Reader) clientsOf(ctx context.Context, tenant, identity string, from, to time.Time) ([]string, error) {
+	if id, ok := strings.CutPrefix(identity, schemas.AppID("")); ok {
+		return []string{id}, nil
+	}
+	w := within(from.UnixMilli(), to.UnixMilli())
+	w.and("tenant = {tenant:String}", "tenant", tenant)
+	w.and("identity = {identity:String}", "identity", identity)
+	return collect(ctx, r.conn, "read by which clients a user came", w.query("SELECT DISTINCT client_id FROM events_by_identity\n", ""), scanText)
 }
 
 func exactly(values ...string) []schemas.Pattern {
@@ -110,19 +148,19 @@ func (r *Reader) tokensAlive(ctx context.Context, tenant, identity string, at ti
 		return 0, until, err
 	}
 	longest := min(longestLifetime, time.Duration(slices.Max(lifetimes))*time.Second)
-	w := within(r.within(at.Add(-longest), "events").UnixMilli(), at.UnixMilli()+1)
-	w.and("tenant = {tenant:String}", "tenant", tenant)
-	w.param("identity", identity)
-	if id, ok := strings.CutPrefix(identity, schemas.AppID("")); ok {
-		w.and("client_id = {client_id:String}", "client_id", id)
-	} else {
-		w.conditions = append(w.conditions, "(tenant, client_id, time) IN (\n    SELECT tenant, client_id, time FROM events_by_identity\n"+
-			"    WHERE tenant = {tenant:String} AND identity = {identity:String} AND time >= "+milliseconds("from")+"\n  )")
+	from := r.within(at.Add(-longest), "events")
+	clients, err := r.clientsOf(ctx, tenant, identity, from, at.Add(time.Millisecond))
+	if err != nil {
+		return 0, until, err
 	}
+	w := within(from.UnixMilli(), at.UnixMilli()+1)
+	w.and("tenant = {tenant:String}", "tenant", tenant)
+	w.and("identity = {identity:String}", "identity", identity)
+	w.and("client_id IN {clients:Array(String)}", "clients", clients)
 	w.param("audiences", audiences)
 	w.param("lifetimes", lifetimes)
 	w.param("default", uint64(schemas.TokenLifetime.Seconds()))
-	w.conditions = append(w.conditions, "identity = {identity:String}", "outcome = 'success'", "token_id != ''",
+	w.conditions = append(w.conditions, "outcome = 'success'", "token_id != ''",
 		"expires >= "+milliseconds("to"))
 	type alive struct {
 		n     uint64
