@@ -204,7 +204,7 @@ func rawLogs(r *rand.Rand) [][]byte {
 			fmt.Sprintf("900%053d", len(raws)), at.Format("2006-01-02T15:04:05.000Z"), fields))
 	}
 	for i := range 70 {
-		at := moment.Add(-60*time.Hour + time.Duration(i)*50*time.Minute)
+		at := moment.Add(-60*time.Hour + time.Duration(i/10)*10*time.Hour + time.Duration(i%10)*5*time.Minute) // in few hours: each is counted
 		for _, client := range []string{"works", "quota"} {
 			add(at, fmt.Sprintf(`"type":"seccft","client_id":%q,"ip":"198.51.100.%d","details":{"access_token_jti":"jti-%s-%d"}`, client, i, client, i))
 		}
