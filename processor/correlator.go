@@ -194,6 +194,7 @@ func (c *Correlator) turn(ctx context.Context, v *versions) (more bool, err erro
 		}
 		c.dropped = c.cfg.Now()
 	}
+	c.metrics.agenda.Set(float64(len(c.agenda.entries)))
 	return !c.agenda.empty(), nil
 }
 
@@ -367,6 +368,7 @@ type correlatorMetrics struct {
 	seconds  prometheus.Histogram
 	byRule   *prometheus.CounterVec
 	leftOut  prometheus.Counter
+	agenda   prometheus.Gauge
 	leads    prometheus.Gauge
 	up       prometheus.Gauge
 }
@@ -382,6 +384,7 @@ func newCorrelatorMetrics(r prometheus.Registerer) (*correlatorMetrics, error) {
 		errors:   prometheus.NewCounter(prometheus.CounterOpts(opts("errors_total", "Recomputations that failed and are tried again."))),
 		byRule:   prometheus.NewCounterVec(prometheus.CounterOpts(opts("rule_seconds_total", "Time that was spent on each rule.")), []string{"rule_id"}),
 		leftOut:  prometheus.NewCounter(prometheus.CounterOpts(opts("keys_left_out_total", "Keys that were not judged, because their matches are more than one query may read."))),
+		agenda:   prometheus.NewGauge(prometheus.GaugeOpts(opts("agenda", "Rules that have something to judge, by tenant and by why they have."))),
 		leads:    prometheus.NewGauge(prometheus.GaugeOpts(opts("leads", "1 while this process holds the lease."))),
 		up:       prometheus.NewGauge(prometheus.GaugeOpts(opts("up", "0 while the store or the broker is away."))),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -393,7 +396,7 @@ func newCorrelatorMetrics(r prometheus.Registerer) (*correlatorMetrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.touches, m.findings, m.errors, m.leftOut, m.leads, m.up, m.seconds, m.byRule} {
+	for _, c := range []prometheus.Collector{m.touches, m.findings, m.errors, m.leftOut, m.agenda, m.leads, m.up, m.seconds, m.byRule} {
 		errs = append(errs, r.Register(c))
 	}
 	return m, errors.Join(errs...)

@@ -167,10 +167,16 @@ func (l *live) metrics(ctx context.Context) (map[string]*dto.MetricFamily, error
 func (l *live) awaitWarm(ctx context.Context) (took time.Duration, err error) {
 	l.say("waiting until the rules have seen the month")
 	began := time.Now()
-	for calm := 0; calm < 3; { // a look may come before the first of the warmer's
+	err = l.awaitCalm(ctx, "m2mwatch_warmer_leads", "m2mwatch_warmer_warming")
+	return time.Since(began), err
+}
+
+// awaitCalm waits until one metric is not 0 and another is, and stays so.
+func (l *live) awaitCalm(ctx context.Context, leads, waiting string) error {
+	for calm := 0; calm < 3; { // a look may come before the first of the program's
 		families, err := l.metrics(ctx)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		sum := func(name string) (n float64) {
 			for _, m := range families[name].GetMetric() {
@@ -179,14 +185,14 @@ func (l *live) awaitWarm(ctx context.Context) (took time.Duration, err error) {
 			return n
 		}
 		calm++
-		if sum("m2mwatch_warmer_leads") == 0 || sum("m2mwatch_warmer_warming") > 0 {
+		if sum(leads) == 0 || sum(waiting) > 0 {
 			calm = 0
 		}
 		if err := sleepUntil(ctx, time.Now().Add(time.Second)); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return time.Since(began), nil
+	return nil
 }
 
 // correlating is how long the looks of the correlator's rules took, by its own clock.

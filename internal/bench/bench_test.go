@@ -73,7 +73,7 @@ func TestLiveStoresWhatItSends(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v; it said:\n%s", err, &said)
 	}
-	report, err := bench.Live(t.Context(), bench.LiveConfig{Dir: dir, Program: program, Rate: 200, For: 2 * time.Second, Progress: &said})
+	report, err := bench.Live(t.Context(), bench.LiveConfig{Dir: dir, Program: program, Rate: 200, For: 2 * time.Second, Judged: true, Progress: &said})
 	if err != nil {
 		t.Fatalf("%v; it said:\n%s", err, &said)
 	}

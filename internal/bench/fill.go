@@ -158,7 +158,7 @@ func (f *filling) count(ctx context.Context) error {
 		}
 		if dirty == 0 {
 			f.say("counted in %s", time.Since(began).Round(time.Second))
-			if err := f.dropTouches(ctx); err != nil {
+			if err := f.store.dropTouches(ctx); err != nil {
 				return err
 			}
 			f.progress.Counted = true
@@ -175,9 +175,9 @@ func (f *filling) count(ctx context.Context) error {
 
 // dropTouches leaves the queue of touches as it is a day after, when what its
 // readers have done is dropped: a fill has no correlator that could have done its
-// share.
-func (f *filling) dropTouches(ctx context.Context) error {
-	raw, err := rawConnection(f.store.app)
+// share, and one that is new to a month has a day's work.
+func (s *store) dropTouches(ctx context.Context) error {
+	raw, err := rawConnection(s.app)
 	if err != nil {
 		return err
 	}

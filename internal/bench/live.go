@@ -27,6 +27,9 @@ type LiveConfig struct {
 	// Backtests are rules that are run over the month when all is judged.
 	Backtests []string
 	For       time.Duration // how long to send
+	// Judged takes what the rules have matched of the month for judged, as in an
+	// instance that has run for it.
+	Judged bool
 
 	Progress io.Writer
 }
@@ -51,8 +54,6 @@ func Live(ctx context.Context, c LiveConfig) (Report, error) {
 		return Report{}, err
 	}
 	l := &live{config: c}
-	l.say("making %d events", c.Rate*int(c.For/time.Second))
-	l.bodies(p)
 	config, err := os.MkdirTemp("", "m2mbench") // it is read again while the program runs
 	if err != nil {
 		return Report{}, err
@@ -63,11 +64,21 @@ func Live(ctx context.Context, c LiveConfig) (Report, error) {
 		return Report{}, err
 	}
 	l.alarms = alarms
-	if err := l.start(ctx, filepath.Join(config, "m2mwatch.yaml"), more); err != nil {
+	config = filepath.Join(config, "m2mwatch.yaml")
+	if err := l.start(ctx, config, more); err != nil {
 		return Report{}, err
 	}
-	defer l.kill()
-	lines, err := l.load(ctx)
+	defer func() { l.kill() }()
+	warm, err := l.awaitWarm(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	if c.Judged {
+		if err := l.skipHistory(ctx, config, more); err != nil {
+			return Report{}, err
+		}
+	}
+	lines, err := l.load(ctx, p, warm)
 	if err != nil {
 		return Report{}, err
 	}
@@ -163,15 +174,35 @@ func (l *live) follow(stderr io.Reader, ready chan<- string) {
 	}
 }
 
+// skipHistory starts the program again on a store in which nothing is left to judge,
+// and waits for its first look at what time has changed, which is the longest.
+func (l *live) skipHistory(ctx context.Context, config, more string) error {
+	if err := l.stop(); err != nil {
+		return err
+	}
+	s, err := openStore(ctx, l.config.Dir, 1<<30)
+	if err != nil {
+		return err
+	}
+	err = s.dropTouches(ctx)
+	s.close()
+	if err != nil {
+		return err
+	}
+	if err := l.start(ctx, config, more); err != nil {
+		return err
+	}
+	l.say("waiting for the first tick")
+	return l.awaitCalm(ctx, "m2mwatch_correlator_leads", "m2mwatch_correlator_agenda")
+}
+
 // load sends the batches, each at its time or as soon after as the one before
 // is answered, and waits until all of them are stored and judged.
-func (l *live) load(ctx context.Context) ([]Measurement, error) {
+func (l *live) load(ctx context.Context, p progress, warm time.Duration) ([]Measurement, error) {
 	memory := watchMemory(l.pids)
+	l.say("making %d events", l.config.Rate*int(l.config.For/time.Second))
+	l.bodies(p)
 	l.say("sending %d events/s for %s", l.config.Rate, l.config.For)
-	warm, err := l.awaitWarm(ctx)
-	if err != nil {
-		return nil, err
-	}
 	before, err := l.correlating(ctx)
 	if err != nil {
 		return nil, err
@@ -256,11 +287,11 @@ func (l *live) awaitDone(ctx context.Context) error {
 	return l.await(ctx, func(s liveStatus) bool { return s.Pending == 0 && s.Uncorrelated == 0 })
 }
 
-// patience is how long it is waited until all is judged: what was matched of a
+// patience is how long it is waited until what was sent is judged. What is left of the
 // month may take longer, and waits itself for what comes in.
 const patience = 2 * time.Minute
 
-// behind is how long after a moment all is stored and judged.
+// behind is how long after a moment all is stored and judged, if it is soon.
 func (l *live) behind(ctx context.Context, since time.Time) (string, error) {
 	waiting, enough := context.WithTimeout(ctx, patience)
 	defer enough()
