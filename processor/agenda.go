@@ -26,6 +26,7 @@ type agenda struct {
 	ticking int            // entries of the tick that is under way
 	busy    []*entry       // that are looked at
 	storms  []string       // codes of the rules that find some
+	now     time.Time      // of the turn
 	// owed is for how long patient entries may hold up prompt ones: a share of the
 	// time that these took. Less than nothing is what they took too much.
 	owed time.Duration
@@ -82,6 +83,10 @@ const (
 	aLook         = 25 * time.Millisecond
 	perKeyAtFirst = 2 * time.Millisecond
 	fewestKeys    = 16
+	// stormPatience is how long what would be attached to a storm waits for it to be
+	// looked for. On many millions of events that may take minutes, and whoever fails is
+	// not to be told of only then: a channel gets ten pages at most meanwhile.
+	stormPatience = 10 * time.Second
 	// patientShare is the share of the time that prompt entries take which patient ones
 	// get beside it.
 	patientShare = 0.5
@@ -180,6 +185,7 @@ const (
 func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, which which) *entry {
 	var prompt, patient *entry
 	urgency := 0.0
+	a.now = now
 	for _, e := range a.entries {
 		if a.isBusy(e) {
 			continue
@@ -257,9 +263,9 @@ func (a *agenda) urgency(e *entry, rule *detect.Correlation, now time.Time) floa
 }
 
 // storm is the entry of a storm that waits no shorter than an entry whose findings would
-// be attached to it, nil where there is none.
+// be attached to it, nil where there is none, or it has been waited for for long enough.
 func (a *agenda) storm(e *entry, rules map[string]*detect.Correlation) *entry {
-	if e == nil || e.class != classLive || rules[e.rule] == nil || rules[e.rule].Storm() || !failing(rules[e.rule]) {
+	if e == nil || e.class != classLive || a.now.Sub(e.since()) > stormPatience || rules[e.rule] == nil || rules[e.rule].Storm() || !failing(rules[e.rule]) {
 		return nil
 	}
 	for _, code := range a.storms {

@@ -187,6 +187,36 @@ func TestAStormIsLookedForBeforeWhatIsAttachedToIt(t *testing.T) {
 	}
 }
 
+// What would be attached to a storm waits for the look for one, and not for ever.
+func TestAStormIsWaitedForForAWhile(t *testing.T) {
+	set, err := detect.Parse(Rules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newAgendaBench(t)
+	correlations := set.Correlations()
+	b.agenda = newAgenda(1, correlations)
+	for i := range correlations {
+		b.rules[correlations[i].Code] = &correlations[i]
+	}
+	b.paceOf("MI-02-storm").perKey = 10 * time.Second
+	b.flush("first", classLive, 1, "MI-02", "MI-02-storm")
+	storm := b.next(b.rules, b.now, anyEntry)
+	if storm == nil || storm.rule != "MI-02-storm" {
+		t.Fatalf("the first turn is of %+v, want MI-02-storm", storm)
+	}
+	storm.serve()
+	b.busy = append(b.busy, storm)
+	for _, which := range []which{tellingEntries, promptEntries} {
+		if e := b.next(b.rules, b.now.Add(stormPatience), which); e != nil {
+			t.Errorf("%s has a turn while a storm is looked for, want none", e.rule)
+		}
+		if e := b.next(b.rules, b.now.Add(stormPatience+time.Millisecond), which); e == nil || e.rule != "MI-02" {
+			t.Errorf("the turn is of %+v after %s, want MI-02", e, stormPatience)
+		}
+	}
+}
+
 func TestWhatPeopleAreToldOfNeverWaitsForOtherLongLooks(t *testing.T) {
 	b := newAgendaBench(t)
 	b.paceOf("high").perKey = 10 * lookWork
