@@ -111,9 +111,6 @@ func (j *job) periods() (from, to time.Time) {
 
 // correlateTouched correlates a job, and what lies before it.
 func (c *Correlator) correlateTouched(ctx context.Context, j job, v *versions) error {
-	if len(j.keys) == 0 {
-		return nil
-	}
 	if err := c.correlateSome(ctx, j, v); err != nil {
 		return err
 	}

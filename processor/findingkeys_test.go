@@ -11,20 +11,11 @@ import (
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// countingStore notes of which keys findings are read, and matches.
+// countingStore notes of which keys findings are read.
 type countingStore struct {
 	processor.FindingStore
-	mu      sync.Mutex // guards all
-	keys    []string
-	matched []string
-}
-
-func (s *countingStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
-	s.mu.Lock()
-	keys, _ := q.Params["keys"].([]string)
-	s.matched = append(s.matched, keys...)
-	s.mu.Unlock()
-	return s.FindingStore.Correlate(ctx, q)
+	mu   sync.Mutex // guards keys
+	keys []string
 }
 
 func (s *countingStore) Findings(ctx context.Context, tenant, ruleID string, keys []string, from, to time.Time) ([]schemas.Finding, error) {
@@ -73,40 +64,5 @@ func TestFindingsAreReadOfKeysThatHaveSome(t *testing.T) {
 	stop()
 	if found := open(b.findings("acme")); len(found) != 1 || found[0].Key != "billing" {
 		t.Errorf("findings %v, want one of billing", found)
-	}
-}
-
-// What time alone makes is left to the tick: nobody reads what a machine did for two
-// weeks because it goes on. One that was missed is looked at when it comes back.
-func TestWhatGoesOnIsLeftToTheTick(t *testing.T) {
-	t.Parallel()
-	b := newSilenceBench(t)
-	at := moment
-	b.now = func() time.Time { return at }
-	store := &countingStore{FindingStore: b.store}
-	run := func(events ...schemas.Event) {
-		t.Helper()
-		b.insert(events...)
-		stop := b.startOn(store, b.broker.Publisher(t), nil)
-		b.settle()
-		stop()
-	}
-	run(beats("stops", moment)...)
-	run(beats("goes on", moment)...)
-	run(other(moment.Add(2 * time.Minute)))
-	store.matched = nil
-	at = moment.Add(5 * time.Hour)
-	run(exchange("goes on", 1000, moment.Add(time.Hour), true, schemas.SourceStream), exchange("goes on", 1001, at, true, schemas.SourceStream))
-	if slices.Contains(store.matched, "goes on") {
-		t.Errorf("matches of %v were read, want none of what goes on", store.matched)
-	}
-	b.tick()
-	if got := b.findings("acme"); len(got) != 1 || got[0].Key != "stops" {
-		t.Fatalf("findings %+v, want one of the machine that stops", got)
-	}
-	at = moment.Add(6 * time.Hour)
-	run(exchange("stops", 1000, at, true, schemas.SourceStream))
-	if got := b.findings("acme"); len(got) != 1 || got[0].Evidence.Facts["came_back"] != at.Format("2006-01-02 15:04") {
-		t.Errorf("findings %+v, want it to tell when the machine came back", got)
 	}
 }

@@ -134,12 +134,13 @@ func (c *Correlator) await(v *versions) error {
 }
 
 // rest waits for the long looks where their holder has lost the lease, which ends them,
-// or failed.
+// or failed. What was on its agenda is on somebody else's.
 func (c *Correlator) rest() {
 	for _, l := range c.long {
 		<-l.done
 	}
 	c.long = nil
+	c.metrics.agenda.Set(0)
 }
 
 // endLook waits for a look and notes what came of it.
@@ -173,13 +174,9 @@ func (c *Correlator) judge(ctx context.Context, l *look, v *versions) (err error
 		return nil
 	}
 	j := newJob(l.rule, l.entry.tenant, l.keys)
-	switch l.entry.class {
-	case classTick:
+	if l.entry.class == classTick {
 		err = c.correlateSome(ctx, j, v)
-	case classLive:
-		j.keys = c.notLeftToTick(&j)
-		fallthrough
-	default:
+	} else {
 		err = c.correlateTouched(ctx, j, v)
 	}
 	if err != nil {

@@ -75,17 +75,6 @@ func (c *Correlator) addTick(ctx context.Context, reach time.Duration) error {
 // that.
 type tickRange struct{ from, to time.Time }
 
-// notLeftToTick are the keys of a job whose touches have to be looked at. What happens
-// now takes findings of silence away, where there are some, and makes none: those are
-// behind it, as are those that an event of the last day may make which comes late, and
-// each tick looks for all of them.
-func (c *Correlator) notLeftToTick(j *job) []string {
-	if !j.rule.Ticks() || j.first.Before(c.cfg.Now().Add(-tickReach/2)) {
-		return j.keys
-	}
-	return c.withFindings.of(j.tenant, j.rule.Code, j.keys)
-}
-
 func (c *Correlator) tickDone(v *versions) {
 	c.ticked, c.tickEpoch = c.tickBegan, v.epoch
 	if c.sweeps {
