@@ -37,6 +37,7 @@ type memory struct {
 	epoch    uint64
 	compared map[string][]time.Duration // look-backs, by selector
 	keys     map[memoryKey]*remembered
+	askings  uint64 // how often ask was called
 }
 
 type memoryKey struct {
@@ -46,6 +47,7 @@ type memoryKey struct {
 
 type remembered struct {
 	asked uint64            // Unix milliseconds: the witnesses from before it were read
+	by    uint64            // the asking of which the answer counts
 	began bool              // there are none from before it: it did nothing then
 	last  uint64            // the latest witness
 	at    map[string]uint64 // by deed, the witness
@@ -100,26 +102,29 @@ func (r *remembered) forget(hour uint64) {
 	}
 }
 
-// learn adds the rows of detect.Recall.Query with the witnesses of keys from before the
-// given time, but those of keys that were touched or asked otherwise since they were read.
-func (m *memory) learn(k memoryKey, keys []string, rows []schemas.CorrelationRow, from uint64) {
+// learn adds what was answered to an asking, rows of detect.Recall.Query, but of keys that
+// were touched or asked again since.
+func (m *memory) learn(k memoryKey, keys []string, rows []schemas.CorrelationRow, asking uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, row := range rows {
 		k.key = row.Key
 		known := m.keys[k]
-		if known == nil || known.asked != from || len(row.Values) != 1 {
+		if known == nil || !known.awaits(asking) || len(row.Values) != 1 {
 			continue
 		}
 		known.at[row.Values[0]] = row.Last
 		known.last = max(known.last, row.Last)
 	}
 	for _, k.key = range keys {
-		if known := m.keys[k]; known != nil && known.asked == from {
+		if known := m.keys[k]; known != nil && known.awaits(asking) {
 			known.began = len(known.at) == 0
 		}
 	}
 }
+
+// awaits reports whether the answer to an asking counts.
+func (r *remembered) awaits(asking uint64) bool { return r.asked > 0 && r.by == asking }
 
 // forgetAll drops what was taken for read and is not.
 func (m *memory) forgetAll() {
@@ -154,16 +159,17 @@ func (m *memory) open(k memoryKey, rows []schemas.CorrelationRow, from uint64, w
 }
 
 // ask returns the keys of rows whose witnesses from before the given time were
-// not read, and takes them for read from now on.
-func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) []string {
+// not read, and takes them for read from now on. What is answered is learned by the
+// number of the asking.
+func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) (keys []string, asking uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var keys []string
+	m.askings++
 	for _, r := range rows {
 		k.key = r.Key
 		known := m.keys[k]
 		if known == nil && m.keys == nil {
-			return nil
+			return nil, 0
 		}
 		if known == nil {
 			known = &remembered{}
@@ -172,10 +178,10 @@ func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) []
 		if known.asked == from || len(r.Values) > detect.MaxDeeds {
 			continue
 		}
-		known.asked, known.began, known.last, known.at = from, false, 0, map[string]uint64{}
+		known.asked, known.by, known.began, known.last, known.at = from, m.askings, false, 0, map[string]uint64{}
 		keys = append(keys, r.Key)
 	}
-	return keys
+	return keys, m.askings
 }
 
 // candidates are the keys of a job that the rule can find something of: most are
@@ -189,13 +195,14 @@ func (c *Correlator) candidates(ctx context.Context, j *job, from, to time.Time)
 		k := memoryKey{tenant: j.tenant, selector: recall.Selector, lookback: recall.Lookback}
 		before := uint64(from.UnixMilli())
 		rows = c.memory.open(k, rows, before, recall.Warm)
-		for keys := range slices.Chunk(c.memory.ask(k, rows, before), maxKeysOfHours) {
+		unread, asking := c.memory.ask(k, rows, before)
+		for keys := range slices.Chunk(unread, maxKeysOfHours) {
 			answer, err := c.cfg.Store.Correlate(ctx, recall.Query(j.rule, j.tenant, keys, from))
 			if err != nil {
 				c.memory.forgetAll()
 				return nil, err
 			}
-			c.memory.learn(k, keys, answer, before)
+			c.memory.learn(k, keys, answer, asking)
 		}
 		rows = c.memory.open(k, rows, before, recall.Warm)
 	}

@@ -26,15 +26,15 @@ func TestMemoryForgetsWhatNoLongerHolds(t *testing.T) {
 	seen := time.Date(2026, 4, 14, 9, 30, 0, 0, time.UTC)
 	k := memoryKey{tenant: "acme", selector: recall.Selector, lookback: recall.Lookback}
 	before := uint64(seen.Add(24 * time.Hour).UnixMilli())
-	asks := func(m *memory) {
-		m.ask(k, []schemas.CorrelationRow{{Key: "billing", Values: []string{"asn\x1f64500"}}}, before)
+	asks := func(m *memory) uint64 {
+		_, asking := m.ask(k, []schemas.CorrelationRow{{Key: "billing", Values: []string{"asn\x1f64500"}}}, before)
+		return asking
 	}
 	answer := []schemas.CorrelationRow{{Key: "billing", Last: uint64(seen.UnixMilli()), Values: []string{"asn\x1f64500"}}}
 	known := func() (*memory, func(at time.Time) bool) {
 		m := &memory{}
 		m.begin(1, all)
-		asks(m)
-		m.learn(k, []string{"billing"}, answer, before)
+		m.learn(k, []string{"billing"}, answer, asks(m))
 		return m, func(at time.Time) bool {
 			ms := uint64(at.UnixMilli())
 			return len(m.open(k, []schemas.CorrelationRow{{Key: "billing", First: ms, Last: ms, Values: []string{"asn\x1f64500"}}}, before, recall.Warm)) == 1
@@ -59,9 +59,9 @@ func TestMemoryForgetsWhatNoLongerHolds(t *testing.T) {
 		"touched while it is asked": {func(m *memory) {
 			m.forgetAll()
 			m.begin(1, all)
-			asks(m)
+			asking := asks(m)
 			m.touched(touch(seen.Truncate(time.Hour)))
-			m.learn(k, []string{"billing"}, answer, before)
+			m.learn(k, []string{"billing"}, answer, asking)
 		}, tomorrow, true},
 		"another epoch":  {func(m *memory) { m.begin(2, all) }, tomorrow, true},
 		"the same epoch": {func(m *memory) { m.begin(1, all) }, tomorrow, false},
@@ -97,10 +97,11 @@ func TestMemoryKnowsWhoBeganLately(t *testing.T) {
 	row := schemas.CorrelationRow{Key: "billing", First: from, Last: from + 1000, Values: []string{"asn\x1f64500"}}
 	old := row
 	old.Last = old.First + uint64(recall.Warm.Milliseconds())
-	learned := func(m *memory) {
-		m.ask(k, []schemas.CorrelationRow{row}, from)
-		m.learn(k, []string{"billing"}, nil, from)
+	asks := func(m *memory) uint64 {
+		_, asking := m.ask(k, []schemas.CorrelationRow{row}, from)
+		return asking
 	}
+	learned := func(m *memory) { m.learn(k, []string{"billing"}, nil, asks(m)) }
 	for name, tc := range map[string]struct {
 		do   func(m *memory)
 		row  schemas.CorrelationRow
@@ -110,17 +111,22 @@ func TestMemoryKnowsWhoBeganLately(t *testing.T) {
 		"began lately":          {learned, row, from, false},
 		"long enough ago":       {learned, old, from, true},
 		"asked of another time": {learned, row, from + 1000, true},
-		"not answered":          {func(m *memory) { m.ask(k, []schemas.CorrelationRow{row}, from) }, row, from, true},
+		"not answered":          {func(m *memory) { asks(m) }, row, from, true},
 		"touched before that":   {func(m *memory) { learned(m); m.touched(touchOf(recall, from-1)) }, row, from, true},
 		"touched since":         {func(m *memory) { learned(m); m.touched(touchOf(recall, from)) }, row, from, false},
 		"touched while it was asked": {func(m *memory) {
-			m.ask(k, []schemas.CorrelationRow{row}, from)
+			asking := asks(m)
 			m.touched(touchOf(recall, from-1))
-			m.learn(k, []string{"billing"}, nil, from)
+			m.learn(k, []string{"billing"}, nil, asking)
+		}, row, from, true},
+		"asked again since, and that not answered": {func(m *memory) {
+			first := asks(m)
+			m.touched(touchOf(recall, from-1))
+			asks(m)
+			m.learn(k, []string{"billing"}, nil, first)
 		}, row, from, true},
 		"did something before": {func(m *memory) {
-			m.ask(k, []schemas.CorrelationRow{row}, from)
-			m.learn(k, []string{"billing"}, []schemas.CorrelationRow{{Key: "billing", Last: from - 1, Values: []string{"asn\x1f64501"}}}, from)
+			m.learn(k, []string{"billing"}, []schemas.CorrelationRow{{Key: "billing", Last: from - 1, Values: []string{"asn\x1f64501"}}}, asks(m))
 		}, row, from, true},
 	} {
 		m := &memory{}
