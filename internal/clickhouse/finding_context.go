@@ -120,16 +120,17 @@ func (r *Reader) networks(ctx context.Context, f *schemas.Finding, clients []str
 	return slices.DeleteFunc(slices.Compact(networks), func(n string) bool { return n == "" }), err
 }
 
-// clientsOf are the clients by whose events an identity acts: of an application
-// itself, of a user those that it came by.
+// clientsOf are the clients by whose events an identity acts: an application itself, and
+// those that it, or a user, came by.
 func (r *Reader) clientsOf(ctx context.Context, tenant, identity string, from, to time.Time) ([]string, error) {
-	if id, ok := strings.CutPrefix(identity, schemas.AppID("")); ok {
-		return []string{id}, nil
-	}
 	w := within(from.UnixMilli(), to.UnixMilli())
 	w.and("tenant = {tenant:String}", "tenant", tenant)
 	w.and("identity = {identity:String}", "identity", identity)
-	return collect(ctx, r.conn, "read by which clients a user came", w.query("SELECT DISTINCT client_id FROM events_by_identity\n", ""), scanText)
+	clients, err := collect(ctx, r.conn, "read by which clients an identity came", w.query("SELECT DISTINCT client_id FROM events_by_identity\n", ""), scanText)
+	if id, ok := strings.CutPrefix(identity, schemas.AppID("")); ok {
+		clients = append(clients, id)
+	}
+	return clients, err
 }
 
 func exactly(values ...string) []schemas.Pattern {

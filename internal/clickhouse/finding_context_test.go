@@ -36,6 +36,7 @@ func TestContextOfAFindingIsThatOfTheMoment(t *testing.T) {
 	byRobot := func(e *schemas.Event) {
 		e.Type, e.ClientID, e.UserID, e.Identity.ID = "sepft", "portal", "auth0|robot", "user:auth0|robot"
 	}
+	through := func(e *schemas.Event) { e.Identity.ID, e.Network = "app:exchanger", "192.0.2.0/24" } // by the client a
 	failed := func(e *schemas.Event) {
 		e.Type, e.Outcome, e.TokenID, e.Network = "feccft", schemas.OutcomeFailure, "", "198.51.100.0/24"
 	}
@@ -43,6 +44,7 @@ func TestContextOfAFindingIsThatOfTheMoment(t *testing.T) {
 		grantedAt("day", now.Add(-23*time.Hour), nil), grantedAt("old", now.Add(-25*time.Hour), nil), grantedAt("new", now.Add(-time.Hour), nil),
 		grantedAt("short", now.Add(-59*time.Minute), short), grantedAt("over", now.Add(-61*time.Minute), short), grantedAt("later", now.Add(time.Hour), nil),
 		grantedAt("robot", now.Add(-2*time.Hour), byRobot),
+		grantedAt("exchanged", now.Add(-3*time.Hour), through), grantedAt("f3", now.Add(-10*time.Minute), func(e *schemas.Event) { failed(e); through(e) }),
 		grantedAt("f1", now.Add(-10*time.Minute), failed), grantedAt("f2", now.Add(-9*time.Minute), func(e *schemas.Event) { failed(e); e.Network = "203.0.113.0/24" }),
 	})
 	owners, err := clickhouse.NewFindingStore(db).Owners(t.Context(), "acme", []string{app.Identity, "user:auth0|robot", "app:nobody"})
@@ -69,6 +71,7 @@ func TestContextOfAFindingIsThatOfTheMoment(t *testing.T) {
 		{finding("user:auth0|robot", "issue-f2"), schemas.FindingContext{Owner: "ops", SourceKnown: &yes, TokensAlive: 1, TokensUntil: now.Add(22 * time.Hour)}},
 		{finding("user:auth0|robot", "issue-f1", "issue-f2"), schemas.FindingContext{Owner: "ops", SourceKnown: &no, TokensAlive: 1, TokensUntil: now.Add(22 * time.Hour)}},
 		{finding("user:stranger", "issue-f2"), schemas.FindingContext{SourceKnown: &no}},
+		{finding("app:exchanger", "issue-f3"), schemas.FindingContext{SourceKnown: &yes, TokensAlive: 1, TokensUntil: now.Add(21 * time.Hour)}},
 		{finding("app:a", "gone"), schemas.FindingContext{Owner: "o'wner", TokensAlive: 3, TokensUntil: now.Add(23 * time.Hour)}},
 		{finding("app:portal"), schemas.FindingContext{}},
 		{finding(""), schemas.FindingContext{}},
