@@ -108,6 +108,32 @@ func TestSilenceIsFoundByTimeAloneAndTakenBackByLateEvents(t *testing.T) {
 	}
 }
 
+// A tick takes copies that lost for real. The silence around one comes to light by the
+// touch that a recount leaves of it, however new it is.
+func TestASilenceAroundACopyThatLostIsFoundByItsTouch(t *testing.T) {
+	t.Parallel()
+	b := newSilenceBench(t)
+	b.at(moment.Add(6 * time.Hour))
+	lost := exchange("stops", 1000, moment.Add(2*time.Hour+30*time.Minute), true, schemas.SourceStream)
+	b.insert(append(beats("stops", moment), lost, other(moment.Add(5*time.Hour+30*time.Minute)))...)
+	b.tick()
+	won := lost
+	won.Ver, won.Type = 2, "feccft"
+	b.insert(won)
+	b.tick()
+	if got := b.findings("acme"); len(got) != 0 {
+		t.Fatalf("findings %+v, want none that the tick alone finds", got)
+	}
+	touches := schemas.Touches("01900000-0000-7000-8000-00000000ffff", b.rules.Match(nil, &lost))
+	if err := b.writer.InsertTouches(t.Context(), touches); err != nil {
+		t.Fatal(err)
+	}
+	b.correlateAll()
+	if got := b.findings("acme"); len(got) != 1 || !got[0].First.Equal(moment) {
+		t.Errorf("findings %+v, want one of a silence since %s", got, moment)
+	}
+}
+
 // sharedStore answers a tick for a share of the keys alone.
 type sharedStore struct {
 	processor.FindingStore
