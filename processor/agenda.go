@@ -32,7 +32,7 @@ type agenda struct {
 	owed time.Duration
 	// contended says that both were there when the last turn was given.
 	contended bool
-	pace      map[string]*pace // by rule
+	pace      map[duty]*pace // of no tenant: what is old is more than what comes in
 }
 
 // duty is what is judged together.
@@ -69,7 +69,8 @@ type bundle struct {
 
 // pace is how long the looks of a rule take, about.
 type pace struct {
-	perKey time.Duration
+	base   time.Duration // whatever it is for
+	perKey time.Duration // beside that
 	tick   time.Duration // to find the keys that time has changed
 }
 
@@ -78,8 +79,8 @@ const (
 	promptWork = 500 * time.Millisecond
 	// lookWork is how long a look may take; more keys are asked for in several.
 	lookWork = time.Second
-	// aLook is what a look takes however few keys it is for, and perKeyAtFirst what is
-	// guessed of a key before there was any.
+	// aLook and perKeyAtFirst are what is guessed before there was any look: what one
+	// takes however few keys it is for, and each key beside that.
 	aLook         = 25 * time.Millisecond
 	perKeyAtFirst = 2 * time.Millisecond
 	fewestKeys    = 16
@@ -103,7 +104,7 @@ func newAgenda(epoch uint64, rules []detect.Correlation) *agenda {
 			storms = append(storms, rules[i].Code)
 		}
 	}
-	return &agenda{epoch: epoch, storms: storms, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[string]*pace{}}
+	return &agenda{epoch: epoch, storms: storms, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
 }
 
 func (a *agenda) empty() bool { return len(a.entries) == 0 }
@@ -235,18 +236,18 @@ func telling(e *entry, rule *detect.Correlation) bool {
 
 // work is how long it takes to judge what an entry has begun with, or will.
 func (a *agenda) work(e *entry) time.Duration {
-	b := e.serving
+	b, p := e.serving, a.paceOf(e)
 	if b == nil {
 		b = e.waiting
 	}
 	if b.tick != nil {
-		return aLook + a.paceOf(e.rule).tick
+		return aLook + p.tick
 	}
 	keys := max(1, len(b.rest))
 	if e.serving == nil {
 		keys = max(1, len(b.keys))
 	}
-	return aLook + time.Duration(keys)*a.paceOf(e.rule).perKey
+	return p.base + time.Duration(keys)*p.perKey
 }
 
 // urgency is how long an entry has waited for the work that it is: what takes ten times
@@ -287,11 +288,12 @@ func before(a, b *entry) bool {
 	return cmp.Or(a.since().Compare(b.since()), cmp.Compare(a.class, b.class), cmp.Compare(a.rule, b.rule), cmp.Compare(a.tenant, b.tenant)) < 0
 }
 
-func (a *agenda) paceOf(rule string) *pace {
-	p := a.pace[rule]
+func (a *agenda) paceOf(e *entry) *pace {
+	of := duty{class: e.class, rule: e.rule}
+	p := a.pace[of]
 	if p == nil {
-		p = &pace{perKey: perKeyAtFirst}
-		a.pace[rule] = p
+		p = &pace{base: aLook, perKey: perKeyAtFirst}
+		a.pace[of] = p
 	}
 	return p
 }
@@ -311,7 +313,7 @@ func (a *agenda) take(e *entry) []*touchedKey {
 	if len(b.rest) == 0 {
 		return nil
 	}
-	n := min(chunk(b.rest), a.paceOf(e.rule).keys())
+	n := min(chunk(b.rest), a.paceOf(e).keys())
 	some := b.rest[:n]
 	b.rest = b.rest[n:]
 	return some
@@ -322,7 +324,7 @@ func (a *agenda) take(e *entry) []*touchedKey {
 func (a *agenda) took(l *look) (ticked bool) {
 	e := l.entry
 	a.busy = slices.DeleteFunc(a.busy, func(b *entry) bool { return b == e })
-	if p := a.paceOf(e.rule); l.tick != nil {
+	if p := a.paceOf(e); l.tick != nil {
 		p.tick = l.took
 	} else {
 		p.note(len(l.keys), l.took)
@@ -343,13 +345,16 @@ func (a *agenda) took(l *look) (ticked bool) {
 
 // keys is how many of them a look is for.
 func (p *pace) keys() int {
-	return max(fewestKeys, int((lookWork-aLook)/max(p.perKey, time.Microsecond)))
+	return max(fewestKeys, int((lookWork-p.base)/max(p.perKey, time.Microsecond)))
 }
 
+// note learns from a look. One for few keys tells of none of them.
 func (p *pace) note(keys int, took time.Duration) {
-	if keys > 0 {
-		p.perKey = (p.perKey + max(0, took-aLook)/time.Duration(keys)) / 2
+	if keys <= fewestKeys {
+		p.base = (p.base + took) / 2
+		return
 	}
+	p.perKey = (p.perKey + max(0, took-p.base)/time.Duration(keys)) / 2
 }
 
 // settle ends the serving of an entry.

@@ -79,7 +79,7 @@ func TestAFlushIsDoneWhenAllRulesHaveJudgedIt(t *testing.T) {
 
 func TestWhatIsTouchedWhileARuleLooksWaitsForItsNextTurn(t *testing.T) {
 	b := newAgendaBench(t)
-	b.paceOf("low").perKey = lookWork
+	b.paceOf(live("low")).perKey = lookWork
 	b.flush("first", classLive, 2*fewestKeys, "low")
 	b.serves(always(time.Second))
 	b.flush("second", classLive, 2*fewestKeys, "low")
@@ -148,7 +148,7 @@ func TestALongLookIsCutAndWaitsForShortOnes(t *testing.T) {
 
 func TestWhatIsOldWaitsForWhatIsNewButNotForEver(t *testing.T) {
 	b := newAgendaBench(t)
-	b.paceOf("low").perKey = 200 * time.Millisecond
+	b.paceOf(live("low")).perKey = 200 * time.Millisecond
 	b.flush("old", classHistory, 1, "low")
 	for n := range 100 {
 		b.flush(fmt.Sprint(n), classLive, 1, "low")
@@ -164,6 +164,34 @@ func TestWhatIsOldWaitsForWhatIsNewButNotForEver(t *testing.T) {
 	t.Error("the old flush never had its turn")
 }
 
+// live is an entry of what comes in.
+func live(rule string) *entry { return &entry{duty: duty{class: classLive, rule: rule}} }
+
+// What looks at a month of history takes makes none at what comes in less prompt.
+func TestHistoryIsNoPaceOfWhatComesIn(t *testing.T) {
+	b := newAgendaBench(t)
+	b.flush("old", classHistory, 1, "high")
+	b.serves(always(time.Minute))
+	b.flush("new", classLive, 3, "high")
+	if e := b.next(b.rules, b.now, promptEntries); e == nil || e.rule != "high" {
+		t.Errorf("the turn is of %+v, want the rule that was long at history", e)
+	}
+}
+
+func TestAPaceTellsWhatALookTakesFromItsKeys(t *testing.T) {
+	p := pace{base: aLook, perKey: perKeyAtFirst}
+	for range 20 {
+		p.note(1, 300*time.Millisecond)
+		p.note(1000, 2300*time.Millisecond)
+	}
+	if p.base.Round(time.Millisecond) != 300*time.Millisecond || p.perKey.Round(time.Microsecond) != 2*time.Millisecond {
+		t.Errorf("%+v, want 300 ms and 2 ms a key", p)
+	}
+	if n := p.keys(); n < 340 || n > 350 {
+		t.Errorf("a look is for %d keys, want the 350 of a second", n)
+	}
+}
+
 func TestAStormIsLookedForBeforeWhatIsAttachedToIt(t *testing.T) {
 	set, err := detect.Parse(Rules())
 	if err != nil {
@@ -176,7 +204,7 @@ func TestAStormIsLookedForBeforeWhatIsAttachedToIt(t *testing.T) {
 		b.rules[correlations[i].Code] = &correlations[i]
 	}
 	b.flush("first", classLive, 1, "MI-02", "MI-02-storm")
-	b.paceOf("MI-02-storm").perKey = 10 * time.Second // so that it is not prompt
+	b.paceOf(live("MI-02-storm")).perKey = 10 * time.Second // so that it is not prompt
 	if rule, _ := b.serves(always(time.Millisecond)); rule != "MI-02-storm" {
 		t.Fatalf("%s has the first turn, want MI-02-storm", rule)
 	}
@@ -199,7 +227,7 @@ func TestAStormIsWaitedForForAWhile(t *testing.T) {
 	for i := range correlations {
 		b.rules[correlations[i].Code] = &correlations[i]
 	}
-	b.paceOf("MI-02-storm").perKey = 10 * time.Second
+	b.paceOf(live("MI-02-storm")).perKey = 10 * time.Second
 	b.flush("first", classLive, 1, "MI-02", "MI-02-storm")
 	storm := b.next(b.rules, b.now, anyEntry)
 	if storm == nil || storm.rule != "MI-02-storm" {
@@ -219,7 +247,7 @@ func TestAStormIsWaitedForForAWhile(t *testing.T) {
 
 func TestWhatPeopleAreToldOfNeverWaitsForOtherLongLooks(t *testing.T) {
 	b := newAgendaBench(t)
-	b.paceOf("high").perKey = 10 * lookWork
+	b.paceOf(live("high")).perKey = 10 * lookWork
 	b.flush("first", classLive, 1, "high", "low")
 	for which, want := range map[which]string{tellingEntries: "high", promptEntries: ""} {
 		got := ""
