@@ -63,8 +63,10 @@ func (s *FindingStore) Correlate(ctx context.Context, q schemas.Query) ([]schema
 }
 
 // patientNice is the nice value of the threads of a patient query, where the server may
-// set one: it needs CAP_SYS_NICE for that, and says nothing where it has not.
-const patientNice = 15
+// set one: it needs CAP_SYS_NICE for that, and says nothing where it has not. It is a
+// small one, which leaves a third beside a thread of usual niceness: others' processes
+// come before it, too, and what never has the processor holds its place for ever.
+const patientNice = 5
 
 // scanner takes the columns of one row.
 type scanner func(dest ...any) error

@@ -12,7 +12,7 @@ import (
 // TestAPatientQueryTakesOneThread asks the server with what settings it answers.
 func TestAPatientQueryTakesOneThread(t *testing.T) {
 	store := clickhouse.NewFindingStore(clickhousetest.New(t))
-	for patient, want := range map[bool]string{true: "1 15", false: " 0"} {
+	for patient, want := range map[bool]string{true: "1 5", false: " 0"} {
 		rows, err := store.Correlate(t.Context(), schemas.Query{Patient: patient, SQL: `
 SELECT concat(toString(getSetting('max_threads')), ' ', toString(getSetting('os_thread_priority'))) AS key, toUInt64(0) AS period, toUInt64(0) AS t, t AS last_t, toUInt64(0) AS n,
     CAST([], 'Array(String)') AS vals, vals AS logs, toUInt8(0) AS imported, toUInt64(0) AS baseline, toFloat64(0) AS baseline_days,
