@@ -23,11 +23,14 @@ func TestKillAtNamedPointsLosesNothing(t *testing.T) {
 	for _, point := range []string{
 		"ingest.before_publish:20", "ingest.published:20", "ingest.before_answer:20",
 		"processor.events_inserted:2", "processor.matches_inserted:2", "processor.touches_inserted:2", "processor.acked:2",
-		"correlator.touches_marked:2",
+		"correlator.touches_marked:1",
 	} {
 		i := startUp(t, data, fastRecount, "M2MWATCH_KILL_AT="+point)
 		give := time.AfterFunc(patience, i.kill) // a point that is never reached
-		l.run(i, nil)
+		enough := make(chan struct{})            // what is touched is marked when all rules have judged it
+		time.AfterFunc(10*time.Second, func() { close(enough) })
+		l.run(i, enough)
+		<-i.exited
 		if !give.Stop() {
 			t.Fatalf("%s was not reached\n%s", point, i.log())
 		}
