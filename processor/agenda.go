@@ -32,6 +32,7 @@ type agenda struct {
 	owed time.Duration
 	// contended says that both were there when the last turn was given.
 	contended bool
+	usual     time.Duration  // what looks for few keys take: more where the machine does much else
 	pace      map[duty]*pace // of no tenant: what is old is more than what comes in
 }
 
@@ -75,7 +76,8 @@ type pace struct {
 }
 
 const (
-	// promptWork is how much work an entry may be that goes before all others.
+	// promptWork is how much work an entry may be that goes before all others, or twice
+	// the usual where that is more.
 	promptWork = 500 * time.Millisecond
 	// lookWork is how long a look may take; more keys are asked for in several.
 	lookWork = time.Second
@@ -104,7 +106,7 @@ func newAgenda(epoch uint64, rules []detect.Correlation) *agenda {
 			storms = append(storms, rules[i].Code)
 		}
 	}
-	return &agenda{epoch: epoch, storms: storms, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
+	return &agenda{epoch: epoch, storms: storms, usual: aLook, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
 }
 
 func (a *agenda) empty() bool { return len(a.entries) == 0 }
@@ -223,12 +225,15 @@ func (a *agenda) isBusy(e *entry) bool {
 // prompt reports whether people may be told at once of what a rule finds, and it is soon
 // judged, and so is a storm that comes before it.
 func (a *agenda) prompt(e *entry, rules map[string]*detect.Correlation) bool {
-	if !telling(e, rules[e.rule]) || a.work(e) > promptWork {
+	if !telling(e, rules[e.rule]) || !a.soon(e) {
 		return false
 	}
 	storm := a.storm(e, rules)
-	return storm == nil || a.work(storm) <= promptWork && !a.isBusy(storm)
+	return storm == nil || a.soon(storm) && !a.isBusy(storm)
 }
+
+// soon reports whether an entry is soon judged.
+func (a *agenda) soon(e *entry) bool { return a.work(e) <= max(promptWork, 2*a.usual) }
 
 func telling(e *entry, rule *detect.Correlation) bool {
 	return e.class == classLive && rule != nil && rule.MayBe(schemas.LevelHigh)
@@ -328,6 +333,9 @@ func (a *agenda) took(l *look) (ticked bool) {
 		p.tick = l.took
 	} else {
 		p.note(len(l.keys), l.took)
+		if n := len(l.keys); n > 0 && n <= fewestKeys {
+			a.usual = (7*a.usual + l.took) / 8
+		}
 	}
 	held := min(l.took, lookWork) // as long as others wait for it
 	switch {

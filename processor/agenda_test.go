@@ -178,6 +178,22 @@ func TestHistoryIsNoPaceOfWhatComesIn(t *testing.T) {
 	}
 }
 
+// Where the machine does much else all looks take long, and what people are told of at
+// once still comes before the others.
+func TestWhatIsPromptIsSoBesideMuchElse(t *testing.T) {
+	b := newAgendaBench(t)
+	for n := range 20 {
+		b.flush(fmt.Sprint(n), classLive, 1, "high", "low")
+		for range 2 {
+			b.serves(always(800 * time.Millisecond))
+		}
+	}
+	b.flush("last", classLive, 1, "high", "low")
+	if e := b.next(b.rules, b.now, promptEntries); e == nil || e.rule != "high" {
+		t.Errorf("the turn is of %+v, want the rule of which people are told at once", e)
+	}
+}
+
 func TestAPaceTellsWhatALookTakesFromItsKeys(t *testing.T) {
 	p := pace{base: aLook, perKey: perKeyAtFirst}
 	for range 20 {
