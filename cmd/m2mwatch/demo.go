@@ -26,7 +26,7 @@ import (
 const (
 	demoTenant  = "acme"
 	demoHistory = 30 * 24 * time.Hour
-	storyLimit  = 10 * time.Minute // a machine that does much else takes minutes
+	storyLimit  = 15 * time.Minute // a machine that does much else takes minutes
 	storyRule   = "MI-02"          // of a working client that started failing
 )
 

@@ -22,7 +22,7 @@ type spoken struct {
 
 func (l *spoken) await(words string) string {
 	l.t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(2 * patience) // a whole story
 	for {
 		select {
 		case line, open := <-l.from:
