@@ -384,7 +384,7 @@ func (d *demo) story(ctx context.Context, simulated string, lastToken time.Time)
 		found, err = d.found(ctx)
 		return found != nil && found.Count >= uint64(cfg.Tries), err
 	})
-	if errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if err != nil {
