@@ -255,7 +255,9 @@ func (w *world) newLife(c crash, end context.CancelFunc) *life {
 	return &life{crash: c, world: w, before: func(string) {}, end: end, stalls: make(chan struct{}), wakes: make(chan struct{})}
 }
 
-// at ends the goroutine that comes to the point at which the process dies.
+// at ends the goroutine that comes to the point at which the process dies. One that
+// stalls stands still as a whole, and whichever of its goroutines gets to a point
+// behind that ends: what the stalled one was about to do is not taken back by others.
 func (l *life) at(point string) {
 	l.before(point)
 	l.mu.Lock()
@@ -274,6 +276,10 @@ func (l *life) at(point string) {
 		close(l.stalls)
 		<-l.wakes
 		return
+	}
+	if l.stall && l.over.Load() {
+		<-l.wakes
+		runtime.Goexit()
 	}
 	if dies || l.over.Load() {
 		l.over.Store(true)
