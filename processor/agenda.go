@@ -20,13 +20,14 @@ import (
 type agenda struct {
 	epoch   uint64
 	entries map[duty]*entry
-	left    map[string]int // by flush that was read, the bundles that it is part of
-	done    []string       // flushes of which all is judged and that are not marked
-	pending int            // keys that are not judged
-	ticking int            // entries of the tick that is under way
-	busy    []*entry       // that are looked at
-	storms  []string       // codes of the rules that find some
-	now     time.Time      // of the turn
+	left    map[string]int     // by flush that was read, the bundles that it is part of
+	done    []string           // flushes of which all is judged and that are not marked
+	pending int                // keys that are not judged
+	ticking int                // entries of the tick that is under way
+	ticked  map[duty]time.Time // up to where ticks have looked
+	busy    []*entry           // that are looked at
+	storms  []string           // codes of the rules that find some
+	now     time.Time          // of the turn
 	// owed is for how long patient entries may hold up prompt ones: a share of the
 	// time that these took. Less than nothing is what they took too much.
 	owed time.Duration
@@ -106,7 +107,7 @@ func newAgenda(epoch uint64, rules []detect.Correlation) *agenda {
 			storms = append(storms, rules[i].Code)
 		}
 	}
-	return &agenda{epoch: epoch, storms: storms, usual: aLook, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
+	return &agenda{epoch: epoch, storms: storms, usual: aLook, ticked: map[duty]time.Time{}, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
 }
 
 func (a *agenda) empty() bool { return len(a.entries) == 0 }

@@ -215,9 +215,7 @@ func (c *Correlator) begin(ctx context.Context, v *versions) error {
 		if err := c.await(v); err != nil {
 			return err
 		}
-		if c.agenda != nil && c.agenda.ticking > 0 {
-			c.tickEpoch = 0 // so that it is begun anew
-		}
+		c.tickEpoch = 0 // so that it is looked at all anew
 		c.agenda = newAgenda(v.epoch, rules)
 	}
 	c.setRules(rules)

@@ -25,6 +25,7 @@ type look struct {
 	keys    []*touchedKey
 	tick    *tickRange // whose keys are looked up; nil where some are judged
 	overdue []string   // what was found of that
+	all     bool       // that is all there is of it
 	prompt  bool
 	done    chan struct{}
 	took    time.Duration // when done, as err
@@ -155,6 +156,9 @@ func (c *Correlator) endLook(l *look, v *versions) error {
 		for _, key := range l.overdue {
 			b.rest = append(b.rest, &touchedKey{key, l.tick.from, l.tick.to})
 		}
+		if l.all {
+			a.ticked[l.entry.duty] = l.tick.to
+		}
 	}
 	c.metrics.byRule.WithLabelValues(l.entry.rule).Add(l.took.Seconds())
 	c.metrics.seconds.Observe(l.took.Seconds())
@@ -167,7 +171,7 @@ func (c *Correlator) endLook(l *look, v *versions) error {
 // judge does what a look is for.
 func (c *Correlator) judge(ctx context.Context, l *look, v *versions) (err error) {
 	if l.tick != nil {
-		l.overdue, err = c.overdue(ctx, l.rule, l.entry.tenant, l.tick.from, l.tick.to)
+		l.overdue, l.all, err = c.overdue(ctx, l.rule, l.entry.tenant, l.tick.from, l.tick.to)
 		if err != nil {
 			return fmt.Errorf("look for what time has changed, rule %s, tenant %s: %w", l.rule.Code, l.entry.tenant, err)
 		}

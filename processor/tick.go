@@ -17,9 +17,11 @@ import (
 // touched ones. What it finds is a function of the stored events, so a tick may be
 // left out, cut short or repeated.
 //
-// A tick looks tickReach back from a tenant's last event. That is too little where
-// days come at once, as of an import or after an outage of this program; so the
-// first tick of each holder of the lease, and one an hour, looks sweepReach back.
+// A tick looks from where the last one ended up to the tenant's last event. The first one
+// of each holder of the lease, who does not know where that was, looks sweepReach back.
+// Of rules that have to look back each tick looks tickReach back. That is too little where
+// days come at once, as of an import or after an outage of this program; so one an hour
+// looks sweepReach back.
 const (
 	tickReach  = 2 * 24 * time.Hour
 	sweepEvery = time.Hour
@@ -47,7 +49,8 @@ func (c *Correlator) tick(ctx context.Context, v *versions) error {
 	return nil
 }
 
-// addTick has each rule look reach back from the last event of each tenant.
+// addTick has each rule look at each tenant, reach back from the last event where it is
+// not known how far it has come.
 func (c *Correlator) addTick(ctx context.Context, reach time.Duration) error {
 	var ticking []string
 	for i := range c.rules {
@@ -64,8 +67,17 @@ func (c *Correlator) addTick(ctx context.Context, reach time.Duration) error {
 	}
 	for _, rule := range ticking {
 		for _, t := range tenants {
-			last := milli(t.Last)
-			c.agenda.tick(duty{classTick, rule, t.Key}, &tickRange{last.Add(-reach), last}, time.Now())
+			of, last := duty{classTick, rule, t.Key}, milli(t.Last)
+			if last.After(c.tickBegan) {
+				last = c.tickBegan // see found
+			}
+			from := last.Add(-reach)
+			if ticked, known := c.agenda.ticked[of]; known && !c.byCode[rule].LooksBack() {
+				if from = ticked; !from.Before(last) {
+					continue
+				}
+			}
+			c.agenda.tick(of, &tickRange{from, last}, time.Now())
 		}
 	}
 	return nil
@@ -86,14 +98,14 @@ func (c *Correlator) tickDone(v *versions) {
 // maxShares is into how many shares the keys of a tenant are cut.
 const maxShares = 256
 
-// overdue are the keys that may have a trigger that nothing has touched. Where
-// they are too much for one query they are asked for in shares, next time too.
-func (c *Correlator) overdue(ctx context.Context, rule *detect.Correlation, tenant string, from, to time.Time) ([]string, error) {
+// overdue are the keys that may have a trigger that nothing has touched, and whether
+// these are all. Where they are too much for one query they are asked for in shares, next
+// time too.
+func (c *Correlator) overdue(ctx context.Context, rule *detect.Correlation, tenant string, from, to time.Time) (keys []string, all bool, err error) {
 	of := uint64(1)
 	if known, ok := c.shares.Load(duty{classTick, rule.Code, tenant}); ok {
 		of = known.(uint64)
 	}
-	var keys []string
 	for part := uint64(0); part < of; {
 		some, err := c.overdueIn(ctx, rule, tenant, from, to, detect.Share{Part: part, Of: of})
 		switch {
@@ -101,7 +113,7 @@ func (c *Correlator) overdue(ctx context.Context, rule *detect.Correlation, tena
 			keys = append(keys, some...)
 			part++
 		case !tooMuch(err):
-			return nil, err
+			return nil, false, err
 		case of < maxShares:
 			keys, part, of = nil, 0, of*4
 			c.shares.Store(duty{classTick, rule.Code, tenant}, of)
@@ -109,10 +121,10 @@ func (c *Correlator) overdue(ctx context.Context, rule *detect.Correlation, tena
 			c.metrics.leftOut.Inc()
 			c.cfg.Logger.Error("a tenant has more matches than one query may read, and what time changes is left out: give the store more memory (clickhouse.memory)",
 				"rule_id", rule.Code, "tenant", tenant, "error", err)
-			return nil, nil
+			return nil, false, nil
 		}
 	}
-	return keys, nil
+	return keys, true, nil
 }
 
 func tooMuch(err error) bool {
@@ -120,7 +132,7 @@ func tooMuch(err error) bool {
 }
 
 func (c *Correlator) overdueIn(ctx context.Context, rule *detect.Correlation, tenant string, from, to time.Time, share detect.Share) ([]string, error) {
-	rows, err := c.cfg.Store.Correlate(ctx, rule.OverdueQuery(tenant, rule.Period(from), rule.PeriodEnd(to.Add(1)), share))
+	rows, err := c.cfg.Store.Correlate(ctx, rule.OverdueQuery(tenant, from, to.Add(time.Millisecond), share))
 	keys := make([]string, len(rows))
 	for i, r := range rows {
 		keys[i] = r.Key

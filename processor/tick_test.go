@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -106,6 +107,79 @@ func TestSilenceIsFoundByTimeAloneAndTakenBackByLateEvents(t *testing.T) {
 	if states[schemas.StateWithdrawn] != 1 && !b.findings("acme")[0].First.Equal(moment.Add(2*time.Hour)) {
 		t.Errorf("findings %+v, want the silence to begin later, or be withdrawn", b.findings("acme"))
 	}
+}
+
+// A correlator that goes on ticking looks from where it looked last, and finds what is due
+// since, and no silence twice.
+func TestATickGoesOnWhereTheLastOneEnded(t *testing.T) {
+	t.Parallel()
+	b := newSilenceBench(t)
+	b.insert(append(beats("stops", moment), beats("stops-later", moment.Add(3*time.Hour))...)...)
+	var clock atomic.Int64 // minutes
+	b.now = func() time.Time { return moment.Add(9*time.Hour + time.Duration(clock.Load())*time.Minute) }
+	ticks := make(chan struct{}, 100)
+	asked := &askedStore{FindingStore: b.store}
+	stop := b.startOn(asked, b.broker.Publisher(t), func(point string) {
+		if point == "ticked" {
+			ticks <- struct{}{}
+		}
+	})
+	defer stop()
+	b.settle()
+	receive(t, ticks)
+	tick := func(at time.Time) map[string]bool {
+		b.insert(other(at))
+		b.settle()
+		for range 2 { // one may be under way
+			clock.Add(2)
+			receive(t, ticks)
+		}
+		keys := map[string]bool{}
+		for _, f := range b.findings("acme") {
+			keys[f.Key] = f.State == schemas.StateOpen
+		}
+		return keys
+	}
+	for _, c := range []struct {
+		hours int
+		want  map[string]bool
+	}{
+		{3, map[string]bool{}},
+		{5, map[string]bool{"stops": true}},
+		{6, map[string]bool{"stops": true}},
+		{8, map[string]bool{"stops": true, "stops-later": true}},
+	} {
+		if diff := cmp.Diff(c.want, tick(moment.Add(time.Duration(c.hours)*time.Hour))); diff != "" {
+			t.Errorf("%d hours on (-want +got):\n%s", c.hours, diff)
+		}
+	}
+	for i, since := range asked.since() {
+		if i > 0 && since.Before(moment) {
+			t.Errorf("tick %d looks from %s, want none but the first to look back", i, since)
+		}
+	}
+}
+
+// askedStore notes from where ticks look.
+type askedStore struct {
+	processor.FindingStore
+	mu   sync.Mutex
+	from []time.Time // guarded by mu
+}
+
+func (s *askedStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
+	if _, ticks := q.Params["parts"]; ticks {
+		s.mu.Lock()
+		s.from = append(s.from, time.UnixMilli(int64(q.Params["from"].(uint64))))
+		s.mu.Unlock()
+	}
+	return s.FindingStore.Correlate(ctx, q)
+}
+
+func (s *askedStore) since() []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.from)
 }
 
 // A tick takes copies that lost for real. The silence around one comes to light by the

@@ -17,6 +17,9 @@ type ticking interface {
 	kind
 	// trail is how far behind its trigger an event may change what a finding says.
 	trail() time.Duration
+	// looksBack reports whether what comes late changes findings of keys that nothing
+	// touches.
+	looksBack() bool
 	// overdue: see Correlation.OverdueQuery.
 	overdue(c *Correlation, tenant string, from, to time.Time, share Share) schemas.Query
 }
@@ -38,6 +41,12 @@ func (c *Correlation) Trail() time.Duration {
 	}
 	return 0
 }
+
+// LooksBack reports whether a tick has to look at what former ticks have looked at: what
+// comes late may change it though nothing touches the key. Of others, a trigger passes
+// when the tenant's last event gets behind it, and all else that has part in it has the
+// key.
+func (c *Correlation) LooksBack() bool { return c.kind.(ticking).looksBack() }
 
 // OverdueQuery asks, of a rule that ticks, for a superset of the keys of a share of a
 // tenant's, in column Key, that have triggers in [from, to): no match may have touched
@@ -86,6 +95,7 @@ func (*overdue) uses(c *Correlation) []*Rule      { return []*Rule{c.Main} }
 func (*overdue) learns() bool                     { return false }
 func (*overdue) reach(*Correlation) time.Duration { return schemas.MaxCadence }
 func (*overdue) trail() time.Duration             { return comeBack }
+func (*overdue) looksBack() bool                  { return false }
 
 func (*overdue) judges(e schemas.Expect) bool {
 	_, ok := e.Every()

@@ -146,6 +146,7 @@ func checkCandidates(t *testing.T, store *clickhouse.FindingStore, c *detect.Cor
 			questions = append(questions, shares)
 		}
 	}
+	checkShortTicks(t, store, c, found)
 	for i, queries := range questions {
 		times := map[string]int{}
 		for _, q := range queries {
@@ -160,6 +161,26 @@ func checkCandidates(t *testing.T, store *clickhouse.FindingStore, c *detect.Cor
 		for _, f := range found {
 			if times[f.Key] != 1 {
 				t.Errorf("%s has a finding and is a candidate %d times in question %d, want once", f.Key, times[f.Key], i)
+			}
+		}
+	}
+}
+
+// checkShortTicks has ticks look at no more than the last triggers of findings.
+func checkShortTicks(t *testing.T, store *clickhouse.FindingStore, c *detect.Correlation, found []schemas.CorrelationRow) {
+	t.Helper()
+	if !c.Ticks() {
+		return
+	}
+	for _, f := range found[:min(len(found), 8)] {
+		last := time.UnixMilli(int64(f.Last))
+		for _, before := range []time.Duration{0, time.Minute, 40 * time.Minute} {
+			rows, err := store.Correlate(t.Context(), c.OverdueQuery(tenant, last.Add(-before), last.Add(time.Millisecond), detect.Share{Of: 1}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(rows, func(r schemas.CorrelationRow) bool { return r.Key == f.Key }) {
+				t.Errorf("%s has a trigger at %s and no tick from %s before it that ends with it finds it", f.Key, last.UTC(), before)
 			}
 		}
 	}

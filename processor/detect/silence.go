@@ -120,6 +120,7 @@ const silenceCandidatesSQL = `
     WHERE busy + intDiv({before:UInt64}, 1800000) < end`
 
 func (s silence) trail() time.Duration { return s.most }
+func (silence) looksBack() bool        { return false }
 
 func (s silence) overdue(c *Correlation, tenant string, from, to time.Time, share Share) schemas.Query {
 	lo := from.Add(-c.Reach())
@@ -148,7 +149,8 @@ ORDER BY key
 // pausedSQL begins a statement for keys that are silent: only those with a pause
 // that is long enough have their past looked at, which is most of all matches.
 // busy is when one was active, by half of the least pause, of which a longer one
-// spans one at least.
+// spans one at least. Where the range is shorter than the least pause, whoever has a
+// match in the rest of that before it has no trigger in it.
 const pausedSQL = `
 WITH intDiv({least:UInt64}, 2) AS part,
 paused AS (
@@ -156,7 +158,8 @@ paused AS (
     WHERE selector = {main:String} AND tenant = {tenant:String} AND cityHash64(key) % {parts:UInt64} = {part:UInt64}
       AND bucket >= {pause_day:Date} AND bucket <= {to_day:Date} AND t + {most:UInt64} >= {from:UInt64} AND t < {to:UInt64}
     GROUP BY key
-    HAVING arrayExists(d -> d > 1, arrayDifference(arrayPushBack(busy, intDiv({to:UInt64}, part))))
+    HAVING countIf(t + {least:UInt64} >= {to:UInt64} AND t < {from:UInt64}) = 0
+       AND arrayExists(d -> d > 1, arrayDifference(arrayPushBack(busy, intDiv({to:UInt64}, part))))
 ),
 ` + unprovenSQL
 

@@ -70,6 +70,7 @@ func (s *pendingStreamSilence) resolve(_ *pending, c *Correlation, _ func(string
 func (streamSilence) uses(*Correlation) []*Rule { return nil }
 func (streamSilence) learns() bool              { return false }
 func (streamSilence) trail() time.Duration      { return 0 } // nothing touches it
+func (streamSilence) looksBack() bool           { return true }
 
 func (s streamSilence) reach(*Correlation) time.Duration {
 	return s.most + s.history + 2*time.Minute
