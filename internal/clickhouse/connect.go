@@ -35,7 +35,7 @@ type DB struct {
 	retained      Retention
 	now           func() time.Time
 	insertTimeout time.Duration
-	shares        atomic.Pointer[bool] // see sharing
+	settings      atomic.Pointer[[]string] // see knownSettings
 }
 
 // Connect opens the pool and checks once that the server answers and takes the
