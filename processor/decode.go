@@ -209,8 +209,13 @@ func (d *decoder) locationMember(r *record, name []byte) error {
 }
 
 func (d *decoder) responseMember(r *record, name []byte) error {
+	if string(name) == "body" {
+		return d.within(r, (*decoder).answerMember)
+	}
 	return d.known(r, responseField(name))
 }
+
+func (d *decoder) answerMember(r *record, name []byte) error { return d.known(r, answerField(name)) }
 
 func (d *decoder) actorMember(r *record, name []byte) error { return d.known(r, actorField(name)) }
 

@@ -54,6 +54,8 @@ const (
 	fieldLimitSize       // limit.size
 	fieldLimitGlobal     // limit.global
 	fieldStatus          // response.statusCode
+	fieldAnsweredUser    // response.body.user_id
+	fieldAnsweredClient  // response.body.client_id
 
 	// Of details.request.
 	fieldMethod
@@ -163,6 +165,17 @@ func responseField(name []byte) field {
 	switch string(name) {
 	case "statusCode":
 		return fieldStatus
+	}
+	return fieldNone
+}
+
+// answerField tells which field a member of details.response.body is.
+func answerField(name []byte) field {
+	switch string(name) {
+	case "user_id":
+		return fieldAnsweredUser
+	case "client_id":
+		return fieldAnsweredClient
 	}
 	return fieldNone
 }

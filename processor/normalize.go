@@ -107,7 +107,9 @@ func (n *Normalizer) Normalize(log *schemas.Log) (schemas.Event, error) {
 	}
 	if identity.IsManagementAPI(e.Type) {
 		e.Call = schemas.Call{Method: method(r.get(fieldMethod)), Path: r.get(fieldPath), Status: status(r.get(fieldStatus)), Channel: r.get(fieldChannel)}
-		e.Call.Target = target(e.Call.Path)
+		if e.Call.Target = target(e.Call.Path); e.Call.Target == "" && e.Call.Method == "POST" {
+			e.Call.Target = made(e.Call.Path, r.get(fieldAnsweredUser), r.get(fieldAnsweredClient))
+		}
 	}
 	return e, nil
 }
@@ -280,15 +282,32 @@ func whole(s string) uint64 {
 	return n
 }
 
-// target names the identity that a Management API call acts upon, by its path:
-// /api/v2/clients/{id}… or /v2/users/{id}… do.
-func target(path string) string {
+// resource is the path of a Management API call behind its version: users/{id}.
+func resource(path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	rest, ok := strings.CutPrefix(strings.TrimPrefix(path, "/api"), "/v2/")
 	if !ok {
 		return ""
 	}
-	collection, rest, _ := strings.Cut(rest, "/")
+	return rest
+}
+
+// made names the identity that a call makes, by the ids in its answer: POST
+// /api/v2/users and POST /api/v2/clients do.
+func made(path, user, client string) string {
+	switch collection := resource(path); {
+	case collection == "users" && user != "":
+		return schemas.UserID(user)
+	case collection == "clients" && client != "":
+		return schemas.AppID(client)
+	}
+	return ""
+}
+
+// target names the identity that a Management API call acts upon, by its path:
+// /api/v2/clients/{id}… or /v2/users/{id}… do.
+func target(path string) string {
+	collection, rest, _ := strings.Cut(resource(path), "/")
 	id, _, _ := strings.Cut(rest, "/")
 	if decoded, err := url.PathUnescape(id); err == nil {
 		id = decoded

@@ -288,6 +288,27 @@ func TestNormalizeFindsTheTarget(t *testing.T) {
 	}
 }
 
+func TestWhatACallMakesIsItsTarget(t *testing.T) {
+	t.Parallel()
+	call := func(method, path, body string) string {
+		return `{"log_id":"` + stampedID + `","date":"2026-03-01T00:00:00Z","type":"sapi","details":{"request":{"method":"` + method + `","path":"` + path + `"},"response":{"statusCode":201,"body":` + body + `}}}`
+	}
+	for raw, want := range map[string]string{
+		call("post", "/api/v2/users", `{"email":"a@example.com","user_id":"auth0|7"}`):              "user:auth0|7",
+		call("post", "/api/v2/clients", `{"client_id":"abc","name":"x","user_id":"auth0|7"}`):       "app:abc",
+		call("post", "/api/v2/users", `{}`):                                                         "",
+		call("post", "/api/v2/users", `"made"`):                                                     "",
+		call("post", "/api/v2/users/auth0%7C8/roles", `{"user_id":"auth0|7"}`):                      "user:auth0|8",
+		call("post", "/api/v2/roles", `{"user_id":"auth0|7","client_id":"abc"}`):                    "",
+		call("patch", "/api/v2/users", `{"user_id":"auth0|7"}`):                                     "",
+		call("post", "/api/v2/client-grants", `{"client_id":"abc","user_id":"auth0|7","id":"cgr"}`): "",
+	} {
+		if got := normalize(t, raw).Call.Target; got != want {
+			t.Errorf("%s: target %q, want %q", raw, got, want)
+		}
+	}
+}
+
 // TestNormalizeReadsTheTraps holds every way in which a log is known to differ
 // from its schema. none of them may cost the log.
 func TestNormalizeReadsTheTraps(t *testing.T) {

@@ -71,7 +71,7 @@ type EventView struct {
 	Path             string    `json:"path" doc:"Of a Management API call."`
 	Status           uint16    `json:"status" doc:"HTTP status that a Management API call was answered with; 0 where the log has none."`
 	Channel          string    `json:"channel" doc:"Of a Management API call: api, or the dashboard's URL." example:"api"`
-	Target           string    `json:"target" doc:"The identity that a Management API call acted upon." example:"app:invoice-sync"`
+	Target           string    `json:"target" doc:"The identity that a Management API call acted upon, or made." example:"app:invoice-sync"`
 	Quota            QuotaView `json:"quota" doc:"Of an event about a quota or a rate limit."`
 	Selectors        []string  `json:"selectors" doc:"The rules' selectors that select the event."`
 	Source           string    `json:"source" enum:"stream,pull,import,repair,custom" doc:"By which way the log came in."`

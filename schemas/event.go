@@ -8,7 +8,7 @@ import (
 // NormalizerVersion is raised by every change that makes the normalizer give
 // another Event for the same log, so that what is normalized anew replaces
 // its former self in the store.
-const NormalizerVersion = 3
+const NormalizerVersion = 4
 
 const _ uint8 = NormalizerVersion // what Version has room for
 
@@ -116,7 +116,7 @@ type Call struct {
 	Path    string // as logged: /api/v2/clients/abc
 	Status  uint16 // of the answer; 0 where the log has none
 	Channel string // api, or the dashboard's URL
-	Target  string // identity acted upon: app:<client_id>, user:<user_id>; "" where the path names none
+	Target  string // identity acted upon or made: app:<client_id>, user:<user_id>; "" where neither the path nor the answer names one
 }
 
 // Quota is what an event says of a quota or a rate limit.

@@ -24,7 +24,8 @@ import (
 //     of x-known had within the look-back before. With x-new one counts whose
 //     field has a value that none of the counted rules' matches had within the
 //     look-back before, if the key had a match within the look-back that is at
-//     least as old as history.
+//     least as old as history. With x-own one counts unless its field has a value
+//     that a match of the rule of x-own had within the look-back before.
 //     With x-strangers one counts that names somebody who is a stranger where it
 //     comes from (see strangers).
 //   - The measure at a match is taken over those that count and are not older
@@ -135,7 +136,11 @@ func (k counted) filter(s *statement) {
 	case k.known != nil:
 		s.params["known_ms"] = uint64(k.lookback.Milliseconds())
 		seen = fmt.Sprintf("maxIf(t, role = %d) OVER (PARTITION BY key, known_value ORDER BY t, log_id, role = %[1]d ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)", k.knownRole())
-		counts = append(counts, "seen > 0", "seen + {known_ms:UInt64} >= t")
+		if known := "seen > 0 AND seen + {known_ms:UInt64} >= t"; k.own {
+			counts = append(counts, "(known_value = '' OR NOT ("+known+"))")
+		} else {
+			counts = append(counts, known)
+		}
 	case k.newField.name != "":
 		k.filterNew(s)
 		counts = append(counts, "new_value != ''", "(before = 0 OR before + {known_ms:UInt64} < t)", "aged > 0", "aged + {known_ms:UInt64} >= t")

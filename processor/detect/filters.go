@@ -11,12 +11,14 @@ import (
 // program's own and stand beside Sigma's correlation:
 //
 //	x-known:  {rule: NAME, field: FIELD, lookback: 7d}
+//	x-own:    {rule: NAME, field: FIELD, lookback: 7d}
 //	x-new:    {field: FIELD, lookback: 30d, history: 7d}
 //	x-unless: {rule: NAME, within: 30m}
 //	x-usual:  {lookback: 7d, days: 3, times: 2, more: 2}
 //	x-strangers: {rule: NAME, field: FIELD, from: FIELD, lookback: 7d, real: true}
 type filters struct {
-	known, unless   *yaml.Node // names of rules
+	known, unless   *yaml.Node // names of rules; known is that of x-own too
+	isOwn           bool
 	strangers       *yaml.Node
 	strange         strangers
 	knownRule, bar  *Rule
@@ -28,7 +30,7 @@ type filters struct {
 	usual           usual
 }
 
-const filterKeys = "x-known, x-new, x-unless, x-usual and x-strangers"
+const filterKeys = "x-known, x-own, x-new, x-unless, x-usual and x-strangers"
 
 // usual is what a measure must exceed: Times the most that it was on any day of
 // the look-back before, and More. Where the key has matches on fewer of these days
@@ -43,6 +45,7 @@ type usual struct {
 // filtered are filters whose rules are looked up.
 type filtered struct {
 	known      *Rule // nil where each match counts
+	own        bool  // what is known does not count, and all else does
 	knownField field
 	newField   field // "" where it does not matter
 	lookback   time.Duration
@@ -64,6 +67,16 @@ func (f *filters) read(d *document) {
 		f.lookback = k.duration("lookback")
 		k.rest("x-known")
 	}
+	if k := d.child("x-own"); k != nil {
+		if f.known != nil {
+			d.on(k.node, "x-own: goes without x-known")
+		}
+		f.isOwn = true
+		f.known = k.need("rule")
+		f.knownField = k.field("field", k.need("field"))
+		f.lookback = k.duration("lookback")
+		k.rest("x-own")
+	}
 	if k := d.child("x-new"); k != nil {
 		f.isNew = true
 		f.newField = k.field("field", k.need("field"))
@@ -73,7 +86,7 @@ func (f *filters) read(d *document) {
 		}
 		k.rest("x-new")
 		if f.known != nil {
-			d.on(k.node, "x-new: goes without x-known")
+			d.on(k.node, "x-new: goes without x-known and x-own")
 		}
 	}
 	if k := d.child("x-unless"); k != nil {
@@ -108,7 +121,7 @@ func (f *filters) find(p *pending, find func(string) *Rule) {
 
 // shown is what the matches tell where nothing is compared.
 func (f *filters) shown() field {
-	if f.known != nil {
+	if f.known != nil && !f.isOwn {
 		return f.knownField
 	}
 	return networkValue
@@ -129,7 +142,7 @@ func (f *filters) with(value fields) fields {
 // counted.
 func (f *filters) resolve(key fields) filtered {
 	of := filtered{
-		knownField: f.knownField, newField: f.newField, lookback: f.lookback, history: f.history, within: f.within, usual: f.usual, strangers: f.strange,
+		own: f.isOwn, knownField: f.knownField, newField: f.newField, lookback: f.lookback, history: f.history, within: f.within, usual: f.usual, strangers: f.strange,
 	}
 	if f.knownRule != nil {
 		of.known = derived(f.knownRule, key, fields{f.knownField})

@@ -32,7 +32,7 @@ type variation struct {
 	rules             []string
 	timespan, dedupe  time.Duration
 	conditions        map[string]float64
-	known, isNew      time.Duration
+	known, isNew, own time.Duration
 	history, unless   time.Duration
 	usual             time.Duration
 	days, times, more uint64
@@ -61,6 +61,9 @@ func (v *variation) text(n int) string {
 	fmt.Fprintf(&b, "x-dedupe: %s\n", seconds(v.dedupe))
 	if v.known > 0 {
 		fmt.Fprintf(&b, "x-known: {rule: k, field: network, lookback: %s}\n", seconds(v.known))
+	}
+	if v.own > 0 {
+		fmt.Fprintf(&b, "x-own: {rule: k, field: network, lookback: %s}\n", seconds(v.own))
 	}
 	if v.isNew > 0 {
 		fmt.Fprintf(&b, "x-new: {field: network, lookback: %s, history: %s}\n", seconds(v.isNew), seconds(v.history))
@@ -109,9 +112,12 @@ func (v *variation) counts(all []occurrence, i int) bool {
 		}
 	}
 	within := func(p occurrence, d time.Duration) bool { return p.t+ms(d) >= o.t }
-	if v.known > 0 && !slices.ContainsFunc(all[:i], func(p occurrence) bool {
-		return p.selectedBy("k") && p.network == o.network && within(p, v.known)
-	}) {
+	known := func(lookback time.Duration) bool {
+		return slices.ContainsFunc(all[:i], func(p occurrence) bool {
+			return p.selectedBy("k") && p.network == o.network && within(p, lookback)
+		})
+	}
+	if v.known > 0 && !known(v.known) || v.own > 0 && o.network != "" && known(v.own) {
 		return false
 	}
 	if v.isNew > 0 {
