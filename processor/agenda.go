@@ -25,6 +25,7 @@ type agenda struct {
 	pending int                // keys that are not judged
 	ticking int                // entries of the tick that is under way
 	ticked  map[duty]time.Time // up to where ticks have looked
+	swept   map[duty]time.Time // when a tick last looked at all
 	busy    []*entry           // that are looked at
 	storms  []string           // codes of the rules that find some
 	now     time.Time          // of the turn
@@ -107,7 +108,7 @@ func newAgenda(epoch uint64, rules []detect.Correlation) *agenda {
 			storms = append(storms, rules[i].Code)
 		}
 	}
-	return &agenda{epoch: epoch, storms: storms, usual: aLook, ticked: map[duty]time.Time{}, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
+	return &agenda{epoch: epoch, storms: storms, usual: aLook, ticked: map[duty]time.Time{}, swept: map[duty]time.Time{}, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
 }
 
 func (a *agenda) empty() bool { return len(a.entries) == 0 }

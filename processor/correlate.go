@@ -244,6 +244,9 @@ func (c *Correlator) found(ctx context.Context, j *job, keys []string, from, to 
 		if err != nil {
 			return nil, err
 		}
+		if rows, err = c.sinceLive(ctx, j, rows); err != nil {
+			return nil, err
+		}
 		rows = slices.DeleteFunc(rows, func(r schemas.CorrelationRow) bool { return j.rule.Excepted(j.tenant, r) != nil })
 		findings, err := c.explain(ctx, j, rows, ver)
 		if err != nil {
@@ -252,6 +255,19 @@ func (c *Correlator) found(ctx context.Context, j *job, keys []string, from, to 
 		all = append(all, findings...)
 	}
 	return all, nil
+}
+
+// sinceLive leaves out of what a rule finds of a whole tenant what was before its first
+// live event: what an imported history lacks says nothing of a stream that was not there.
+func (c *Correlator) sinceLive(ctx context.Context, j *job, rows []schemas.CorrelationRow) ([]schemas.CorrelationRow, error) {
+	if len(rows) == 0 || !j.rule.OfTenant() || c.cfg.Surroundings == nil {
+		return rows, nil
+	}
+	live, err := c.firstLiveOf(ctx, j.tenant)
+	if err != nil {
+		return nil, fmt.Errorf("read the first live event of tenant %s: %w", j.tenant, err)
+	}
+	return slices.DeleteFunc(rows, func(r schemas.CorrelationRow) bool { return live.IsZero() || milli(r.Last).Before(live) }), nil
 }
 
 // change is what has to be done about one finding.

@@ -270,7 +270,7 @@ func (c *Correlator) read(ctx context.Context, v *versions) (more bool, err erro
 		if err := c.expect(ctx, v.epoch, true); err != nil {
 			return false, err
 		}
-		c.setRules(c.rulesNow())
+		c.setRules(c.expecting(slices.Clone(c.rules))) // looks that are under way have theirs; begin takes others
 	}
 	c.memory.touched(touches)
 	c.agenda.begin(flushes)

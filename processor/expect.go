@@ -31,8 +31,10 @@ func (c *Correlator) expect(ctx context.Context, epoch uint64, declares bool) er
 }
 
 // rulesNow are the rules in force, with what is declared.
-func (c *Correlator) rulesNow() []detect.Correlation {
-	rules := c.cfg.Rules.Correlations()
+func (c *Correlator) rulesNow() []detect.Correlation { return c.expecting(c.cfg.Rules.Correlations()) }
+
+// expecting has rules know what is declared.
+func (c *Correlator) expecting(rules []detect.Correlation) []detect.Correlation {
 	for i := range rules {
 		rules[i].Expecting(c.expected)
 	}

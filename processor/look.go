@@ -156,7 +156,7 @@ func (c *Correlator) endLook(l *look, v *versions) error {
 		for _, key := range l.overdue {
 			b.rest = append(b.rest, &touchedKey{key, l.tick.from, l.tick.to})
 		}
-		if l.all {
+		if l.all && l.tick.goesOn {
 			a.ticked[l.entry.duty] = l.tick.to
 		}
 	}

@@ -66,3 +66,26 @@ func TestSilenceThatWasOverLongAgoPagesNobody(t *testing.T) {
 		t.Errorf("verdicts (-want +got):\n%s", diff)
 	}
 }
+
+// What an imported history lacks says nothing of the stream; what was imported into an
+// outage of the stream does not end it.
+func TestTheStreamIsSilentOnlySinceItWasThere(t *testing.T) {
+	t.Parallel()
+	b := newBenchOf(t, "mi-37-stream-silent.yml")
+	b.around = b.store
+	imported := func(events []schemas.Event) []schemas.Event {
+		for i := range events {
+			events[i].Source = schemas.SourceImport
+		}
+		return events
+	}
+	b.insert(imported(busy(moment.Add(-18*24*time.Hour), moment.Add(-9*24*time.Hour)))...)
+	b.insert(busy(moment.Add(-8*24*time.Hour), moment)...)
+	if got := b.silences(moment.Add(5 * time.Minute)); len(got) != 0 {
+		t.Fatalf("findings %+v, want none of the day between what was imported and the stream", got)
+	}
+	b.insert(imported(busy(moment, moment.Add(2*time.Hour)))...)
+	if got := b.silences(moment.Add(3 * time.Hour)); len(got) != 1 || got[0].State != schemas.StateOpen {
+		t.Errorf("findings %+v, want one though two hours of it were imported", got)
+	}
+}

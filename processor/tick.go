@@ -17,11 +17,14 @@ import (
 // touched ones. What it finds is a function of the stored events, so a tick may be
 // left out, cut short or repeated.
 //
-// A tick looks from where the last one ended up to the tenant's last event. The first one
-// of each holder of the lease, who does not know where that was, looks sweepReach back.
-// Of rules that have to look back each tick looks tickReach back. That is too little where
-// days come at once, as of an import or after an outage of this program; so one an hour
-// looks sweepReach back.
+// A tick looks from where the last one ended up to the tenant's last event. Where that is
+// not known, as by a new holder of the lease or of a new tenant, it looks sweepReach back;
+// if that was too much it tries again each hour, and looks tickReach back in between. Once
+// an hour each tick looks tickReach back, for what a clock that was set back or a store
+// that was short of memory has left out.
+//
+// Rules that have to look back do so in each tick, and sweepReach once an hour, since days
+// may come at once.
 const (
 	tickReach  = 2 * 24 * time.Hour
 	sweepEvery = time.Hour
@@ -71,21 +74,42 @@ func (c *Correlator) addTick(ctx context.Context, reach time.Duration) error {
 			if last.After(c.tickBegan) {
 				last = c.tickBegan // see found
 			}
-			from := last.Add(-reach)
-			if ticked, known := c.agenda.ticked[of]; known && !c.byCode[rule].LooksBack() {
-				if from = ticked; !from.Before(last) {
-					continue
-				}
+			r := &tickRange{from: last.Add(-reach), to: last}
+			if !c.byCode[rule].LooksBack() {
+				r = c.goOn(of, last, reach == sweepReach)
 			}
-			c.agenda.tick(of, &tickRange{from, last}, time.Now())
+			if r.from.Before(last) {
+				c.agenda.tick(of, r, time.Now())
+			}
 		}
 	}
 	return nil
 }
 
+// goOn is where a tick looks that goes on where the last one ended; again has it look at
+// some of that anew.
+func (c *Correlator) goOn(of duty, last time.Time, again bool) *tickRange {
+	a := c.agenda
+	ticked, known := a.ticked[of]
+	switch back := last.Add(-tickReach); {
+	case known && again && ticked.After(back):
+		return &tickRange{back, last, true}
+	case known:
+		return &tickRange{ticked, last, true}
+	case c.tickBegan.Sub(a.swept[of]) >= sweepEvery:
+		a.swept[of] = c.tickBegan
+		return &tickRange{last.Add(-sweepReach), last, true}
+	default:
+		return &tickRange{back, last, false}
+	}
+}
+
 // tickRange is where a tick looks: from some time before a tenant's last event up to
-// that.
-type tickRange struct{ from, to time.Time }
+// that. One that goes on leaves nothing out before it.
+type tickRange struct {
+	from, to time.Time
+	goesOn   bool
+}
 
 func (c *Correlator) tickDone(v *versions) {
 	c.ticked, c.tickEpoch = c.tickBegan, v.epoch

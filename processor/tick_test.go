@@ -153,33 +153,104 @@ func TestATickGoesOnWhereTheLastOneEnded(t *testing.T) {
 			t.Errorf("%d hours on (-want +got):\n%s", c.hours, diff)
 		}
 	}
-	for i, since := range asked.since() {
+	// A tenant that is new looks at all, however much came before its first tick.
+	var anew []schemas.Event
+	for _, e := range append(beats("stopped-long-ago", moment.Add(-10*24*time.Hour)), other(moment.Add(-10*24*time.Hour))) {
+		e.Tenant = "new"
+		anew = append(anew, e)
+	}
+	b.insert(anew...)
+	b.settle()
+	last := other(moment)
+	last.Tenant = "new"
+	b.insert(last)
+	tick(moment.Add(8*time.Hour + time.Minute))
+	if got := b.findings("new"); len(got) != 1 || got[0].Key != "stopped-long-ago" {
+		t.Errorf("findings %+v of the new tenant, want its silence of ten days ago", got)
+	}
+	for i, since := range asked.since("acme") {
 		if i > 0 && since.Before(moment) {
 			t.Errorf("tick %d looks from %s, want none but the first to look back", i, since)
 		}
 	}
 }
 
+// A look at all that the store refused is made again, and what is found meanwhile is found.
+func TestATickThatWasRefusedLooksAtAllAgain(t *testing.T) {
+	t.Parallel()
+	b := newSilenceBench(t)
+	old := moment.Add(-10 * 24 * time.Hour)
+	b.insert(append(beats("stopped-long-ago", old), other(old))...)
+	b.correlateAll()
+	b.insert(other(moment))
+	var clock atomic.Int64 // minutes
+	b.now = func() time.Time { return moment.Add(time.Hour + time.Duration(clock.Load())*time.Minute) }
+	ticks := make(chan struct{}, 100)
+	stop := b.startOn(&refusedTicks{FindingStore: b.store}, b.broker.Publisher(t), func(point string) {
+		if point == "ticked" {
+			ticks <- struct{}{}
+		}
+	})
+	defer stop()
+	receive(t, ticks)
+	for range 3 {
+		clock.Add(2)
+		receive(t, ticks)
+	}
+	if got := b.findings("acme"); len(got) != 0 {
+		t.Fatalf("findings %+v, want none while a look at all is refused", got)
+	}
+	for range 2 {
+		clock.Add(61)
+		receive(t, ticks)
+	}
+	if got := b.findings("acme"); len(got) != 1 {
+		t.Errorf("findings %+v, want the silence of ten days ago", got)
+	}
+}
+
+// refusedTicks refuses the first look of a tick at all, in whatever shares.
+type refusedTicks struct {
+	processor.FindingStore
+	over atomic.Bool
+}
+
+func (s *refusedTicks) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
+	of, ticks := q.Params["parts"].(uint64)
+	if !ticks {
+		return s.FindingStore.Correlate(ctx, q)
+	}
+	if !s.over.Load() {
+		s.over.Store(of == 256)
+		return nil, fmt.Errorf("correlate: %w", schemas.ErrQueryTooLarge)
+	}
+	return s.FindingStore.Correlate(ctx, q)
+}
+
 // askedStore notes from where ticks look.
 type askedStore struct {
 	processor.FindingStore
 	mu   sync.Mutex
-	from []time.Time // guarded by mu
+	from map[string][]time.Time // by tenant; guarded by mu
 }
 
 func (s *askedStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
 	if _, ticks := q.Params["parts"]; ticks {
 		s.mu.Lock()
-		s.from = append(s.from, time.UnixMilli(int64(q.Params["from"].(uint64))))
+		if s.from == nil {
+			s.from = map[string][]time.Time{}
+		}
+		tenant := q.Params["tenant"].(string)
+		s.from[tenant] = append(s.from[tenant], time.UnixMilli(int64(q.Params["from"].(uint64))))
 		s.mu.Unlock()
 	}
 	return s.FindingStore.Correlate(ctx, q)
 }
 
-func (s *askedStore) since() []time.Time {
+func (s *askedStore) since(tenant string) []time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.from)
+	return slices.Clone(s.from[tenant])
 }
 
 // A tick takes copies that lost for real. The silence around one comes to light by the

@@ -61,6 +61,7 @@ func variations(r *rand.Rand) []variation {
 		add(variation{typ: "value_count", rules: []string{"a"}, conditions: conditions, known: 2 * days})
 		add(variation{typ: "event_count", rules: []string{"a", "b"}, conditions: conditions, known: time.Hour, unless: time.Hour})
 		add(variation{typ: "event_count", rules: []string{"a", "b"}, conditions: conditions, own: 6 * time.Hour})
+		add(variation{typ: "value_count", rules: []string{"a"}, conditions: conditions, own: 2 * days, usual: 7 * days, days: 1, times: 1})
 	}
 	for _, conditions := range []map[string]float64{{"gte": 7.5}, {"gt": 4, "lte": 12}, {"lt": 0}, {"eq": 2.5}} {
 		add(variation{typ: "value_sum", rules: []string{"a"}, conditions: conditions})

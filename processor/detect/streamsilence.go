@@ -22,9 +22,8 @@ import (
 //     the next one usual, and a night does.
 //   - The limit is times × what is usual, and least at least. A limit above most is
 //     never reached.
-//   - A pause triggers at its beginning + its limit, if it is longer; if what it begins
-//     with was not imported: what a history lacks says nothing of the stream; if the
-//     tenant is known: something came of it in a minute of the history that lies known
+//   - A pause triggers at its beginning + its limit, if it is longer; if the tenant
+//     is known: something came of it in a minute of the history that lies known
 //     before; and if something came in the same stretch a week before, so that
 //     whoever rests on Sundays is not missed.
 //   - Per period with a trigger there is one finding. It holds the last event before
@@ -172,12 +171,12 @@ lasts AS (
 SELECT {tenant:String} AS key, period, min(since) AS first_t, max(trigger) AS last_t, count() AS n,
     CAST([], 'Array(String)') AS top_values,
     arrayMap(l -> l.2, groupArraySorted(20)((since, lasts.log_id))) AS top_logs,
-    toUInt8(0) AS all_imported, ` + noBaseline + `,
+    toUInt8(min(lasts.imported)) AS all_imported, ` + noBaseline + `,
     map('since', formatDateTime(fromUnixTimestamp64Milli(toInt64(argMax(since, trigger)), 'UTC'), '%F %H:%i', 'UTC'),
         'limit_minutes', toString(intDiv(last_t - argMax(since, trigger), 60000)),
         'came_back', if(argMax(next, trigger) > 0, formatDateTime(fromUnixTimestamp64Milli(toInt64(argMax(next, trigger)), 'UTC'), '%F %H:%i', 'UTC'), '')) AS facts
 FROM silences LEFT JOIN lasts ON silences.since = lasts.at
-WHERE has({keys:Array(String)}, {tenant:String}) AND lasts.imported = 0
+WHERE has({keys:Array(String)}, {tenant:String})
 GROUP BY period
 ORDER BY period
 `

@@ -121,11 +121,7 @@ func (s pausing) oracle(c *detect.Correlation, key string, all []happening, from
 		for _, m := range sorted {
 			weekly = weekly || m+7*dayMS/minuteMS > p.minute && m+7*dayMS/minuteMS <= p.trigger/minuteMS
 		}
-		imported := true
-		for _, h := range minutes[p.minute] {
-			imported = imported && (h.imported || h.t != p.last.t)
-		}
-		if known && weekly && !imported && limit <= s.most && (p.next == 0 || p.next > p.trigger) {
+		if known && weekly && limit <= s.most && (p.next == 0 || p.next > p.trigger) {
 			periods[p.trigger/dedupe*dedupe] = append(periods[p.trigger/dedupe*dedupe], p)
 		}
 	}
@@ -137,7 +133,7 @@ func (s pausing) oracle(c *detect.Correlation, key string, all []happening, from
 		}
 		of := periods[period]
 		last := of[len(of)-1]
-		row := schemas.CorrelationRow{Key: key, Period: period, First: of[0].last.t, Last: last.trigger, Count: uint64(len(of)), Values: []string{}, Facts: map[string]string{
+		row := schemas.CorrelationRow{Key: key, Period: period, First: of[0].last.t, Last: last.trigger, Count: uint64(len(of)), Values: []string{}, Imported: 1, Facts: map[string]string{
 			"since": clock(last.last.t), "limit_minutes": strconv.FormatUint((last.trigger-last.last.t)/minuteMS, 10), "came_back": "",
 		}}
 		if last.next > 0 {
@@ -145,6 +141,11 @@ func (s pausing) oracle(c *detect.Correlation, key string, all []happening, from
 		}
 		for _, p := range of {
 			row.LogIDs = append(row.LogIDs, p.last.logID)
+			for _, h := range minutes[p.minute] {
+				if h.t == p.last.t && !h.imported {
+					row.Imported = 0
+				}
+			}
 		}
 		row.LogIDs = row.LogIDs[:min(len(row.LogIDs), 20)]
 		rows = append(rows, row)
