@@ -88,8 +88,8 @@ const (
 	aLook         = 25 * time.Millisecond
 	perKeyAtFirst = 2 * time.Millisecond
 	fewestKeys    = 16
-	// stormPatience is how long what would be attached to a storm waits for it to be
-	// looked for. On many millions of events that may take minutes, and whoever fails is
+	// stormPatience is how long what would be attached to a storm waits for a look for it
+	// that is under way. On many millions of events that may take minutes, and whoever fails is
 	// not to be told of only then: a channel gets ten pages at most meanwhile.
 	stormPatience = 10 * time.Second
 	// patientShare is the share of the time that prompt entries take which patient ones
@@ -271,13 +271,14 @@ func (a *agenda) urgency(e *entry, rule *detect.Correlation, now time.Time) floa
 }
 
 // storm is the entry of a storm that waits no shorter than an entry whose findings would
-// be attached to it, nil where there is none, or it has been waited for for long enough.
+// be attached to it, nil where there is none, or the look for it that is under way has
+// been waited for for long enough. One that is not begun goes before however much waits.
 func (a *agenda) storm(e *entry, rules map[string]*detect.Correlation) *entry {
-	if e == nil || e.class != classLive || a.now.Sub(e.since()) > stormPatience || rules[e.rule] == nil || rules[e.rule].Storm() || !failing(rules[e.rule]) {
+	if e == nil || e.class != classLive || rules[e.rule] == nil || rules[e.rule].Storm() || !failing(rules[e.rule]) {
 		return nil
 	}
 	for _, code := range a.storms {
-		if storm := a.entries[duty{e.class, code, e.tenant}]; storm != nil && !storm.since().After(e.since()) {
+		if storm := a.entries[duty{e.class, code, e.tenant}]; storm != nil && !storm.since().After(e.since()) && !(a.isBusy(storm) && a.now.Sub(e.since()) > stormPatience) {
 			return storm
 		}
 	}

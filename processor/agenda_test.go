@@ -238,6 +238,16 @@ func TestAStormIsLookedForBeforeWhatIsAttachedToIt(t *testing.T) {
 	}
 }
 
+// After an outage all has waited for long; a storm comes first for all that.
+func TestAStormIsLookedForBeforeWhatHasWaitedForLong(t *testing.T) {
+	b := newStormBench(t)
+	b.flush("first", classLive, 1, "MI-02", "MI-02-storm")
+	b.now = b.now.Add(10 * stormPatience)
+	if rule, _ := b.serves(always(time.Millisecond)); rule != "MI-02-storm" {
+		t.Errorf("%s has the first turn, want MI-02-storm", rule)
+	}
+}
+
 // What would be attached to a storm waits for the look for one, and not for ever.
 func TestAStormIsWaitedForForAWhile(t *testing.T) {
 	b := newStormBench(t)
