@@ -18,12 +18,14 @@ import (
 //     known before, and earlier: who fails with the ids of others makes no storm, and
 //     so holds no page back.
 //   - The machines that are active in an hour are the clients with a match of the
-//     issued rule in the active hours before it.
+//     issued rule, or a failure that counts, in the active hours before it: where all
+//     have failed for hours they are active for all that.
 //   - A failure triggers if, in the window that ends with it, failures of least
 //     clients at least count, and of share × the active ones of its hour.
 //   - Per period with a trigger there is one finding. It holds the failures that count
 //     from a window before its first trigger to its last one. Its facts are how many
-//     machines these are of, and how many were active at the last trigger.
+//     machines these are of, and how many were active at the last trigger, those that
+//     failed then at least.
 type storm struct {
 	issued        *Rule
 	window, known time.Duration
@@ -74,7 +76,10 @@ func (k *pendingStorm) resolve(p *pending, c *Correlation, find func(string) *Ru
 func (storm) uses(c *Correlation) []*Rule { return []*Rule{c.Main} }
 func (storm) learns() bool                { return false }
 
-func (k storm) reach(*Correlation) time.Duration { return k.window + max(k.known, k.active+time.Hour) }
+func (k storm) reach(*Correlation) time.Duration { return k.back() + max(k.known, k.active+time.Hour) }
+
+// back is how far before a range failures are read.
+func (k storm) back() time.Duration { return max(k.window, k.active) }
 
 // Storm reports whether findings of c tell that many machines of a tenant fail at once.
 func (c *Correlation) Storm() bool {
@@ -83,7 +88,7 @@ func (c *Correlation) Storm() bool {
 }
 
 func (k storm) params(a asked, params map[string]any) map[string]any {
-	lo := a.from.Add(-k.window)
+	lo := a.from.Add(-k.back())
 	success := lo.Add(-k.known)
 	active := lo.Add(-k.active - time.Hour)
 	params["issued"] = k.issued.Selector
@@ -97,7 +102,7 @@ func (k storm) params(a asked, params map[string]any) map[string]any {
 }
 
 func (k storm) query(c *Correlation, a asked) schemas.Query {
-	sql, params := c.believed(a, a.from.Add(-k.window), c.Main)
+	sql, params := c.believed(a, a.from.Add(-k.back()), c.Main)
 	return schemas.Query{SQL: sql + strings.NewReplacer(
 		"{{network}}", k.issued.part("value", networkValue.name),
 		"{{successes_survived}}", survivedLately("client_id IN (SELECT client FROM failed)", "success_lo"),
@@ -154,7 +159,7 @@ const stormCandidatesSQL = `
 //	peaks      how many do at most in each hour, where they are enough
 //	near       how many machines got a token in the hour before: no more than were active
 //	hours      those in which a trigger may lie
-//	working    in which hours which machine got a token
+//	working    in which hours which machine got a token or failed
 //	limits     how many were active, by hour
 //	triggers   by period
 const stormSQL = `,
@@ -205,6 +210,8 @@ working AS (
     WHERE selector = {issued:String} AND tenant = {tenant:String} AND (SELECT count() FROM hours) > 0
       AND bucket >= {active_day:Date} AND bucket <= {to_day:Date} AND t >= {active_lo:UInt64} AND t < {to:UInt64}
       AND {{working_survived}}
+    UNION DISTINCT
+    SELECT client, intDiv(t, 3600000) * 3600000 AS worked FROM home
 ),
 limits AS (
     SELECT hours.hour AS hour, uniqExactIf(working.client, working.worked < hours.hour AND working.worked + {active_ms:UInt64} >= hours.hour) AS machines
@@ -212,7 +219,7 @@ limits AS (
     GROUP BY hour
 ),
 triggers AS (
-    SELECT key, intDiv(at, {dedupe:UInt64}) * {dedupe:UInt64} AS period, min(at) AS first_trigger, max(at) AS last_trigger, argMax(limits.machines, at) AS machines
+    SELECT key, intDiv(at, {dedupe:UInt64}) * {dedupe:UInt64} AS period, min(at) AS first_trigger, max(at) AS last_trigger, argMax(greatest(limits.machines, toUInt64(failing)), at) AS machines
     FROM running JOIN limits ON intDiv(at, 3600000) * 3600000 = limits.hour
     WHERE entered > 0 AND failing >= toInt64({least:UInt64}) AND failing >= {share:Float64} * limits.machines AND at >= {from:UInt64}
     GROUP BY key, period

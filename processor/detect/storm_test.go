@@ -103,10 +103,10 @@ func stormOracle(c *detect.Correlation, all []exchanged, share float64, least in
 	triggers := map[uint64][]uint64{}
 	active := func(t uint64) int {
 		hour := t / hourMS * hourMS
-		return len(clients(hour-3*hourMS, hour-1, issued))
+		return len(clients(hour-3*hourMS, hour-1, slices.Concat(issued, home)))
 	}
 	for _, f := range home {
-		if n := len(clients(f.t-window, f.t, home)); n >= least && float64(n) >= share*float64(active(f.t)) && active(f.t) > 0 {
+		if n := len(clients(f.t-window, f.t, home)); n >= least && float64(n) >= share*float64(active(f.t)) {
 			triggers[f.t/dedupe*dedupe] = append(triggers[f.t/dedupe*dedupe], f.t)
 		}
 	}
@@ -123,7 +123,7 @@ func stormOracle(c *detect.Correlation, all []exchanged, share float64, least in
 			}
 		}
 		slices.SortFunc(of, compareHappenings)
-		row := rowOf(tenant, period, of, map[string]string{"machines": strconv.Itoa(len(names)), "active": strconv.Itoa(active(last))})
+		row := rowOf(tenant, period, of, map[string]string{"machines": strconv.Itoa(len(names)), "active": strconv.Itoa(max(active(last), len(clients(last-window, last, home))))})
 		row.Last = last
 		rows = append(rows, row)
 	}
