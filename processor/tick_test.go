@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -209,7 +210,8 @@ func TestATickThatWasRefusedLooksAtAllAgain(t *testing.T) {
 	}
 }
 
-// refusedTicks refuses the first look of a tick at all, in whatever shares.
+// refusedTicks refuses the first look of a tick at all, in whatever shares. After that the
+// first share answers for all: there are hundreds.
 type refusedTicks struct {
 	processor.FindingStore
 	over atomic.Bool
@@ -224,6 +226,11 @@ func (s *refusedTicks) Correlate(ctx context.Context, q schemas.Query) ([]schema
 		s.over.Store(of == 256)
 		return nil, fmt.Errorf("correlate: %w", schemas.ErrQueryTooLarge)
 	}
+	if q.Params["part"] != uint64(0) {
+		return nil, nil
+	}
+	q.Params = maps.Clone(q.Params)
+	q.Params["parts"] = uint64(1)
 	return s.FindingStore.Correlate(ctx, q)
 }
 
