@@ -278,9 +278,11 @@ func (a *agenda) storm(e *entry, rules map[string]*detect.Correlation) *entry {
 		return nil
 	}
 	for _, code := range a.storms {
-		if storm := a.entries[duty{e.class, code, e.tenant}]; storm != nil && !storm.since().After(e.since()) && !(a.isBusy(storm) && a.now.Sub(e.since()) > stormPatience) {
-			return storm
+		storm := a.entries[duty{e.class, code, e.tenant}]
+		if storm == nil || storm.since().After(e.since()) || a.isBusy(storm) && a.now.Sub(e.since()) > stormPatience {
+			continue
 		}
+		return storm
 	}
 	return nil
 }
