@@ -47,6 +47,13 @@ x-tests:
   - {name: quiet, expect: 0, events: [{at: -2d, every: 1m, count: 3, log: {type: success}}]}
 `
 
+// owning is the frame with filters in place of a failure's own kind.
+func owning(filters string) string {
+	before, rest, _ := strings.Cut(frame, "x-known")
+	_, rest, _ = strings.Cut(rest, "x-evidence")
+	return before + filters + "x-evidence" + rest
+}
+
 func parse(text string) (*detect.Set, error) {
 	return detect.Parse(fstest.MapFS{"a/rule.yml": {Data: []byte(text)}})
 }
@@ -142,6 +149,9 @@ func TestParseRefusesWhatItDoesNotUnderstand(t *testing.T) {
 		"rule without tests":  {good + strings.Replace(frame, "rule: under_test", "rule: success", 1), "x-tests: missing"},
 		"unknown rule":        {good + strings.Replace(frame, "rules: [failure]", "rules: [failures]", 1), `rule "failures": there is no such rule`},
 		"two rules":           {good + strings.Replace(frame, "rules: [failure]", "rules: [failure, success]", 1), "want a list of one name"},
+		"own and known":       {good + owning("x-own: {rule: success, field: network, lookback: 7d}\nx-known: {rule: success, field: network, lookback: 7d}\n"), "x-own: goes without x-known"},
+		"own and new":         {good + owning("x-own: {rule: success, field: network, lookback: 7d}\nx-new: {field: network, lookback: 7d, history: 1d}\n"), "x-new: goes without"},
+		"own of the counted":  {good + owning("x-own: {rule: failure, field: network, lookback: 7d}\n"), "cannot be one that is counted"},
 		"other correlation":   {good + strings.Replace(frame, "event_count", "value_count", 1), `"value_count" is not understood`},
 		"other condition":     {good + strings.Replace(frame, "{gte: 3}", "{lt: 3}", 1), "lt: not understood"},
 		"timespan of nothing": {good + strings.Replace(frame, "timespan: 15m", "timespan: 0m", 1), "want a time span"},

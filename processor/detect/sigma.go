@@ -333,6 +333,9 @@ func (s *sigma) resolve(p *pending, c *Correlation, find func(string) *Rule) kin
 	c.Threshold = s.bounds.least()
 	k := counted{measure: s.typ, rules: mains, field: s.field, shown: value, bounds: s.bounds}
 	k.filtered = s.filters.resolve(mains[0].key)
+	if known := k.known; known != nil && slices.ContainsFunc(mains, func(m *Rule) bool { return m.Selector == known.Selector }) {
+		p.on(s.filters.known, "x-known and x-own: the rule cannot be one that is counted by the same field")
+	}
 	return k
 }
 
