@@ -105,7 +105,7 @@ type Correlator struct {
 	metrics      *correlatorMetrics
 	store        *outage
 	live         *sync.Map // when the first live event of a tenant happened, a time.Time
-	shares       *sync.Map // of a tenant's keys that a tick asks for at once, by duty, an uint64
+	shares       *sync.Map // of a tenant's keys that a tick asks for at once, by sharedTick, an uint64
 	agenda       *agenda
 	long         []*look                        // that are under way beside the others
 	byCode       map[string]*detect.Correlation // the rules

@@ -15,7 +15,7 @@ import (
 // comes, and the tenant's other events go on. So the correlator ticks: it looks
 // for keys of which triggers may have passed lately, and correlates them like
 // touched ones. What it finds is a function of the stored events, so a tick may be
-// left out, cut short or repeated.
+// repeated, and one that was cut short is begun anew.
 //
 // A tick looks from where the last one ended up to the tenant's last event. Where that is
 // not known, as by a new holder of the lease or of a new tenant, it looks sweepReach back;
@@ -122,12 +122,19 @@ func (c *Correlator) tickDone(v *versions) {
 // maxShares is into how many shares the keys of a tenant are cut.
 const maxShares = 256
 
+// sharedTick is what is asked for in as many shares as the last time: what is too much of
+// sixty days need not be of a minute.
+type sharedTick struct {
+	duty
+	sweeps bool
+}
+
 // overdue are the keys that may have a trigger that nothing has touched, and whether
 // these are all. Where they are too much for one query they are asked for in shares, next
 // time too.
 func (c *Correlator) overdue(ctx context.Context, rule *detect.Correlation, tenant string, from, to time.Time) (keys []string, all bool, err error) {
-	of := uint64(1)
-	if known, ok := c.shares.Load(duty{classTick, rule.Code, tenant}); ok {
+	of, shared := uint64(1), sharedTick{duty{classTick, rule.Code, tenant}, to.Sub(from) > tickReach}
+	if known, ok := c.shares.Load(shared); ok {
 		of = known.(uint64)
 	}
 	for part := uint64(0); part < of; {
@@ -140,7 +147,7 @@ func (c *Correlator) overdue(ctx context.Context, rule *detect.Correlation, tena
 			return nil, false, err
 		case of < maxShares:
 			keys, part, of = nil, 0, of*4
-			c.shares.Store(duty{classTick, rule.Code, tenant}, of)
+			c.shares.Store(shared, of)
 		default: // what is touched must not wait for it
 			c.metrics.leftOut.Inc()
 			c.cfg.Logger.Error("a tenant has more matches than one query may read, and what time changes is left out: give the store more memory (clickhouse.memory)",

@@ -210,8 +210,8 @@ func TestATickThatWasRefusedLooksAtAllAgain(t *testing.T) {
 	}
 }
 
-// refusedTicks refuses the first look of a tick at all, in whatever shares. After that the
-// first share answers for all: there are hundreds.
+// refusedTicks refuses the first look of a tick at all, in whatever shares. When it is made
+// again the first share answers for all: there are hundreds.
 type refusedTicks struct {
 	processor.FindingStore
 	over atomic.Bool

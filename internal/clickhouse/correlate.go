@@ -48,7 +48,7 @@ func (s *FindingStore) WarmingSelectors(ctx context.Context) (map[string]bool, e
 // Correlate runs a compiled correlation and returns its rows.
 func (s *FindingStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
 	settings := ch.Settings{}
-	q.SQL = s.db.sharing(ctx, q.SQL, settings)
+	q.SQL = s.db.planning(ctx, q.SQL, settings)
 	if q.Patient {
 		settings["max_threads"], settings["os_thread_priority"] = 1, patientNice
 	}

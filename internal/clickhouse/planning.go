@@ -21,11 +21,10 @@ const (
 	chainSetting = "optimize_and_compare_chain"
 )
 
-// sharing makes the steps shared that a statement says are, AS MATERIALIZED, where
-// the server knows how. Servers before 26 do not; and for a cluster, where a step
-// is asked for on each shard, it is not tried. Nor is it looked for what follows from
-// comparisons.
-func (db *DB) sharing(ctx context.Context, sql string, settings ch.Settings) string {
+// planning sets how a statement of many steps is planned. The steps that it says are
+// shared, AS MATERIALIZED, are where the server knows how: servers before 26 do not, and
+// for a cluster, where a step is asked for on each shard, it is not tried.
+func (db *DB) planning(ctx context.Context, sql string, settings ch.Settings) string {
 	known := db.knownSettings(ctx)
 	if slices.Contains(known, chainSetting) {
 		settings[chainSetting] = 0
