@@ -44,7 +44,7 @@ func (c *Correlator) addAffected(ctx context.Context, touches []schemas.Touch, f
 				if err != nil {
 					return fmt.Errorf("read what rule %s looks up, tenant %s: %w", rule.Code, tenant, err)
 				}
-				c.memory.touched(of)
+				c.noteTouched(of)
 				c.addTouches(of, flushes)
 			}
 		}

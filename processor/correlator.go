@@ -102,6 +102,8 @@ type Correlator struct {
 	retired      string               // what the rules were like when findings were last taken back
 	memory       *memory
 	withFindings *findingKeys
+	lastMatches  *lastMatches
+	deeds        *deeds
 	metrics      *correlatorMetrics
 	store        *outage
 	live         *sync.Map // when the first live event of a tenant happened, a time.Time
@@ -128,7 +130,7 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, memory: &memory{}, withFindings: &findingKeys{}}
+	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, memory: &memory{}, withFindings: &findingKeys{}, lastMatches: &lastMatches{}, deeds: &deeds{}}
 	if err := c.Check(cfg.Rules); err != nil {
 		return nil, err
 	}
@@ -220,6 +222,10 @@ func (c *Correlator) begin(ctx context.Context, v *versions) error {
 	}
 	c.setRules(rules)
 	c.memory.begin(v.epoch, c.rules)
+	c.deeds.begin(v.epoch)
+	if err := c.lastMatches.begin(ctx, c.cfg.Store, v.epoch, c.rules, c.cfg.Now()); err != nil {
+		return err
+	}
 	return c.withFindings.begin(ctx, c.cfg.Store, v.epoch)
 }
 
@@ -272,7 +278,7 @@ func (c *Correlator) read(ctx context.Context, v *versions) (more bool, err erro
 		}
 		c.setRules(c.expecting(slices.Clone(c.rules))) // looks that are under way have theirs; begin takes others
 	}
-	c.memory.touched(touches)
+	c.noteTouched(touches)
 	c.agenda.begin(flushes)
 	if err := c.addAffected(ctx, touches, flushes); err != nil {
 		return false, err
@@ -290,6 +296,13 @@ func (c *Correlator) read(ctx context.Context, v *versions) (more bool, err erro
 	}
 	c.metrics.touches.Add(float64(len(touches)))
 	return !schemas.IsHistoryFlush(flushes[0]), nil
+}
+
+// noteTouched has forgotten what does not hold any more of what is touched.
+func (c *Correlator) noteTouched(touches []schemas.Touch) {
+	c.memory.touched(touches)
+	c.deeds.touched(touches)
+	c.lastMatches.touched(touches)
 }
 
 // addTouches sorts touches by the rules that read their selectors. They are judged for

@@ -187,11 +187,22 @@ func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) (k
 // candidates are the keys of a job that the rule can find something of: most are
 // out after this small look.
 func (c *Correlator) candidates(ctx context.Context, j *job, from, to time.Time) ([]string, error) {
-	rows, err := c.cfg.Store.Correlate(ctx, j.rule.CandidatesQuery(j.tenant, j.keys, from, to))
+	asked := c.lastMatches.having(j.rule, j.tenant, j.keys, from)
+	if len(asked) == 0 {
+		return nil, nil
+	}
+	var rows []schemas.CorrelationRow
+	var err error
+	recall, recalls := j.rule.Recall()
+	if recalls = recalls && c.memory != nil; recalls {
+		rows, err = c.deedsOf(ctx, j, &recall, asked, from, to)
+	} else {
+		rows, err = c.cfg.Store.Correlate(ctx, j.rule.CandidatesQuery(j.tenant, asked, from, to))
+	}
 	if err != nil {
 		return nil, err
 	}
-	if recall, ok := j.rule.Recall(); ok && c.memory != nil {
+	if recalls {
 		k := memoryKey{tenant: j.tenant, selector: recall.Selector, lookback: recall.Lookback}
 		before := uint64(from.UnixMilli())
 		rows = c.memory.open(k, rows, before, recall.Warm)

@@ -89,6 +89,9 @@ type FindingStore interface {
 	Findings(ctx context.Context, tenant, ruleID string, keys []string, from, to time.Time) ([]schemas.Finding, error)
 	// FindingKeys are up to limit of the keys that have findings, withdrawn ones too.
 	FindingKeys(ctx context.Context, limit int) ([]schemas.FindingKey, error)
+	// LatestMatches are when keys last had a match of some selectors, believed or not,
+	// but for those that had none since a time: up to limit keys of each selector.
+	LatestMatches(ctx context.Context, selectors []string, since time.Time, limit int) ([]schemas.LatestMatch, error)
 	// OpenFindings are up to limit findings that are open: of rules that are not
 	// among these, or of one rule, those behind an id, by id.
 	OpenFindings(ctx context.Context, rules schemas.OpenFindings, limit int) ([]schemas.Finding, error)

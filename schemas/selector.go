@@ -50,3 +50,9 @@ type KeySpan struct {
 	Tenant, Key string
 	First, Last time.Time
 }
+
+// LatestMatch is when a key last had a match of a selector.
+type LatestMatch struct {
+	Selector, Tenant, Key string
+	Last                  time.Time
+}

@@ -108,6 +108,24 @@ func (s *FindingStore) FindingKeys(ctx context.Context, limit int) ([]schemas.Fi
 	})
 }
 
+// LatestMatches are when keys last had a match of some selectors, believed or not, but
+// for those that had none since a time: up to limit keys of each selector.
+func (s *FindingStore) LatestMatches(ctx context.Context, selectors []string, since time.Time, limit int) ([]schemas.LatestMatch, error) {
+	q := schemas.Query{
+		SQL: `SELECT selector, tenant, key, toInt64(max(t)) FROM matches
+WHERE selector IN {selectors:Array(String)} AND bucket >= {since:Date}
+GROUP BY selector, tenant, key
+LIMIT {limit:UInt32} BY selector`,
+		Params: map[string]any{"selectors": selectors, "since": since.UTC().Format(time.DateOnly), "limit": limit},
+	}
+	return collect(ctx, s.db.conn, "read when keys last had a match", q, func(scan scanner) (m schemas.LatestMatch, err error) {
+		var last int64
+		err = scan(&m.Selector, &m.Tenant, &m.Key, &last)
+		m.Last = time.UnixMilli(last).UTC()
+		return m, err
+	})
+}
+
 // OpenFindings are up to limit findings that stand, by id.
 func (s *FindingStore) OpenFindings(ctx context.Context, f schemas.OpenFindings, limit int) ([]schemas.Finding, error) {
 	w := where{}

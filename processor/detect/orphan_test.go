@@ -117,7 +117,7 @@ func TestOrphanFindsWhatTheOracleFinds(t *testing.T) {
 		keys, lives[key] = append(keys, key), all
 	}
 	s.insert(t, r, db)
-	found := 0
+	found, ruledOut := 0, 0
 	for range 25 {
 		pick := func(choices ...time.Duration) time.Duration { return choices[r.IntN(len(choices))] }
 		o := orphanage{pick(time.Minute, 10*time.Minute, time.Hour), pick(time.Hour, 12*time.Hour), pick(time.Minute, time.Hour, 12*time.Hour), pick(time.Hour, 24*time.Hour), 1 + r.IntN(3)}
@@ -144,7 +144,11 @@ func TestOrphanFindsWhatTheOracleFinds(t *testing.T) {
 				t.Fatalf("%+v: %s has a finding and is no candidate", o, row.Key)
 			}
 		}
+		ruledOut += checkRequired(t, db, &c, keys, got, from, to)
 		found += len(want)
+	}
+	if ruledOut == 0 {
+		t.Error("no key lacks anything; that tells nothing of what is required")
 	}
 	if found < 200 {
 		t.Errorf("the histories hold %d findings; that is too little to tell", found)

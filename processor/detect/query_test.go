@@ -146,6 +146,7 @@ func TestQueryFindsWhatTheOracleFinds(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("variant %d: %d findings, want %d; (-want +got):\n%.4000s", i, len(got), len(want), diff)
 		}
+		checkRequired(t, db, &c, keys, got, from, to)
 		found += len(want)
 		if i == 0 && len(want) < 20 {
 			t.Errorf("the rule as shipped finds %d times in the histories; that is too little to tell", len(want))

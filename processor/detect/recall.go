@@ -46,7 +46,7 @@ const MaxDeeds = 64
 func (r *Recall) Query(c *Correlation, tenant string, keys []string, from time.Time) schemas.Query {
 	all := *r
 	if len(r.fields) > 0 {
-		all.fields = slices.DeleteFunc(r.rule.value.names(), func(name string) bool { return name == "token_id" }) // done once
+		all.fields = r.compared()
 	}
 	sql, params := c.believed(asked{tenant, keys, from, from}, from.Add(-r.Lookback), r.rule)
 	params["most"] = uint64(MaxDeeds)
@@ -75,9 +75,46 @@ func (r *Recall) deeds(column string) string {
 	return "arrayFilter(d -> d != '', [" + strings.Join(deeds, ", ") + "])"
 }
 
+// compared are the fields of a match that any rule may compare: a token is used once.
+func (r *Recall) compared() []string {
+	return slices.DeleteFunc(r.rule.value.names(), func(name string) bool { return name == "token_id" })
+}
+
+// DeedsQuery asks what the given keys did since from, in rows like those of
+// CandidatesQuery but with the deeds of all rules with the same selector: see Own.
+func (r *Recall) DeedsQuery(tenant string, keys []string, from time.Time) schemas.Query {
+	all := *r
+	all.fields = r.compared()
+	return schemas.Query{SQL: strings.NewReplacer("{{deeds}}", all.deeds("value"), "{{until}}", "").Replace(deedsSQL), Params: map[string]any{
+		"tenant": tenant, "keys": keys, "main": r.Selector, "most": r.mostDeeds(), "from_day": day(from), "from": millis(from),
+	}}
+}
+
+// mostDeeds is as many as any rule may need of all.
+func (r *Recall) mostDeeds() uint64 { return uint64((MaxDeeds + 1) * max(1, len(r.compared()))) }
+
+// Own are the deeds of a rule among those that DeedsQuery answers of a key: more than
+// MaxDeeds where there may be more than were answered.
+func (r *Recall) Own(all []string) []string {
+	if uint64(len(all)) >= r.mostDeeds() {
+		return all
+	}
+	if len(r.fields) == 0 {
+		return []string{""}
+	}
+	var own []string
+	for _, deed := range all {
+		if name, _, _ := strings.Cut(deed, "\x1f"); slices.Contains(r.fields, name) {
+			own = append(own, deed)
+		}
+	}
+	return own
+}
+
 // candidates are all keys with a match, each with its deeds.
 func (r *Recall) candidates(a asked) schemas.Query {
-	return schemas.Query{SQL: strings.ReplaceAll(deedsSQL, "{{deeds}}", r.deeds("value")), Params: map[string]any{
+	until := "\n  AND bucket <= {to_day:Date} AND t < {to:UInt64}"
+	return schemas.Query{SQL: strings.NewReplacer("{{deeds}}", r.deeds("value"), "{{until}}", until).Replace(deedsSQL), Params: map[string]any{
 		"tenant": a.tenant, "keys": a.keys, "main": r.Selector, "most": uint64(MaxDeeds + 1),
 		"from_day": day(a.from), "to_day": day(a.to), "from": millis(a.from), "to": millis(a.to),
 	}}
@@ -89,8 +126,7 @@ SELECT key, toUInt64(0) AS period, min(t) AS first_t, max(t) AS last_t, toUInt64
     toUInt8(0) AS all_imported, ` + noBaseline + `, ` + noFacts + `
 FROM matches
 WHERE selector = {main:String} AND tenant = {tenant:String}
-  AND bucket >= {from_day:Date} AND bucket <= {to_day:Date} AND key IN {keys:Array(String)}
-  AND t >= {from:UInt64} AND t < {to:UInt64}
+  AND bucket >= {from_day:Date} AND key IN {keys:Array(String)} AND t >= {from:UInt64}{{until}}
 GROUP BY key
 ORDER BY key
 `
