@@ -28,7 +28,11 @@ type agenda struct {
 	swept   map[duty]time.Time // when a tick last looked at all
 	busy    []*entry           // that are looked at
 	storms  []string           // codes of the rules that find some
-	now     time.Time          // of the turn
+	// patience is how long what would be attached to a storm waits for a look for it
+	// that is under way. On many millions of events that may take minutes, and whoever
+	// fails is not to be told of only then: a channel gets ten pages at most meanwhile.
+	patience time.Duration
+	now      time.Time // of the turn
 	// owed is for how long patient entries may hold up prompt ones: a share of the
 	// time that these took. Less than nothing is what they took too much.
 	owed time.Duration
@@ -88,10 +92,7 @@ const (
 	aLook         = 25 * time.Millisecond
 	perKeyAtFirst = 2 * time.Millisecond
 	fewestKeys    = 16
-	// stormPatience is how long what would be attached to a storm waits for a look for it
-	// that is under way. On many millions of events that may take minutes, and whoever fails is
-	// not to be told of only then: a channel gets ten pages at most meanwhile.
-	stormPatience = 10 * time.Second
+	stormPatience = 10 * time.Second // see agenda.patience
 	// patientShare is the share of the time that prompt entries take which patient ones
 	// get beside it.
 	patientShare = 0.5
@@ -101,14 +102,14 @@ const (
 	historyWaits   = 10
 )
 
-func newAgenda(epoch uint64, rules []detect.Correlation) *agenda {
+func newAgenda(epoch uint64, rules []detect.Correlation, patience time.Duration) *agenda {
 	var storms []string
 	for i := range rules {
 		if rules[i].Storm() {
 			storms = append(storms, rules[i].Code)
 		}
 	}
-	return &agenda{epoch: epoch, storms: storms, usual: aLook, ticked: map[duty]time.Time{}, swept: map[duty]time.Time{}, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
+	return &agenda{epoch: epoch, storms: storms, patience: patience, usual: aLook, ticked: map[duty]time.Time{}, swept: map[duty]time.Time{}, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
 }
 
 func (a *agenda) empty() bool { return len(a.entries) == 0 }
@@ -279,7 +280,7 @@ func (a *agenda) storm(e *entry, rules map[string]*detect.Correlation) *entry {
 	}
 	for _, code := range a.storms {
 		storm := a.entries[duty{e.class, code, e.tenant}]
-		if storm == nil || storm.since().After(e.since()) || a.isBusy(storm) && a.now.Sub(e.since()) > stormPatience {
+		if storm == nil || storm.since().After(e.since()) || a.isBusy(storm) && a.now.Sub(e.since()) > a.patience {
 			continue
 		}
 		return storm

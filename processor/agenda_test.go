@@ -23,7 +23,7 @@ type agendaBench struct {
 func newAgendaBench(t *testing.T) *agendaBench {
 	t.Helper()
 	return &agendaBench{
-		agenda: newAgenda(1, nil), t: t, now: someHour,
+		agenda: newAgenda(1, nil, stormPatience), t: t, now: someHour,
 		rules: map[string]*detect.Correlation{"high": {Level: schemas.LevelHigh}, "low": {Level: schemas.LevelLow}},
 	}
 }
@@ -217,7 +217,7 @@ func newStormBench(t *testing.T) *agendaBench {
 	}
 	b := newAgendaBench(t)
 	correlations := set.Correlations()
-	b.agenda = newAgenda(1, correlations)
+	b.agenda = newAgenda(1, correlations, stormPatience)
 	for i := range correlations {
 		b.rules[correlations[i].Code] = &correlations[i]
 	}

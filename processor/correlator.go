@@ -45,6 +45,9 @@ type CorrelatorConfig struct {
 	// Tick is the wait between two looks for what time alone changes. Default a
 	// minute.
 	Tick time.Duration
+	// StormPatience is how long what would be attached to a storm waits for a look for it
+	// that is under way. Default 10 s.
+	StormPatience time.Duration
 	// Now is the clock by which done touches are dropped and old periods frozen,
 	// and which the history of findings tells. Default time.Now.
 	Now func() time.Time
@@ -89,6 +92,7 @@ func (c CorrelatorConfig) withDefaults() CorrelatorConfig {
 	}
 	setDefault(&c.Interval, 500*time.Millisecond)
 	setDefault(&c.Tick, time.Minute)
+	setDefault(&c.StormPatience, stormPatience)
 	setDefault(&c.ResolveEvery, time.Minute)
 	return c
 }
@@ -218,7 +222,7 @@ func (c *Correlator) begin(ctx context.Context, v *versions) error {
 			return err
 		}
 		c.tickEpoch = 0 // so that it is looked at all anew
-		c.agenda = newAgenda(v.epoch, rules)
+		c.agenda = newAgenda(v.epoch, rules, c.cfg.StormPatience)
 	}
 	c.setRules(rules)
 	c.memory.begin(v.epoch, c.rules)
@@ -298,7 +302,7 @@ func (c *Correlator) read(ctx context.Context, v *versions) (more bool, err erro
 	return !schemas.IsHistoryFlush(flushes[0]), nil
 }
 
-// noteTouched has forgotten what does not hold any more of what is touched.
+// noteTouched tells what is remembered of keys that these are touched.
 func (c *Correlator) noteTouched(touches []schemas.Touch) {
 	c.memory.touched(touches)
 	c.deeds.touched(touches)

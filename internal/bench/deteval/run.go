@@ -129,6 +129,8 @@ func (r *run) start(ctx context.Context, q *queue, db *clickhouse.DB) (stop func
 	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
 		Store: store, Surroundings: newSurroundings(store, r.tenant), Alerts: &r.pager, Lease: soleLease{}, Rules: r.rules, Logger: log,
 		Interval: 50 * time.Millisecond, Now: r.judged.Now, At: r.at,
+		// A look is for the days of a step, and takes as long.
+		StormPatience: time.Hour,
 	})
 	if err != nil {
 		return running.Wait, err
