@@ -227,7 +227,7 @@ func (c *Correlator) begin(ctx context.Context, v *versions) error {
 	c.setRules(rules)
 	c.memory.begin(v.epoch, c.rules)
 	c.deeds.begin(v.epoch)
-	if err := c.lastMatches.begin(ctx, c.cfg.Store, v.epoch, c.rules, c.cfg.Now()); err != nil {
+	if err := c.lastMatches.begin(ctx, c.cfg.Store, v.epoch, c.rules, c.cfg.Now(), c.cfg.Logger); err != nil {
 		return err
 	}
 	return c.withFindings.begin(ctx, c.cfg.Store, v.epoch)
@@ -306,7 +306,7 @@ func (c *Correlator) read(ctx context.Context, v *versions) (more bool, err erro
 func (c *Correlator) noteTouched(touches []schemas.Touch) {
 	c.memory.touched(touches)
 	c.deeds.touched(touches)
-	c.lastMatches.touched(touches)
+	c.lastMatches.touched(touches, c.cfg.Now())
 }
 
 // addTouches sorts touches by the rules that read their selectors. They are judged for

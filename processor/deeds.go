@@ -23,27 +23,37 @@ type deeds struct {
 	mu      sync.Mutex // guards all
 	epoch   uint64
 	keys    map[deedsKey]*deedsOf
-	askings uint64 // how often ask was called
+	froms   []int64 // that keys have
+	kept    int     // rows and values, those that are forgotten too
+	askings uint64  // how often ask was called
 }
 
-type deedsKey struct{ tenant, selector, key string }
+type deedsKey struct {
+	tenant, selector, key string
+	from                  int64 // Unix milliseconds
+}
 
 type deedsOf struct {
-	from     time.Time
 	by       uint64 // the asking of which the answer counts
 	answered bool
 	row      schemas.CorrelationRow // of detect.Recall.DeedsQuery; without a key where there is none
 }
 
-// maxDeedsOf bounds of how many keys it is kept, a kilobyte each or so. They may be names
-// that somebody makes up.
-const maxDeedsOf = 50_000
+const (
+	// maxDeeds bounds how many rows and values are kept, some hundred bytes each. They
+	// may be what somebody makes up.
+	maxDeeds = 500_000
+	// maxFroms bounds how many ranges are told apart: today's, yesterday's of what
+	// comes late, and few others.
+	maxFroms = 8
+)
 
+// begin forgets all where another epoch begins, or there is too much.
 func (d *deeds) begin(epoch uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.keys == nil || d.epoch != epoch || len(d.keys) > maxDeedsOf {
-		d.epoch, d.keys = epoch, map[deedsKey]*deedsOf{}
+	if d.keys == nil || d.epoch != epoch || d.kept > maxDeeds || len(d.froms) > maxFroms {
+		d.epoch, d.keys, d.froms, d.kept = epoch, map[deedsKey]*deedsOf{}, nil, 0
 	}
 }
 
@@ -52,23 +62,28 @@ func (d *deeds) touched(touches []schemas.Touch) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := range touches {
-		delete(d.keys, deedsKey{touches[i].Tenant, touches[i].Selector, touches[i].Key})
+		for _, from := range d.froms {
+			delete(d.keys, deedsKey{touches[i].Tenant, touches[i].Selector, touches[i].Key, from})
+		}
 	}
 }
 
 // ask returns the rows that are known, and the keys of which it is not, which are taken
-// for asked: what is answered is learned by the number of the asking.
-func (d *deeds) ask(tenant, selector string, keys []string, from time.Time) (rows []schemas.CorrelationRow, unread []string, asking uint64) {
+// for asked: what is answered is learned by the number of the asking. A key's tenant,
+// selector and range are those of k.
+func (d *deeds) ask(k deedsKey, keys []string) (rows []schemas.CorrelationRow, unread []string, asking uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.askings++
-	for _, key := range keys {
-		k := deedsKey{tenant, selector, key}
+	if !slices.Contains(d.froms, k.from) {
+		d.froms = append(d.froms, k.from)
+	}
+	for _, k.key = range keys {
 		of := d.keys[k]
 		switch {
-		case of == nil || !of.answered || !of.from.Equal(from):
-			d.keys[k] = &deedsOf{from: from, by: d.askings}
-			unread = append(unread, key)
+		case of == nil || !of.answered:
+			d.keys[k] = &deedsOf{by: d.askings}
+			unread = append(unread, k.key)
 		case of.row.Key != "":
 			rows = append(rows, of.row)
 		}
@@ -78,32 +93,36 @@ func (d *deeds) ask(tenant, selector string, keys []string, from time.Time) (row
 
 // learn adds what was answered to an asking, but of keys that were touched or asked
 // about again since.
-func (d *deeds) learn(tenant, selector string, asked []string, rows []schemas.CorrelationRow, asking uint64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (d *deeds) learn(k deedsKey, asked []string, rows []schemas.CorrelationRow, asking uint64) {
 	byKey := make(map[string]schemas.CorrelationRow, len(rows))
 	for _, r := range rows {
 		byKey[r.Key] = r
 	}
-	for _, key := range asked {
-		if of := d.keys[deedsKey{tenant, selector, key}]; of != nil && of.by == asking {
-			of.row, of.answered = byKey[key], true
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, k.key = range asked {
+		if of := d.keys[k]; of != nil && of.by == asking {
+			of.row, of.answered = byKey[k.key], true
+			d.kept += 1 + len(of.row.Values)
 		}
 	}
 }
 
-// deedsOf are those of keys of a job, in rows that may be changed.
+// deedsOf are those of keys of a job, in rows that may be changed. Of a range that ends in
+// the past, and of what others do not compare, each rule asks for what it wants: without
+// an end all would be read that came since.
 func (c *Correlator) deedsOf(ctx context.Context, j *job, recall *detect.Recall, keys []string, from, to time.Time) ([]schemas.CorrelationRow, error) {
-	if c.cfg.Now().After(to) { // of the past each rule asks for what it wants
+	if c.cfg.Now().After(to) || !recall.Shared() {
 		return c.cfg.Store.Correlate(ctx, j.rule.CandidatesQuery(j.tenant, keys, from, to))
 	}
-	rows, unread, asking := c.deeds.ask(j.tenant, recall.Selector, keys, from)
+	k := deedsKey{tenant: j.tenant, selector: recall.Selector, from: from.UnixMilli()}
+	rows, unread, asking := c.deeds.ask(k, keys)
 	for some := range slices.Chunk(unread, maxKeys) {
 		answer, err := c.cfg.Store.Correlate(ctx, recall.DeedsQuery(j.tenant, some, from))
 		if err != nil {
 			return nil, err
 		}
-		c.deeds.learn(j.tenant, recall.Selector, some, answer, asking)
+		c.deeds.learn(k, some, answer, asking)
 		rows = append(rows, answer...)
 	}
 	for i := range rows {

@@ -12,6 +12,7 @@ func TestDeedsAreReadAgainWhereTheyMayBeOthers(t *testing.T) {
 	t.Parallel()
 	from := time.Date(2026, 4, 14, 0, 0, 0, 0, time.UTC)
 	const tenant, selector = "acme", "issued"
+	k := deedsKey{tenant: tenant, selector: selector, from: from.UnixMilli()}
 	touch := func(selector, key string) []schemas.Touch {
 		return []schemas.Touch{{Tenant: tenant, Selector: selector, Key: key, Bucket: from}}
 	}
@@ -19,11 +20,11 @@ func TestDeedsAreReadAgainWhereTheyMayBeOthers(t *testing.T) {
 	answered := func() *deeds {
 		d := &deeds{}
 		d.begin(1)
-		_, unread, asking := d.ask(tenant, selector, []string{"billing", "idle"}, from)
+		_, unread, asking := d.ask(k, []string{"billing", "idle"})
 		if len(unread) != 2 {
 			t.Fatalf("unread at first: %q", unread)
 		}
-		d.learn(tenant, selector, unread, rows, asking)
+		d.learn(k, unread, rows, asking)
 		return d
 	}
 	for name, tc := range map[string]struct {
@@ -40,29 +41,33 @@ func TestDeedsAreReadAgainWhereTheyMayBeOthers(t *testing.T) {
 		"touched":                {func(d *deeds) { d.touched(touch(selector, "billing")) }, "billing", from, 0, 1},
 		"another key is touched": {func(d *deeds) { d.touched(touch(selector, "web")) }, "billing", from, 1, 0},
 		"by another selector":    {func(d *deeds) { d.touched(touch("refused", "billing")) }, "billing", from, 1, 0},
-		"another epoch":          {func(d *deeds) { d.begin(2) }, "billing", from, 0, 1},
-		"the same epoch":         {func(d *deeds) { d.begin(1) }, "billing", from, 1, 0},
+		"another time was asked about": {func(d *deeds) {
+			d.ask(deedsKey{tenant: tenant, selector: selector, from: k.from - 1}, []string{"billing"})
+		}, "billing", from, 1, 0},
+		"another epoch":  {func(d *deeds) { d.begin(2) }, "billing", from, 0, 1},
+		"the same epoch": {func(d *deeds) { d.begin(1) }, "billing", from, 1, 0},
 		"asked and not answered": {func(d *deeds) {
 			d.touched(touch(selector, "billing"))
-			d.ask(tenant, selector, []string{"billing"}, from)
+			d.ask(k, []string{"billing"})
 		}, "billing", from, 0, 1},
+		"too much is kept": {func(d *deeds) { d.kept = maxDeeds + 1; d.begin(1) }, "billing", from, 0, 1},
 		"touched while it is read": {func(d *deeds) {
 			d.touched(touch(selector, "billing"))
-			_, unread, asking := d.ask(tenant, selector, []string{"billing"}, from)
+			_, unread, asking := d.ask(k, []string{"billing"})
 			d.touched(touch(selector, "billing"))
-			d.learn(tenant, selector, unread, rows, asking)
+			d.learn(k, unread, rows, asking)
 		}, "billing", from, 0, 1},
 		"touched while it is read, and read again": {func(d *deeds) {
 			d.touched(touch(selector, "billing"))
-			_, unread, first := d.ask(tenant, selector, []string{"billing"}, from)
+			_, unread, first := d.ask(k, []string{"billing"})
 			d.touched(touch(selector, "billing"))
-			d.ask(tenant, selector, []string{"billing"}, from)
-			d.learn(tenant, selector, unread, rows, first)
+			d.ask(k, []string{"billing"})
+			d.learn(k, unread, rows, first)
 		}, "billing", from, 0, 1},
 	} {
 		d := answered()
 		tc.do(d)
-		rows, unread, _ := d.ask(tenant, selector, []string{tc.key}, tc.from)
+		rows, unread, _ := d.ask(deedsKey{tenant: tenant, selector: selector, from: tc.from.UnixMilli()}, []string{tc.key})
 		if len(rows) != tc.rows || len(unread) != tc.unread {
 			t.Errorf("%s: %d rows are known and %d keys are not, want %d and %d", name, len(rows), len(unread), tc.rows, tc.unread)
 		}

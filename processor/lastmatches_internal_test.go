@@ -2,7 +2,9 @@ package processor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -62,35 +64,49 @@ func TestLastMatchesLeaveOutWhoLacksSomething(t *testing.T) {
 		"was refused long before":      {[]schemas.LatestMatch{success, match(refused, now.Add(-15*time.Minute-time.Millisecond))}, nil, nothing, now, false},
 		"was not refused":              {[]schemas.LatestMatch{success}, nil, nothing, now, false},
 		"did not succeed since":        {[]schemas.LatestMatch{match(issued, now.Add(-time.Hour)), match(refused, now)}, nil, nothing, now, false},
-		"is refused":                   {[]schemas.LatestMatch{success}, nil, func(l *lastMatches) { l.touched(touch(refused, "acme", "billing", now)) }, now, true},
-		"was refused, late":            {[]schemas.LatestMatch{success}, nil, func(l *lastMatches) { l.touched(touch(refused, "acme", "billing", now.Add(-time.Hour))) }, now, true},
-		"was refused, too late":        {[]schemas.LatestMatch{success}, nil, func(l *lastMatches) { l.touched(touch(refused, "acme", "billing", now.Add(-2*time.Hour))) }, now, false},
-		"another is refused":           {[]schemas.LatestMatch{success}, nil, func(l *lastMatches) { l.touched(touch(refused, "acme", "web", now)) }, now, false},
-		"refused for another tenant":   {[]schemas.LatestMatch{success}, nil, func(l *lastMatches) { l.touched(touch(refused, "other", "billing", now)) }, now, false},
-		"something old comes after it": {[]schemas.LatestMatch{success, match(refused, now)}, nil, func(l *lastMatches) { l.touched(touch(refused, "acme", "billing", now.Add(-9*time.Hour))) }, now, true},
-		"of a time that was not read":  {[]schemas.LatestMatch{success}, nil, nothing, now.AddDate(-2, 0, 0), true},
+		"is refused":                   {[]schemas.LatestMatch{success}, nil, func(l *lastMatches) { l.touched(touch(refused, "acme", "billing", now), now) }, now, true},
+		"was refused, late":            {[]schemas.LatestMatch{success}, nil, func(l *lastMatches) { l.touched(touch(refused, "acme", "billing", now.Add(-time.Hour)), now) }, now, true},
+		"was refused, too late":        {[]schemas.LatestMatch{success}, nil, func(l *lastMatches) { l.touched(touch(refused, "acme", "billing", now.Add(-2*time.Hour)), now) }, now, false},
+		"another is refused":           {[]schemas.LatestMatch{success}, nil, func(l *lastMatches) { l.touched(touch(refused, "acme", "web", now), now) }, now, false},
+		"refused for another tenant":   {[]schemas.LatestMatch{success}, nil, func(l *lastMatches) { l.touched(touch(refused, "other", "billing", now), now) }, now, false},
+		"something old comes after it": {[]schemas.LatestMatch{success, match(refused, now)}, nil, func(l *lastMatches) { l.touched(touch(refused, "acme", "billing", now.Add(-9*time.Hour)), now) }, now, true},
+		"of a time that was not read":  {[]schemas.LatestMatch{success}, nil, nothing, now.Add(-lastMatchesReach - 24*time.Hour), true},
 		"too many to remember":         {append(many, success), nil, nothing, now, true},
-		"too much to read":             {nil, fmt.Errorf("wrapped: %w", schemas.ErrQueryTooLarge), nothing, now, true},
-		"too little memory":            {nil, fmt.Errorf("wrapped: %w", schemas.ErrMemoryShort), nothing, now, true},
+		"unknown":                      {nil, errors.New("too large"), nothing, now, true},
+		"unknown for long": {nil, errors.New("too large"), func(l *lastMatches) {
+			if err := l.begin(t.Context(), lastMatchesIs{rows: []schemas.LatestMatch{success}}, 1, all, now.Add(unknownFor), slog.New(slog.DiscardHandler)); err != nil {
+				t.Fatal(err)
+			}
+		}, now, false},
+		"too many for long": {append(many, success), nil, func(l *lastMatches) {
+			if err := l.begin(t.Context(), lastMatchesIs{rows: []schemas.LatestMatch{success}}, 1, all, now.Add(unknownFor), slog.New(slog.DiscardHandler)); err != nil {
+				t.Fatal(err)
+			}
+		}, now, false},
 		"another epoch": {[]schemas.LatestMatch{success, match(refused, now)}, nil, func(l *lastMatches) {
-			if err := l.begin(t.Context(), lastMatchesIs{}, 2, all, now); err != nil {
+			if err := l.begin(t.Context(), lastMatchesIs{}, 2, all, now, slog.New(slog.DiscardHandler)); err != nil {
 				t.Fatal(err)
 			}
 		}, now, false},
 		"the same epoch": {[]schemas.LatestMatch{success, match(refused, now)}, nil, func(l *lastMatches) {
-			if err := l.begin(t.Context(), lastMatchesIs{}, 1, all, now); err != nil {
+			if err := l.begin(t.Context(), lastMatchesIs{}, 1, all, now, slog.New(slog.DiscardHandler)); err != nil {
 				t.Fatal(err)
 			}
 		}, now, true},
 	} {
 		l := &lastMatches{}
-		if err := l.begin(t.Context(), lastMatchesIs{rows: tc.rows, err: tc.err}, 1, all, now); err != nil {
+		if err := l.begin(t.Context(), lastMatchesIs{rows: tc.rows, err: tc.err}, 1, all, now, slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		tc.then(l)
 		if has := len(l.having(rule, "acme", []string{"billing"}, tc.from)) == 1; has != tc.has {
 			t.Errorf("%s: asked about %v, want %v", name, has, tc.has)
 		}
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := (&lastMatches{}).begin(ended, lastMatchesIs{err: context.Canceled}, 1, all, now, slog.New(slog.DiscardHandler)); !errors.Is(err, context.Canceled) {
+		t.Errorf("behind the end of the lease: %v", err)
 	}
 	var none *lastMatches
 	if got := none.having(rule, "acme", []string{"billing"}, now); len(got) != 1 {

@@ -80,25 +80,30 @@ func (r *Recall) compared() []string {
 	return slices.DeleteFunc(r.rule.value.names(), func(name string) bool { return name == "token_id" })
 }
 
+// Shared reports whether what the rule compares is among the deeds that DeedsQuery asks
+// for.
+func (r *Recall) Shared() bool {
+	compared := r.compared()
+	return !slices.ContainsFunc(r.fields, func(name string) bool { return !slices.Contains(compared, name) })
+}
+
 // DeedsQuery asks what the given keys did since from, in rows like those of
-// CandidatesQuery but with the deeds of all rules with the same selector: see Own.
+// CandidatesQuery but with the deeds of all rules with the same selector, up to one more
+// than MaxDeeds of each field: see Own.
 func (r *Recall) DeedsQuery(tenant string, keys []string, from time.Time) schemas.Query {
-	all := *r
-	all.fields = r.compared()
-	return schemas.Query{SQL: strings.NewReplacer("{{deeds}}", all.deeds("value"), "{{until}}", "").Replace(deedsSQL), Params: map[string]any{
-		"tenant": tenant, "keys": keys, "main": r.Selector, "most": r.mostDeeds(), "from_day": day(from), "from": millis(from),
+	var fields []string
+	for _, name := range r.compared() {
+		part := r.rule.part("value", name)
+		fields = append(fields, fmt.Sprintf(`groupUniqArrayIf(%d)(concat('%s\x1f', %s), %[3]s NOT IN ('', 'unknown'))`, MaxDeeds+1, name, part))
+	}
+	deeds := "arrayConcat(" + strings.Join(append(fields, "CAST([], 'Array(String)')"), ", ") + ")"
+	return schemas.Query{SQL: strings.NewReplacer("{{deeds}}", deeds, "{{until}}", "").Replace(deedsSQL), Params: map[string]any{
+		"tenant": tenant, "keys": keys, "main": r.Selector, "from_day": day(from), "from": millis(from),
 	}}
 }
 
-// mostDeeds is as many as any rule may need of all.
-func (r *Recall) mostDeeds() uint64 { return uint64((MaxDeeds + 1) * max(1, len(r.compared()))) }
-
-// Own are the deeds of a rule among those that DeedsQuery answers of a key: more than
-// MaxDeeds where there may be more than were answered.
+// Own are the deeds of a rule among those that DeedsQuery answers of a key.
 func (r *Recall) Own(all []string) []string {
-	if uint64(len(all)) >= r.mostDeeds() {
-		return all
-	}
 	if len(r.fields) == 0 {
 		return []string{""}
 	}
@@ -114,7 +119,8 @@ func (r *Recall) Own(all []string) []string {
 // candidates are all keys with a match, each with its deeds.
 func (r *Recall) candidates(a asked) schemas.Query {
 	until := "\n  AND bucket <= {to_day:Date} AND t < {to:UInt64}"
-	return schemas.Query{SQL: strings.NewReplacer("{{deeds}}", r.deeds("value"), "{{until}}", until).Replace(deedsSQL), Params: map[string]any{
+	deeds := "arraySlice(groupUniqArrayArray(" + r.deeds("value") + "), 1, {most:UInt64})"
+	return schemas.Query{SQL: strings.NewReplacer("{{deeds}}", deeds, "{{until}}", until).Replace(deedsSQL), Params: map[string]any{
 		"tenant": a.tenant, "keys": a.keys, "main": r.Selector, "most": uint64(MaxDeeds + 1),
 		"from_day": day(a.from), "to_day": day(a.to), "from": millis(a.from), "to": millis(a.to),
 	}}
@@ -122,7 +128,7 @@ func (r *Recall) candidates(a asked) schemas.Query {
 
 const deedsSQL = `
 SELECT key, toUInt64(0) AS period, min(t) AS first_t, max(t) AS last_t, toUInt64(0) AS n,
-    arraySlice(groupUniqArrayArray({{deeds}}), 1, {most:UInt64}) AS vals, CAST([], 'Array(String)') AS logs,
+    {{deeds}} AS vals, CAST([], 'Array(String)') AS logs,
     toUInt8(0) AS all_imported, ` + noBaseline + `, ` + noFacts + `
 FROM matches
 WHERE selector = {main:String} AND tenant = {tenant:String}

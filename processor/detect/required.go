@@ -6,7 +6,8 @@ import (
 )
 
 // Required is what a key must have for a correlation to find anything of it: a match
-// of one of some selectors, before the range that is asked about by Back at most.
+// of one of some selectors, in the range that is asked about, or before it by Back at
+// most.
 type Required struct {
 	Selectors []string
 	Back      time.Duration
