@@ -48,6 +48,7 @@ type memoryKey struct {
 type remembered struct {
 	asked uint64            // Unix milliseconds: the witnesses from before it were read
 	by    uint64            // the asking of which the answer counts
+	knows bool              // that answer is learned
 	began bool              // there are none from before it: it did nothing then
 	last  uint64            // the latest witness
 	at    map[string]uint64 // by deed, the witness
@@ -90,7 +91,7 @@ func (m *memory) touched(touches []schemas.Touch) {
 func (r *remembered) forget(hour uint64) {
 	const length = uint64(time.Hour / time.Millisecond)
 	if hour < r.asked {
-		r.asked = 0 // there may be other witnesses
+		r.asked, r.knows = 0, false // there may be other witnesses
 	}
 	if hour > r.last {
 		return
@@ -113,12 +114,12 @@ func (m *memory) learn(k memoryKey, keys []string, rows []schemas.CorrelationRow
 		if known == nil || !known.awaits(asking) || len(row.Values) != 1 {
 			continue
 		}
-		known.at[row.Values[0]] = row.Last
+		known.at[row.Values[0]] = max(known.at[row.Values[0]], row.Last)
 		known.last = max(known.last, row.Last)
 	}
 	for _, k.key = range keys {
 		if known := m.keys[k]; known != nil && known.awaits(asking) {
-			known.began = len(known.at) == 0
+			known.knows, known.began = true, len(known.at) == 0
 		}
 	}
 }
@@ -158,13 +159,15 @@ func (m *memory) open(k memoryKey, rows []schemas.CorrelationRow, from uint64, w
 	})
 }
 
-// ask returns the keys of rows whose witnesses from before the given time were
-// not read, and takes them for read from now on. What is answered is learned by the
-// number of the asking.
-func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) (keys []string, asking uint64) {
+// ask returns the keys of rows whose witnesses from before the given time were not read,
+// by the time up to which they were, and takes them for read from now on. What is
+// answered is learned by the number of the asking. With each day all keys are asked about
+// anew: what is known of them reaches to the day before.
+func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) (unread map[uint64][]string, asking uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.askings++
+	unread = map[uint64][]string{}
 	for _, r := range rows {
 		k.key = r.Key
 		known := m.keys[k]
@@ -178,10 +181,14 @@ func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) (k
 		if known.asked == from || len(r.Values) > detect.MaxDeeds {
 			continue
 		}
-		known.asked, known.by, known.began, known.last, known.at = from, m.askings, false, 0, map[string]uint64{}
-		keys = append(keys, r.Key)
+		since := known.asked
+		if !known.knows || since > from || len(known.at) > 2*detect.MaxDeeds {
+			since, known.last, known.at = 0, 0, map[string]uint64{}
+		}
+		known.asked, known.by, known.knows, known.began = from, m.askings, false, false
+		unread[since] = append(unread[since], r.Key)
 	}
-	return keys, m.askings
+	return unread, m.askings
 }
 
 // candidates are the keys of a job that the rule can find something of: most are
@@ -207,13 +214,15 @@ func (c *Correlator) candidates(ctx context.Context, j *job, from, to time.Time)
 		before := uint64(from.UnixMilli())
 		rows = c.memory.open(k, rows, before, recall.Warm)
 		unread, asking := c.memory.ask(k, rows, before)
-		for keys := range slices.Chunk(unread, maxKeysOfHours) {
-			answer, err := c.cfg.Store.Correlate(ctx, recall.Query(j.rule, j.tenant, keys, from))
-			if err != nil {
-				c.memory.forgetAll()
-				return nil, err
+		for since, keys := range unread {
+			for some := range slices.Chunk(keys, maxKeysOfHours) {
+				answer, err := c.cfg.Store.Correlate(ctx, recall.Query(j.rule, j.tenant, some, time.UnixMilli(int64(since)), from))
+				if err != nil {
+					c.memory.forgetAll()
+					return nil, err
+				}
+				c.memory.learn(k, some, answer, asking)
 			}
-			c.memory.learn(k, keys, answer, asking)
 		}
 		rows = c.memory.open(k, rows, before, recall.Warm)
 	}

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -140,4 +141,60 @@ func TestMemoryKnowsWhoBeganLately(t *testing.T) {
 
 func touchOf(r detect.Recall, at uint64) []schemas.Touch {
 	return []schemas.Touch{{Tenant: "acme", Selector: r.Selector, Key: "billing", Bucket: milli(at).Truncate(time.Hour)}}
+}
+
+// With each day a key is asked about anew, but only for what it did since the day before.
+func TestMemoryAsksForADayMoreEachDay(t *testing.T) {
+	t.Parallel()
+	rules, err := detect.Parse(Rules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := rules.Correlations()
+	at := slices.IndexFunc(all, func(c detect.Correlation) bool { return c.Code == "MI-08" })
+	recall, _ := all[at].Recall()
+	k := memoryKey{tenant: "acme", selector: recall.Selector, lookback: recall.Lookback}
+	const hour, day = uint64(time.Hour / time.Millisecond), 24 * uint64(time.Hour/time.Millisecond)
+	today := uint64(time.Date(2026, 4, 14, 0, 0, 0, 0, time.UTC).UnixMilli())
+	old, young := "asn\x1f64500", "asn\x1f64501"
+	does := func(deed string, at uint64) []schemas.CorrelationRow {
+		return []schemas.CorrelationRow{{Key: "billing", First: at, Last: at, Values: []string{deed}}}
+	}
+	learned := func(m *memory, from uint64, answer []schemas.CorrelationRow) (since uint64) {
+		unread, asking := m.ask(k, does(old, from), from)
+		if len(unread) != 1 {
+			t.Fatalf("asked about %v", unread)
+		}
+		for since = range unread {
+			m.learn(k, unread[since], answer, asking)
+		}
+		return since
+	}
+	for name, tc := range map[string]struct {
+		between func(m *memory)
+		since   uint64
+		knows   bool // what it did before the day before
+	}{
+		"the day after":                      {func(*memory) {}, today, true},
+		"its hours of today were touched":    {func(m *memory) { m.touched(touchOf(recall, today+hour)) }, today, true},
+		"its hours before that were touched": {func(m *memory) { m.touched(touchOf(recall, today-hour)) }, 0, false},
+		"asked and not answered":             {func(m *memory) { m.ask(k, does(old, today), today+day/2) }, 0, false},
+		"another epoch":                      {func(m *memory) { m.begin(2, all) }, 0, false},
+	} {
+		m := &memory{}
+		m.begin(1, all)
+		if since := learned(m, today, does(old, today-hour)); since != 0 {
+			t.Errorf("%s: at first it is asked since %d", name, since)
+		}
+		tc.between(m)
+		if since := learned(m, today+day, does(young, today+hour)); since != tc.since {
+			t.Errorf("%s: asked since %d, want %d", name, since, tc.since)
+		}
+		if open := m.open(k, does(young, today+day), today+day, recall.Warm); len(open) != 0 {
+			t.Errorf("%s: what it did the day before is new", name)
+		}
+		if open := m.open(k, does(old, today+day), today+day, recall.Warm); (len(open) == 0) != tc.knows {
+			t.Errorf("%s: what it did before that is known: %v, want %v", name, len(open) == 0, tc.knows)
+		}
+	}
 }

@@ -87,7 +87,7 @@ func (l *looking) rule(ctx context.Context, rule *detect.Correlation, out io.Wri
 	candidates, asked := l.ask(ctx, rule.CandidatesQuery(Tenant, keys, from, to))
 	remembered := look{}
 	if recall, ok := rule.Recall(); ok {
-		_, remembered = l.ask(ctx, recall.Query(rule, Tenant, candidates, from))
+		_, remembered = l.ask(ctx, recall.Query(rule, Tenant, candidates, time.Time{}, from))
 	}
 	found := look{}
 	if asked.err == nil && len(candidates) > 0 {
