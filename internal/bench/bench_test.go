@@ -67,13 +67,13 @@ func TestLiveStoresWhatItSends(t *testing.T) {
 	if text, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "github.com/m2mwatch/m2mwatch/cmd/m2mwatch").CombinedOutput(); err != nil {
 		t.Fatalf("build the program: %v\n%s", err, text)
 	}
-	const events, sent = 3000, 400
+	const events, sent = 3000, 600
 	var said bytes.Buffer
 	err := bench.Fill(t.Context(), bench.FillConfig{Dir: dir, Events: events, Days: 1, Seed: 3, Batch: 1000, Memory: 1 << 30, FlushAge: 50 * time.Millisecond, Progress: &said})
 	if err != nil {
 		t.Fatalf("%v; it said:\n%s", err, &said)
 	}
-	report, err := bench.Live(t.Context(), bench.LiveConfig{Dir: dir, Program: program, Rate: 200, For: 2 * time.Second, Judged: true, Progress: &said})
+	report, err := bench.Live(t.Context(), bench.LiveConfig{Dir: dir, Program: program, Rate: 200, Warmup: time.Second, For: 2 * time.Second, Judged: true, Progress: &said})
 	if err != nil {
 		t.Fatalf("%v; it said:\n%s", err, &said)
 	}

@@ -27,6 +27,9 @@ type LiveConfig struct {
 	// Backtests are rules that are run over the month when all is judged.
 	Backtests []string
 	For       time.Duration // how long to send
+	// Warmup is how long before that: an instance that has run for some time knows what
+	// its machines did in the months before, which it reads when they first come.
+	Warmup time.Duration
 	// Judged takes what the rules have matched of the month for judged, as in an
 	// instance that has run for it.
 	Judged bool
@@ -108,12 +111,12 @@ func (l *live) bodies(p progress) {
 	generator := p.generator()
 	now := time.Now().UTC().Truncate(time.Second)
 	part := 1000 + int(time.Now().Unix()%900_000)
-	events := l.config.Rate * int(l.config.For/time.Second)
+	events := l.config.Rate * int(l.sends()/time.Second)
 	inBatch := max(1, l.config.Rate*int(liveBatch/time.Millisecond)/1000)
 	var body []byte
 	rare := max(1, l.config.Rate*p.Span*24*60*60/max(1, p.Events))
 	n, failures := 0, 0
-	for raw := range generator.simulated().HistoryPart(part, now, now.Add(l.config.For), events+events/4) {
+	for raw := range generator.simulated().HistoryPart(part, now, now.Add(l.sends()), events+events/4) {
 		if bytes.Contains(raw, []byte(`"type":"feccft"`)) {
 			if failures++; failures%rare != 0 {
 				continue
@@ -217,13 +220,19 @@ func (l *live) skipHistory(ctx context.Context, config, more string) error {
 	return l.awaitCalm(ctx, "m2mwatch_correlator_leads", "m2mwatch_correlator_agenda")
 }
 
-// load sends the batches, each at its time or as soon after as the one before
-// is answered, and waits until all of them are stored and judged.
+// load sends the batches and waits until all of them are stored and judged.
 func (l *live) load(ctx context.Context, p progress, warm time.Duration) ([]Measurement, error) {
 	memory := watchMemory(l.pids)
-	l.say("making %d events", l.config.Rate*int(l.config.For/time.Second))
+	l.say("making %d events", l.config.Rate*int(l.sends()/time.Second))
 	l.bodies(p)
-	l.say("sending %d events/s for %s", l.config.Rate, l.config.For)
+	l.say("sending %d events/s for %s", l.config.Rate, l.sends())
+	first := min(len(l.batches), int(l.config.Warmup/liveBatch))
+	if _, err := l.send(ctx, l.batches[:first]); err != nil {
+		return nil, err
+	}
+	if first > 0 {
+		l.say("measuring")
+	}
 	before, err := l.correlating(ctx)
 	if err != nil {
 		return nil, err
@@ -233,16 +242,9 @@ func (l *live) load(ctx context.Context, p progress, warm time.Duration) ([]Meas
 	go func() { alarmed <- l.alarms.send(alarming, l) }()
 	defer enough()
 	began := time.Now()
-	accepted := 0
-	for i, body := range l.batches {
-		if err := sleepUntil(ctx, began.Add(time.Duration(i)*liveBatch)); err != nil {
-			return nil, err
-		}
-		n, err := l.post(ctx, body)
-		if err != nil {
-			return nil, err
-		}
-		accepted += n
+	accepted, err := l.send(ctx, l.batches[first:])
+	if err != nil {
+		return nil, err
 	}
 	took := time.Since(began)
 	after, err := l.correlating(ctx)
@@ -270,6 +272,25 @@ func (l *live) load(ctx context.Context, p progress, warm time.Duration) ([]Meas
 		{"until the last of them was stored and judged", behind, ""},
 		{"memory of all its processes meanwhile, at most", mib(memory.stop()), "1536 MiB"},
 	}, backtests), nil
+}
+
+// sends is how long is sent in all.
+func (l *live) sends() time.Duration { return l.config.Warmup + l.config.For }
+
+// send sends batches, each at its time or as soon after as the one before is answered.
+func (l *live) send(ctx context.Context, batches [][]byte) (accepted int, err error) {
+	began := time.Now()
+	for i, body := range batches {
+		if err := sleepUntil(ctx, began.Add(time.Duration(i)*liveBatch)); err != nil {
+			return 0, err
+		}
+		n, err := l.post(ctx, body)
+		if err != nil {
+			return 0, err
+		}
+		accepted += n
+	}
+	return accepted, nil
 }
 
 func sleepUntil(ctx context.Context, at time.Time) error {

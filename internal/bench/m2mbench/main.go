@@ -97,6 +97,7 @@ func newLive() *cobra.Command {
 	flags.StringVar(&c.Program, "program", "bin/m2mwatch", "the program")
 	flags.IntVar(&c.Rate, "rate", 1000, "events per second")
 	flags.DurationVar(&c.For, "for", 2*time.Minute, "how long to send")
+	flags.DurationVar(&c.Warmup, "warmup", 0, "how long to send before that, so that what is known of the machines is read")
 	flags.BoolVar(&c.Judged, "judged", false, "take what the rules have matched of the month for judged, as in an instance that has run for it")
 	flags.StringSliceVar(&c.Backtests, "backtest", nil, "rules to run over the month in the end, by code")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
