@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/m2mwatch/m2mwatch/processor/detect"
 	"github.com/m2mwatch/m2mwatch/schemas"
@@ -116,6 +117,7 @@ type Correlator struct {
 	long         []*look                        // that are under way beside the others
 	byCode       map[string]*detect.Correlation // the rules
 	looked       time.Time                      // when it was last looked for touches
+	history      time.Time                      // when it was last looked for touches of history
 	marked       time.Time                      // when flushes were last marked done
 	dropped      time.Time                      // when touches that are done were last dropped
 
@@ -154,6 +156,9 @@ const (
 	// maxAhead is how many flushes are read ahead, whose ids go along with each look for
 	// more: an hour's and longer.
 	maxAhead = 20_000
+	// historyEvery is the wait between two looks for touches of history, which come when
+	// all others are read.
+	historyEvery = 2 * time.Second
 	// dropEvery keeps the queue short, since each look reads all that is left
 	// of it. Today's touches are dropped too where they are done: a late repeat
 	// is only computed once more.
@@ -254,15 +259,23 @@ func (c *Correlator) drop(ctx context.Context) error {
 }
 
 // lookAround reads what has come since the last time.
-func (c *Correlator) lookAround(ctx context.Context, v *versions) (err error) {
-	if c.warming, err = c.cfg.Store.WarmingSelectors(ctx); err != nil {
-		return fmt.Errorf("read which selectors are warming: %w", err)
-	}
-	for more := true; more && c.agenda.pending < maxPending && len(c.agenda.left) < maxAhead; {
-		if more, err = c.read(ctx, v); err != nil {
-			return err
+func (c *Correlator) lookAround(ctx context.Context, v *versions) error {
+	var warming map[string]bool
+	reading, ctxOfRead := errgroup.WithContext(ctx)
+	reading.Go(func() (err error) {
+		if warming, err = c.cfg.Store.WarmingSelectors(ctxOfRead); err != nil {
+			return fmt.Errorf("read which selectors are warming: %w", err)
 		}
+		return nil
+	})
+	var err error
+	for more := true; err == nil && more && c.agenda.pending < maxPending && len(c.agenda.left) < maxAhead; {
+		more, err = c.read(ctx, v)
 	}
+	if err := errors.Join(err, reading.Wait()); err != nil {
+		return err
+	}
+	c.warming = warming
 	return c.tick(ctx, v)
 }
 
@@ -272,6 +285,10 @@ func (c *Correlator) read(ctx context.Context, v *versions) (more bool, err erro
 	touches, flushes, err := c.cfg.Store.Touched(ctx, maxFlushes, c.agenda.known()...)
 	if err != nil {
 		return false, fmt.Errorf("read touches: %w", err)
+	}
+	live := len(flushes) > 0 && !schemas.IsHistoryFlush(flushes[0])
+	if !live {
+		c.history = time.Now()
 	}
 	if len(flushes) == 0 {
 		return false, nil
@@ -299,7 +316,7 @@ func (c *Correlator) read(ctx context.Context, v *versions) (more bool, err erro
 		}
 	}
 	c.metrics.touches.Add(float64(len(touches)))
-	return !schemas.IsHistoryFlush(flushes[0]), nil
+	return live && (len(flushes) == maxFlushes || time.Since(c.history) >= historyEvery), nil
 }
 
 // noteTouched tells what is remembered of keys that these are touched.
