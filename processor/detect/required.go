@@ -38,7 +38,7 @@ func (unbroken) required(c *Correlation) []Required {
 }
 
 // required: the match that triggers, and what it must be known by.
-func (k counted) required(c *Correlation) []Required {
+func (k counted) required(*Correlation) []Required {
 	all := []Required{{selectorsOfRules(k.rules), 0}}
 	if k.known != nil && !k.own {
 		all = append(all, Required{[]string{k.known.Selector}, k.lookback})
