@@ -226,7 +226,7 @@ func (l *live) load(ctx context.Context, p progress, warm time.Duration) ([]Meas
 	l.say("making %d events", l.config.Rate*int(l.sends()/time.Second))
 	l.bodies(p)
 	l.say("sending %d events/s for %s", l.config.Rate, l.sends())
-	first := min(len(l.batches), int(l.config.Warmup/liveBatch))
+	first := min(len(l.batches), int(max(0, l.config.Warmup)/liveBatch))
 	if _, err := l.send(ctx, l.batches[:first]); err != nil {
 		return nil, err
 	}
