@@ -261,31 +261,53 @@ func (c *Correlator) drop(ctx context.Context) error {
 // lookAround reads what has come since the last time.
 func (c *Correlator) lookAround(ctx context.Context, v *versions) error {
 	var warming map[string]bool
-	reading, ctxOfRead := errgroup.WithContext(ctx)
+	var touches []schemas.Touch
+	var flushes []string
+	reading, ctxOfReading := errgroup.WithContext(ctx)
 	reading.Go(func() (err error) {
-		if warming, err = c.cfg.Store.WarmingSelectors(ctxOfRead); err != nil {
+		if warming, err = c.cfg.Store.WarmingSelectors(ctxOfReading); err != nil {
 			return fmt.Errorf("read which selectors are warming: %w", err)
 		}
 		return nil
 	})
-	var err error
-	for more := true; err == nil && more && c.agenda.pending < maxPending && len(c.agenda.left) < maxAhead; {
-		more, err = c.read(ctx, v)
-	}
-	if err := errors.Join(err, reading.Wait()); err != nil {
+	reading.Go(func() (err error) {
+		touches, flushes, err = c.read(ctxOfReading)
+		return err
+	})
+	if err := reading.Wait(); err != nil {
 		return err
 	}
 	c.warming = warming
-	return c.tick(ctx, v)
+	for {
+		more, err := c.take(ctx, touches, flushes, v)
+		if err != nil {
+			return err
+		}
+		if !more || c.agenda.pending >= maxPending || len(c.agenda.left) >= maxAhead {
+			return c.tick(ctx, v)
+		}
+		if touches, flushes, err = c.read(ctx); err != nil {
+			return err
+		}
+	}
 }
 
-// read puts what the oldest flushes have touched on the agenda, and carries out what
-// people did. It tells whether there may be more.
-func (c *Correlator) read(ctx context.Context, v *versions) (more bool, err error) {
+// read reads what the oldest flushes have touched that are not on the agenda.
+func (c *Correlator) read(ctx context.Context) ([]schemas.Touch, []string, error) {
+	if c.agenda.pending >= maxPending || len(c.agenda.left) >= maxAhead {
+		return nil, nil, nil
+	}
 	touches, flushes, err := c.cfg.Store.Touched(ctx, maxFlushes, c.agenda.known()...)
 	if err != nil {
-		return false, fmt.Errorf("read touches: %w", err)
+		return nil, nil, fmt.Errorf("read touches: %w", err)
 	}
+	return touches, flushes, nil
+}
+
+// take puts what flushes have touched on the agenda, and carries out what people did. It
+// tells whether there may be more: behind several flushes there are, and of one that came
+// alone it is not worth a look.
+func (c *Correlator) take(ctx context.Context, touches []schemas.Touch, flushes []string, v *versions) (more bool, err error) {
 	live := len(flushes) > 0 && !schemas.IsHistoryFlush(flushes[0])
 	if !live {
 		c.history = time.Now()
@@ -316,7 +338,7 @@ func (c *Correlator) read(ctx context.Context, v *versions) (more bool, err erro
 		}
 	}
 	c.metrics.touches.Add(float64(len(touches)))
-	return live && (len(flushes) == maxFlushes || time.Since(c.history) >= historyEvery), nil
+	return live && (len(flushes) > 1 || time.Since(c.history) >= historyEvery), nil
 }
 
 // noteTouched tells what is remembered of keys that these are touched.

@@ -69,38 +69,26 @@ const maxTouches = 100_000
 // fewer where they have many touches. Those of history come when there are no
 // others. Flushes that are known are left out.
 func (s *FindingStore) Touched(ctx context.Context, maxFlushes int, known ...string) ([]schemas.Touch, []string, error) {
-	touches, err := s.readTouches(ctx, undoneTouches, map[string]any{"known": slices.Concat([]string{}, known), "limit": maxTouches + 1})
-	if err != nil || len(touches) == 0 {
-		return nil, nil, err
-	}
-	if len(touches) > maxTouches { // of the last flush there may be more
-		first, last := touches[0].Flush, touches[maxTouches].Flush
-		touches = slices.DeleteFunc(touches, func(t schemas.Touch) bool { return t.Flush == last })
-		if first == last {
-			touches, err = s.readTouches(ctx, touchesOfFlush, map[string]any{"flush": first})
-		}
-	}
+	q := schemas.Query{SQL: undoneTouches, Params: map[string]any{
+		"reader": ReaderCorrelate, "known": slices.Concat([]string{}, known), "limit": max(maxFlushes, 0), "most": maxTouches,
+	}}
+	touches, err := collect(ctx, s.db.conn, "read touches", q, func(scan scanner) (t schemas.Touch, err error) {
+		err = scan(&t.Flush, &t.Selector, &t.Tenant, &t.Key, &t.Bucket)
+		t.Bucket = t.Bucket.UTC()
+		return t, err
+	})
 	var flushes []string
 	for i, t := range touches {
 		if i > 0 && t.Flush == touches[i-1].Flush {
 			continue
 		}
-		if len(flushes) == maxFlushes || i > 0 && schemas.IsHistoryFlush(t.Flush) != schemas.IsHistoryFlush(flushes[0]) {
+		if i > 0 && schemas.IsHistoryFlush(t.Flush) != schemas.IsHistoryFlush(flushes[0]) {
 			touches = touches[:i]
 			break
 		}
 		flushes = append(flushes, t.Flush)
 	}
-	return slices.Compact(touches), flushes, err
-}
-
-func (s *FindingStore) readTouches(ctx context.Context, sql string, params map[string]any) ([]schemas.Touch, error) {
-	params["reader"] = ReaderCorrelate
-	return collect(ctx, s.db.conn, "read touches", schemas.Query{SQL: sql, Params: params}, func(scan scanner) (t schemas.Touch, err error) {
-		err = scan(&t.Flush, &t.Selector, &t.Tenant, &t.Key, &t.Bucket)
-		t.Bucket = t.Bucket.UTC()
-		return t, err
-	})
+	return touches, flushes, err
 }
 
 // A UUID is ordered by its second half here, toUInt128 by its first, where
@@ -114,18 +102,24 @@ GROUP BY flush
 ORDER BY substring(toString(flush), 15, 1), toUInt128(flush)
 LIMIT {limit:UInt32}`
 
-	// What an insert that was tried again has left twice comes twice.
-	undoneTouches = `SELECT toString(flush), selector, tenant, key, bucket
+	// The first flush comes whatever it has, and others with it as long as there is room.
+	undoneTouches = `SELECT DISTINCT toString(flush) AS id, selector, tenant, key, bucket
 FROM touches
-WHERE ` + undoneBy + `
-  AND flush NOT IN (SELECT arrayJoin({known:Array(UUID)}))
-ORDER BY substring(toString(flush), 15, 1), toUInt128(flush), selector, tenant, key, bucket
-LIMIT {limit:UInt32}`
-
-	touchesOfFlush = `SELECT toString(flush), selector, tenant, key, bucket
-FROM touches
-WHERE flush = {flush:UUID} AND ` + readerOf + ` = {reader:String}
-ORDER BY selector, tenant, key, bucket`
+WHERE ` + readerOf + ` = {reader:String} AND flush IN (
+    SELECT flush FROM (
+        SELECT flush, n, sum(n) OVER (ORDER BY substring(toString(flush), 15, 1), toUInt128(flush)) AS upto FROM (
+            SELECT flush, count() AS n
+            FROM touches
+            WHERE ` + undoneBy + `
+              AND flush NOT IN (SELECT arrayJoin({known:Array(UUID)}))
+            GROUP BY flush
+            ORDER BY substring(toString(flush), 15, 1), toUInt128(flush)
+            LIMIT {limit:UInt32}
+        )
+    )
+    WHERE upto = n OR upto <= {most:UInt64}
+)
+ORDER BY substring(id, 15, 1), toUInt128(flush), selector, tenant, key, bucket`
 )
 
 // undoneFlushes are the oldest flushes that the reader has not marked done, but for
