@@ -56,6 +56,10 @@ type remembered struct {
 
 const maxRemembered = 200_000
 
+// knownFor is how long what is known of a key is worth more than what it takes to ask for
+// the days that others do not lack: two days, in milliseconds.
+const knownFor = 2 * 24 * 60 * 60 * 1000
+
 // begin forgets all where another epoch begins, or other things are compared.
 func (m *memory) begin(epoch uint64, rules []detect.Correlation) {
 	m.mu.Lock()
@@ -182,9 +186,10 @@ func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) (u
 			continue
 		}
 		since := known.asked
-		if !known.knows || since > from || len(known.at) > 2*detect.MaxDeeds {
+		if !known.knows || since > from || since+knownFor < from {
 			since, known.last, known.at = 0, 0, map[string]uint64{}
 		}
+		maps.DeleteFunc(known.at, func(_ string, t uint64) bool { return t+uint64(k.lookback.Milliseconds()) < from })
 		known.asked, known.by, known.knows, known.began = from, m.askings, false, false
 		unread[since] = append(unread[since], r.Key)
 	}
