@@ -94,13 +94,14 @@ func (s *FindingStore) Touched(ctx context.Context, maxFlushes int, known ...str
 // A UUID is ordered by its second half here, toUInt128 by its first, where
 // versions 7 and 8 have the time. Version 8 is of history.
 const (
-	undoneFlushesQuery = `SELECT toString(flush), count()
-FROM touches
+	undoneFirst = `FROM touches
 WHERE ` + undoneBy + `
   AND flush NOT IN (SELECT arrayJoin({known:Array(UUID)}))
 GROUP BY flush
 ORDER BY substring(toString(flush), 15, 1), toUInt128(flush)
 LIMIT {limit:UInt32}`
+
+	undoneFlushesQuery = "SELECT toString(flush), count()\n" + undoneFirst
 
 	// The first flush comes whatever it has, and others with it as long as there is room.
 	undoneTouches = `SELECT DISTINCT toString(flush) AS id, selector, tenant, key, bucket
@@ -108,13 +109,7 @@ FROM touches
 WHERE ` + readerOf + ` = {reader:String} AND flush IN (
     SELECT flush FROM (
         SELECT flush, n, sum(n) OVER (ORDER BY substring(toString(flush), 15, 1), toUInt128(flush)) AS upto FROM (
-            SELECT flush, count() AS n
-            FROM touches
-            WHERE ` + undoneBy + `
-              AND flush NOT IN (SELECT arrayJoin({known:Array(UUID)}))
-            GROUP BY flush
-            ORDER BY substring(toString(flush), 15, 1), toUInt128(flush)
-            LIMIT {limit:UInt32}
+            SELECT flush, count() AS n ` + undoneFirst + `
         )
     )
     WHERE upto = n OR upto <= {most:UInt64}
