@@ -2,6 +2,7 @@ package processor_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,5 +103,34 @@ func TestStormPagesOnceAndWhatGoesOnAfterIt(t *testing.T) {
 				t.Errorf("verdicts when the storm is over (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestSuccessesOfOthersThatComeLateEndAStorm has machines that never failed tell, late,
+// how many were at work: what they do is no touch of the tenant's failures.
+func TestSuccessesOfOthersThatComeLateEndAStorm(t *testing.T) {
+	t.Parallel()
+	b := newStormBench(t)
+	var events, late []schemas.Event
+	for i := range 6 {
+		client := fmt.Sprintf("m%d", i)
+		events = append(events, slices.Concat(working(client, schemas.SourceStream), refused(client, 3, schemas.SourceStream))...)
+	}
+	b.insert(events...)
+	b.at(moment.Add(3 * time.Minute))
+	b.correlateAll()
+	if got := b.paging()["MI-02-storm acme"]; got != schemas.PagingPage {
+		t.Fatalf("the storm has the verdict %q, want page", got)
+	}
+	for i := range 60 { // in the minute in which all are refused for the first time
+		late = append(late, exchange(fmt.Sprintf("other%d", i), 0, moment.Add(time.Duration(i)*time.Second), true, schemas.SourceStream))
+	}
+	b.insert(late...)
+	b.at(moment.Add(4 * time.Minute))
+	b.correlateAll()
+	for _, f := range b.findings("acme") {
+		if f.RuleID == "MI-02-storm" && f.State != schemas.StateWithdrawn {
+			t.Errorf("the storm of %d failures stands, want it withdrawn: 6 of 66 machines failed", f.Count)
+		}
 	}
 }

@@ -17,11 +17,12 @@ import (
 //   - A failure counts if the issued rule has a match of its client and network within
 //     known before, and earlier: who fails with the ids of others makes no storm, and
 //     so holds no page back.
-//   - The machines that are active in an hour are the clients with a match of the
-//     issued rule, or a failure that counts, in the active hours before it: where all
-//     have failed for hours they are active for all that.
+//   - The machines that are active in a minute are the clients with a match of the
+//     issued rule, or a failure that counts, in it or in the window before it: an outage
+//     hits only those that ask while it lasts. The minute is a whole one, since machines
+//     that all run at the full hour do not come in the order of who fails.
 //   - A failure triggers if, in the window that ends with it, failures of least
-//     clients at least count, and of share × the active ones of its hour.
+//     clients at least count, and of share × the active ones of its minute.
 //   - Per period with a trigger there is one finding. It holds the failures that count
 //     from a window before its first trigger to its last one. Its facts are how many
 //     machines these are of, and how many were active at the last trigger, those that
@@ -29,7 +30,6 @@ import (
 type storm struct {
 	issued        *Rule
 	window, known time.Duration
-	active        time.Duration // whole hours
 	share         float64
 	least         uint64
 }
@@ -47,10 +47,10 @@ func readStorm(_ *pending, d *document) pendingKind {
 		return k
 	}
 	k.rule, k.issuedBy = m.need("rule"), m.need("issued")
-	k.window, k.known, k.active = m.duration("window"), m.duration("known"), m.duration("active")
+	k.window, k.known = m.duration("window"), m.duration("known")
 	k.share, k.least = m.positive("share"), m.uint("least")
-	if k.active%time.Hour != 0 || k.known < 24*time.Hour || k.least < 2 {
-		m.on(m.node, "x-storm: want an active of whole hours, a known of a day or more, and a least of 2 or more")
+	if k.window%time.Minute != 0 || k.known < 24*time.Hour || k.least < 2 {
+		m.on(m.node, "x-storm: want a window of whole minutes, a known of a day or more, and a least of 2 or more")
 	}
 	m.rest("x-storm")
 	return k
@@ -69,6 +69,9 @@ func (k *pendingStorm) resolve(p *pending, c *Correlation, find func(string) *Ru
 	if k.issued.key.name() != clientKey.name || k.issued.value.part(networkValue.name) == 0 {
 		p.on(k.issuedBy, "x-storm: want an issued rule with the key client_id and a value that has the network")
 	}
+	if c.Dedupe%time.Minute != 0 {
+		p.on(k.rule, "x-storm: want an x-dedupe of whole minutes")
+	}
 	c.Timespan = k.window
 	return k.storm
 }
@@ -76,10 +79,7 @@ func (k *pendingStorm) resolve(p *pending, c *Correlation, find func(string) *Ru
 func (storm) uses(c *Correlation) []*Rule { return []*Rule{c.Main} }
 func (storm) learns() bool                { return false }
 
-func (k storm) reach(*Correlation) time.Duration { return k.back() + max(k.known, k.active+time.Hour) }
-
-// back is how far before a range failures are read.
-func (k storm) back() time.Duration { return max(k.window, k.active) }
+func (k storm) reach(*Correlation) time.Duration { return k.window + k.known }
 
 // Storm reports whether findings of c tell that many machines of a tenant fail at once.
 func (c *Correlation) Storm() bool {
@@ -88,31 +88,28 @@ func (c *Correlation) Storm() bool {
 }
 
 func (k storm) params(a asked, params map[string]any) map[string]any {
-	lo := a.from.Add(-k.back())
-	success := lo.Add(-k.known)
-	active := lo.Add(-k.active - time.Hour)
+	active := a.from.Add(-k.window)
+	success := active.Add(-k.known)
 	params["issued"] = k.issued.Selector
 	params["success_lo"], params["success_day"] = millis(success), day(success)
-	params["active_lo"], params["active_day"], params["active_ms"] = millis(active), day(active), uint64(k.active.Milliseconds())
-	near := a.from.Add(-2 * time.Hour)
-	params["near_lo"], params["near_day"] = millis(near), day(near)
+	params["active_lo"], params["active_day"] = millis(active), day(active)
 	params["window"], params["known_ms"] = uint64(k.window.Milliseconds()), uint64(k.known.Milliseconds())
 	params["share"], params["least"] = k.share, k.least
 	return params
 }
 
 func (k storm) query(c *Correlation, a asked) schemas.Query {
-	sql, params := c.believed(a, a.from.Add(-k.back()), c.Main)
+	sql, params := c.believed(a, a.from.Add(-k.window), c.Main)
 	return schemas.Query{SQL: sql + strings.NewReplacer(
 		"{{network}}", k.issued.part("value", networkValue.name),
 		"{{successes_survived}}", survivedLately("client_id IN (SELECT client FROM failed)", "success_lo"),
-		"{{near_survived}}", survivedLately("(SELECT count() FROM peaks) > 0", "near_lo"),
-		"{{working_survived}}", survivedLately("(SELECT count() FROM hours) > 0", "active_lo"),
+		"{{near_survived}}", survivedLately("(SELECT count() FROM peaks) > 0", "active_lo"),
+		"{{working_survived}}", survivedLately("(SELECT count() FROM minutes) > 0", "active_lo"),
 	).Replace(stormSQL), Params: k.params(a, params)}
 }
 
 // candidates are tenants of which enough clients fail at once, wherever from, for half
-// the share of the machines of the hour before. That is asked of matches alone: those
+// the share of the machines of a minute. That is asked of matches alone: those
 // that lost are no half of them.
 func (k storm) candidates(c *Correlation, a asked) schemas.Query {
 	params := k.params(a, c.touched(a))
@@ -135,19 +132,19 @@ const stormCandidatesSQL = `
         GROUP BY key, at
     ),
     peaks AS MATERIALIZED (
-        SELECT key, intDiv(at, 3600000) * 3600000 AS hour, max(failing) AS most
+        SELECT key, intDiv(at, 60000) * 60000 AS minute, max(failing) AS most
         FROM (SELECT key, at, entered, sum(delta) OVER (PARTITION BY key ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS failing FROM deltas)
         WHERE entered > 0 AND failing >= toInt64({least:UInt64}) AND at >= {from:UInt64}
-        GROUP BY key, hour
+        GROUP BY key, minute
     ),
     near AS (
-        SELECT (intDiv(t, 3600000) + 1) * 3600000 AS behind, uniqExact(key) AS machines FROM matches
+        SELECT intDiv(t, 60000) * 60000 AS minute, uniqExact(key) AS machines FROM matches
         WHERE selector = {issued:String} AND tenant = {tenant:String}
-          AND bucket >= {near_day:Date} AND bucket <= {to_day:Date} AND t >= {near_lo:UInt64} AND t < {to:UInt64}
-          AND (intDiv(t, 3600000) + 1) * 3600000 IN (SELECT hour FROM peaks)
-        GROUP BY behind
+          AND bucket >= {active_day:Date} AND bucket <= {to_day:Date} AND t >= {active_lo:UInt64} AND t < {to:UInt64}
+          AND intDiv(t, 60000) * 60000 IN (SELECT minute FROM peaks)
+        GROUP BY minute
     )
-    SELECT DISTINCT key FROM peaks LEFT JOIN near ON peaks.hour = near.behind WHERE 2 * peaks.most >= {share:Float64} * near.machines`
+    SELECT DISTINCT key FROM peaks LEFT JOIN near ON peaks.minute = near.minute WHERE 2 * peaks.most >= {share:Float64} * near.machines`
 
 // stormSQL goes on behind believed. Its steps, by name:
 //
@@ -156,11 +153,11 @@ const stormCandidatesSQL = `
 //	home       failures from where the client had succeeded, one of a client and moment
 //	deltas     when a client begins to fail within a window, and when it ceases
 //	running    how many do at each moment
-//	peaks      how many do at most in each hour, where they are enough
-//	near       how many machines got a token in the hour before: no more than were active
-//	hours      those in which a trigger may lie
-//	working    in which hours which machine got a token or failed
-//	limits     how many were active, by hour
+//	peaks      how many do at most in each minute, where they are enough
+//	near       how many machines got a token in the same minute: no more than were active
+//	minutes    those in which a trigger may lie
+//	working    in which minutes which machine got a token or failed
+//	limits     how many were active, by minute
 //	triggers   by period
 const stormSQL = `,
 failed AS (
@@ -191,36 +188,37 @@ running AS MATERIALIZED (
     SELECT key, at, entered, sum(delta) OVER (PARTITION BY key ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS failing FROM deltas
 ),
 peaks AS MATERIALIZED (
-    SELECT intDiv(at, 3600000) * 3600000 AS hour, max(running.failing) AS failing FROM running WHERE entered > 0 AND running.failing >= toInt64({least:UInt64}) AND at >= {from:UInt64}
-    GROUP BY hour
+    SELECT intDiv(at, 60000) * 60000 AS minute, max(running.failing) AS failing FROM running WHERE entered > 0 AND running.failing >= toInt64({least:UInt64}) AND at >= {from:UInt64}
+    GROUP BY minute
 ),
 near AS (
-    SELECT (intDiv(t, 3600000) + 1) * 3600000 AS behind, uniqExact(key) AS machines FROM matches
+    SELECT intDiv(t, 60000) * 60000 AS minute, uniqExact(key) AS machines FROM matches
     WHERE selector = {issued:String} AND tenant = {tenant:String}
-      AND bucket >= {near_day:Date} AND bucket <= {to_day:Date} AND t >= {near_lo:UInt64} AND t < {to:UInt64}
-      AND (intDiv(t, 3600000) + 1) * 3600000 IN (SELECT hour FROM peaks)
+      AND bucket >= {active_day:Date} AND bucket <= {to_day:Date} AND t >= {active_lo:UInt64} AND t < {to:UInt64}
+      AND intDiv(t, 60000) * 60000 IN (SELECT minute FROM peaks)
       AND {{near_survived}}
-    GROUP BY behind
+    GROUP BY minute
 ),
-hours AS MATERIALIZED (
-    SELECT peaks.hour AS hour FROM peaks LEFT JOIN near ON peaks.hour = near.behind WHERE peaks.failing >= {share:Float64} * near.machines
+minutes AS MATERIALIZED (
+    SELECT peaks.minute AS minute FROM peaks LEFT JOIN near ON peaks.minute = near.minute WHERE peaks.failing >= {share:Float64} * near.machines
 ),
 working AS (
-    SELECT DISTINCT key AS client, intDiv(t, 3600000) * 3600000 AS worked FROM matches
-    WHERE selector = {issued:String} AND tenant = {tenant:String} AND (SELECT count() FROM hours) > 0
+    SELECT DISTINCT key AS client, intDiv(t, 60000) * 60000 AS worked FROM matches
+    WHERE selector = {issued:String} AND tenant = {tenant:String} AND (SELECT count() FROM minutes) > 0
       AND bucket >= {active_day:Date} AND bucket <= {to_day:Date} AND t >= {active_lo:UInt64} AND t < {to:UInt64}
       AND {{working_survived}}
     UNION DISTINCT
-    SELECT client, intDiv(t, 3600000) * 3600000 AS worked FROM home
+    SELECT client, intDiv(t, 60000) * 60000 AS worked FROM home
 ),
 limits AS (
-    SELECT hours.hour AS hour, uniqExactIf(working.client, working.worked < hours.hour AND working.worked + {active_ms:UInt64} >= hours.hour) AS machines
-    FROM hours CROSS JOIN working
-    GROUP BY hour
+    SELECT arrayJoin(range(worked, worked + {window:UInt64} + 1, 60000)) AS minute, uniqExact(client) AS machines
+    FROM working
+    GROUP BY minute
+    HAVING minute IN (SELECT minutes.minute FROM minutes)
 ),
 triggers AS (
     SELECT key, intDiv(at, {dedupe:UInt64}) * {dedupe:UInt64} AS period, min(at) AS first_trigger, max(at) AS last_trigger, argMax(greatest(limits.machines, toUInt64(failing)), at) AS machines
-    FROM running JOIN limits ON intDiv(at, 3600000) * 3600000 = limits.hour
+    FROM running JOIN limits ON intDiv(at, 60000) * 60000 = limits.minute
     WHERE entered > 0 AND failing >= toInt64({least:UInt64}) AND failing >= {share:Float64} * limits.machines AND at >= {from:UInt64}
     GROUP BY key, period
 )

@@ -41,7 +41,7 @@ title: Storm
 id: 9c0c3d0a-3b1e-4f0e-9d41-6f2f7d5f1f03
 status: stable
 level: high
-x-storm: {rule: refused, issued: issued, window: 10m, share: %g, least: %d, known: 2d, active: 3h}
+x-storm: {rule: refused, issued: issued, window: 10m, share: %g, least: %d, known: 2d}
 x-dedupe: %s
 x-alert: {summary: storm}
 x-tests:
@@ -102,8 +102,8 @@ func stormOracle(c *detect.Correlation, all []exchanged, share float64, least in
 	dedupe, window := uint64(c.Dedupe.Milliseconds()), 10*minuteMS
 	triggers := map[uint64][]uint64{}
 	active := func(t uint64) int {
-		hour := t / hourMS * hourMS
-		return len(clients(hour-3*hourMS, hour-1, slices.Concat(issued, home)))
+		minute := t / minuteMS * minuteMS
+		return len(clients(minute-window, minute+minuteMS-1, slices.Concat(issued, home)))
 	}
 	for _, f := range home {
 		if n := len(clients(f.t-window, f.t, home)); n >= least && float64(n) >= share*float64(active(f.t)) {

@@ -89,15 +89,20 @@ type lookedUp struct {
 	rules    []*Rule       // whose matches are decided about
 	who      field         // of their values: whom they name
 	lookback time.Duration // how long before them
+
+	// least is how many that rules name, within a window, tell of what all others do at
+	// that time, whom they do not name; 0 for never.
+	least  uint64
+	window time.Duration
 }
 
 // looksUp is what c looks up by another key than it groups by; most have no rule.
 func (c *Correlation) looksUp() lookedUp {
 	switch k := c.kind.(type) {
 	case counted:
-		return lookedUp{k.strangers.rule, k.rules, k.strangers.who, k.strangers.lookback}
+		return lookedUp{rule: k.strangers.rule, rules: k.rules, who: k.strangers.who, lookback: k.strangers.lookback}
 	case storm:
-		return lookedUp{k.issued, []*Rule{c.Main}, clientKey, k.known}
+		return lookedUp{rule: k.issued, rules: []*Rule{c.Main}, who: clientKey, lookback: k.known, least: k.least, window: k.window + time.Minute}
 	}
 	return lookedUp{}
 }
@@ -108,25 +113,33 @@ func (c *Correlation) LookedUp() *Rule { return c.looksUp().rule }
 
 // AffectedQuery asks which keys of c, in which hours, have matches that the given
 // keys of the rule that is looked up may decide, where these were touched in
-// [from, to): Key, and Period for the hour. LookedUp must not be nil.
+// [from, to): Key, and Period for the hour. These name the keys; of a storm any do,
+// where enough matches of it lie near. LookedUp must not be nil.
 func (c *Correlation) AffectedQuery(tenant string, keys []string, from, to time.Time) schemas.Query {
 	l := c.looksUp()
+	nearFrom, nearTo := from.Add(-l.window), to.Add(l.window)
 	to = to.Add(l.lookback)
 	who := valueSQL(l.rules, fields{l.who}, "value", "indexOf({selectors:Array(String)}, selector)")
 	return schemas.Query{SQL: strings.ReplaceAll(affectedSQL, "{{who}}", who), Params: map[string]any{
 		"tenant": tenant, "keys": keys, "selectors": selectorsInOrder(l.rules),
 		"from": millis(from), "to": millis(to), "from_day": day(from), "to_day": day(to),
+		"near_from": millis(nearFrom), "near_to": millis(nearTo), "near_from_day": day(nearFrom), "near_to_day": day(nearTo), "least": l.least,
 	}}
 }
 
 const affectedSQL = `
+WITH near AS (
+    SELECT uniqExact({{who}}) AS clients FROM matches
+    WHERE {least:UInt64} > 0 AND selector IN {selectors:Array(String)} AND tenant = {tenant:String}
+      AND bucket >= {near_from_day:Date} AND bucket <= {near_to_day:Date} AND t >= {near_from:UInt64} AND t < {near_to:UInt64}
+)
 SELECT key, intDiv(t, 3600000) * 3600000 AS period, min(t) AS first_t, max(t) AS last_t, toUInt64(0) AS n, CAST([], 'Array(String)') AS vals, vals AS logs,
     toUInt8(0) AS imported, ` + noBaseline + `, ` + noFacts + `
 FROM matches
 WHERE selector IN {selectors:Array(String)} AND tenant = {tenant:String}
-  AND bucket >= {from_day:Date} AND bucket <= {to_day:Date}
-  AND t >= {from:UInt64} AND t < {to:UInt64}
-  AND {{who}} IN {keys:Array(String)}
+  AND bucket >= {near_from_day:Date} AND bucket <= greatest({to_day:Date}, {near_to_day:Date})
+  AND (t >= {from:UInt64} AND t < {to:UInt64} AND {{who}} IN {keys:Array(String)}
+    OR {least:UInt64} > 0 AND t >= {near_from:UInt64} AND t < {near_to:UInt64} AND (SELECT clients FROM near) >= {least:UInt64})
 GROUP BY key, period
 ORDER BY key, period
 `
