@@ -103,20 +103,23 @@ func (k storm) query(c *Correlation, a asked) schemas.Query {
 	return schemas.Query{SQL: sql + strings.NewReplacer(
 		"{{network}}", k.issued.part("value", networkValue.name),
 		"{{successes_survived}}", survivedLately("client_id IN (SELECT client FROM failed)", "success_lo"),
-		"{{near_survived}}", survivedLately("(SELECT count() FROM peaks) > 0", "active_lo"),
-		"{{working_survived}}", survivedLately("(SELECT count() FROM minutes) > 0", "active_lo"),
+		"{{near_peaks}}", nearPeaks,
+		"{{survived}}", survivedLately("(SELECT count() FROM peaks) > 0", "active_lo"),
 	).Replace(stormSQL), Params: k.params(a, params)}
 }
 
 // candidates are tenants of which enough clients fail at once, wherever from, for half
-// the share of the machines of a minute. That is asked of matches alone: those
+// the share of the machines that got a token. That is asked of matches alone: those
 // that lost are no half of them.
 func (k storm) candidates(c *Correlation, a asked) schemas.Query {
 	params := k.params(a, c.touched(a))
 	lo := a.from.Add(-k.window)
 	params["lo"], params["lo_day"] = millis(lo), day(lo)
-	return schemas.Query{SQL: keysOf(stormCandidatesSQL), Params: params}
+	return schemas.Query{SQL: keysOf(strings.ReplaceAll(stormCandidatesSQL, "{{near_peaks}}", nearPeaks)), Params: params}
 }
+
+// nearPeaks is which matches tell who was active in a minute of peaks.
+const nearPeaks = `intDiv(t, 60000) * 60000 IN (SELECT arrayJoin(range(toUInt64(peaks.minute - {window:UInt64}), peaks.minute + 1, 60000)) FROM peaks)`
 
 const stormCandidatesSQL = `
     WITH deltas AS (
@@ -138,11 +141,15 @@ const stormCandidatesSQL = `
         GROUP BY key, minute
     ),
     near AS (
-        SELECT intDiv(t, 60000) * 60000 AS minute, uniqExact(key) AS machines FROM matches
-        WHERE selector = {issued:String} AND tenant = {tenant:String}
-          AND bucket >= {active_day:Date} AND bucket <= {to_day:Date} AND t >= {active_lo:UInt64} AND t < {to:UInt64}
-          AND intDiv(t, 60000) * 60000 IN (SELECT minute FROM peaks)
+        SELECT arrayJoin(range(worked, worked + {window:UInt64} + 1, 60000)) AS minute, uniqExact(client) AS machines
+        FROM (
+            SELECT DISTINCT key AS client, intDiv(t, 60000) * 60000 AS worked FROM matches
+            WHERE selector = {issued:String} AND tenant = {tenant:String}
+              AND bucket >= {active_day:Date} AND bucket <= {to_day:Date} AND t >= {active_lo:UInt64} AND t < {to:UInt64}
+              AND {{near_peaks}}
+        )
         GROUP BY minute
+        HAVING minute IN (SELECT peaks.minute FROM peaks)
     )
     SELECT DISTINCT key FROM peaks LEFT JOIN near ON peaks.minute = near.minute WHERE 2 * peaks.most >= {share:Float64} * near.machines`
 
@@ -153,10 +160,8 @@ const stormCandidatesSQL = `
 //	home       failures from where the client had succeeded, one of a client and moment
 //	deltas     when a client begins to fail within a window, and when it ceases
 //	running    how many do at each moment
-//	peaks      how many do at most in each minute, where they are enough
-//	near       how many machines got a token in the same minute: no more than were active
-//	minutes    those in which a trigger may lie
-//	working    in which minutes which machine got a token or failed
+//	peaks      the minutes in which they are enough
+//	working    in which minutes of these, and of the windows before them, which machine got a token or failed
 //	limits     how many were active, by minute
 //	triggers   by period
 const stormSQL = `,
@@ -188,25 +193,13 @@ running AS MATERIALIZED (
     SELECT key, at, entered, sum(delta) OVER (PARTITION BY key ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS failing FROM deltas
 ),
 peaks AS MATERIALIZED (
-    SELECT intDiv(at, 60000) * 60000 AS minute, max(running.failing) AS failing FROM running WHERE entered > 0 AND running.failing >= toInt64({least:UInt64}) AND at >= {from:UInt64}
-    GROUP BY minute
-),
-near AS (
-    SELECT intDiv(t, 60000) * 60000 AS minute, uniqExact(key) AS machines FROM matches
-    WHERE selector = {issued:String} AND tenant = {tenant:String}
-      AND bucket >= {active_day:Date} AND bucket <= {to_day:Date} AND t >= {active_lo:UInt64} AND t < {to:UInt64}
-      AND intDiv(t, 60000) * 60000 IN (SELECT minute FROM peaks)
-      AND {{near_survived}}
-    GROUP BY minute
-),
-minutes AS MATERIALIZED (
-    SELECT peaks.minute AS minute FROM peaks LEFT JOIN near ON peaks.minute = near.minute WHERE peaks.failing >= {share:Float64} * near.machines
+    SELECT DISTINCT intDiv(at, 60000) * 60000 AS minute FROM running WHERE entered > 0 AND failing >= toInt64({least:UInt64}) AND at >= {from:UInt64}
 ),
 working AS (
     SELECT DISTINCT key AS client, intDiv(t, 60000) * 60000 AS worked FROM matches
-    WHERE selector = {issued:String} AND tenant = {tenant:String} AND (SELECT count() FROM minutes) > 0
+    WHERE selector = {issued:String} AND tenant = {tenant:String}
       AND bucket >= {active_day:Date} AND bucket <= {to_day:Date} AND t >= {active_lo:UInt64} AND t < {to:UInt64}
-      AND {{working_survived}}
+      AND {{near_peaks}} AND {{survived}}
     UNION DISTINCT
     SELECT client, intDiv(t, 60000) * 60000 AS worked FROM home
 ),
@@ -214,7 +207,7 @@ limits AS (
     SELECT arrayJoin(range(worked, worked + {window:UInt64} + 1, 60000)) AS minute, uniqExact(client) AS machines
     FROM working
     GROUP BY minute
-    HAVING minute IN (SELECT minutes.minute FROM minutes)
+    HAVING minute IN (SELECT peaks.minute FROM peaks)
 ),
 triggers AS (
     SELECT key, intDiv(at, {dedupe:UInt64}) * {dedupe:UInt64} AS period, min(at) AS first_trigger, max(at) AS last_trigger, argMax(greatest(limits.machines, toUInt64(failing)), at) AS machines
