@@ -35,15 +35,12 @@ import (
 type memory struct {
 	mu       sync.Mutex // guards all
 	epoch    uint64
-	compared map[string][]time.Duration // look-backs, by selector
+	compared map[string]time.Duration // the longest look-back of those that compare, by selector
 	keys     map[memoryKey]*remembered
 	askings  uint64 // how often ask was called
 }
 
-type memoryKey struct {
-	tenant, selector, key string
-	lookback              time.Duration
-}
+type memoryKey struct{ tenant, selector, key string }
 
 type remembered struct {
 	asked uint64            // Unix milliseconds: the witnesses from before it were read
@@ -64,14 +61,13 @@ const knownFor = 2 * 24 * 60 * 60 * 1000
 func (m *memory) begin(epoch uint64, rules []detect.Correlation) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	compared := map[string][]time.Duration{}
+	compared := map[string]time.Duration{}
 	for i := range rules {
-		if r, ok := rules[i].Recall(); ok && !slices.Contains(compared[r.Selector], r.Lookback) {
-			compared[r.Selector] = append(compared[r.Selector], r.Lookback)
-			slices.Sort(compared[r.Selector])
+		if r, ok := rules[i].Recall(); ok {
+			compared[r.Selector] = max(compared[r.Selector], r.Lookback)
 		}
 	}
-	if m.keys == nil || m.epoch != epoch || len(m.keys) > maxRemembered || !maps.EqualFunc(m.compared, compared, slices.Equal) {
+	if m.keys == nil || m.epoch != epoch || len(m.keys) > maxRemembered || !maps.Equal(m.compared, compared) {
 		m.epoch, m.keys = epoch, map[memoryKey]*remembered{}
 	}
 	m.compared = compared
@@ -83,10 +79,8 @@ func (m *memory) touched(touches []schemas.Touch) {
 	defer m.mu.Unlock()
 	for i := range touches {
 		t := &touches[i]
-		for _, lookback := range m.compared[t.Selector] {
-			if known := m.keys[memoryKey{t.Tenant, t.Selector, t.Key, lookback}]; known != nil {
-				known.forget(uint64(t.Bucket.UnixMilli()))
-			}
+		if known := m.keys[memoryKey{t.Tenant, t.Selector, t.Key}]; known != nil {
+			known.forget(uint64(t.Bucket.UnixMilli()))
 		}
 	}
 }
@@ -138,19 +132,19 @@ func (m *memory) forgetAll() {
 	m.keys = nil
 }
 
-// open are the rows of candidates in a range from the given time that no witnesses rule
-// out, nor that they began lately.
-func (m *memory) open(k memoryKey, rows []schemas.CorrelationRow, from uint64, warm time.Duration) []schemas.CorrelationRow {
+// open are the rows of candidates of a rule, in a range from the given time, that no
+// witnesses rule out, nor that they began lately.
+func (m *memory) open(k memoryKey, rows []schemas.CorrelationRow, from uint64, recall *detect.Recall) []schemas.CorrelationRow {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	lookback := uint64(k.lookback.Milliseconds())
+	lookback, warm := uint64(recall.Lookback.Milliseconds()), uint64(recall.Warm.Milliseconds())
 	return slices.DeleteFunc(rows, func(r schemas.CorrelationRow) bool {
 		k.key = r.Key
 		known := m.keys[k]
 		if known == nil {
 			return false
 		}
-		if known.began && known.asked == from && r.Last < r.First+uint64(warm.Milliseconds()) {
+		if known.began && known.asked == from && r.Last < r.First+warm {
 			return true
 		}
 		if len(r.Values) > detect.MaxDeeds {
@@ -164,7 +158,7 @@ func (m *memory) open(k memoryKey, rows []schemas.CorrelationRow, from uint64, w
 }
 
 // ask returns the keys of rows whose witnesses from before the given time were not read,
-// by the time up to which they were, and takes them for read from now on. What is
+// by the time from which they are to be, and takes them for read from now on. What is
 // answered is learned by the number of the asking. With each day all keys are asked about
 // anew: what is known of them reaches to the day before.
 func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) (unread map[uint64][]string, asking uint64) {
@@ -172,6 +166,7 @@ func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) (u
 	defer m.mu.Unlock()
 	m.askings++
 	unread = map[uint64][]string{}
+	first := from - min(from, uint64(m.compared[k.selector].Milliseconds()))
 	for _, r := range rows {
 		k.key = r.Key
 		known := m.keys[k]
@@ -187,9 +182,9 @@ func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) (u
 		}
 		since := known.asked
 		if !known.knows || since > from || since+knownFor < from {
-			since, known.last, known.at = 0, 0, map[string]uint64{}
+			since, known.last, known.at = first, 0, map[string]uint64{}
 		}
-		maps.DeleteFunc(known.at, func(_ string, t uint64) bool { return t+uint64(k.lookback.Milliseconds()) < from })
+		maps.DeleteFunc(known.at, func(_ string, t uint64) bool { return t < first })
 		known.asked, known.by, known.knows, known.began = from, m.askings, false, false
 		unread[since] = append(unread[since], r.Key)
 	}
@@ -215,9 +210,9 @@ func (c *Correlator) candidates(ctx context.Context, j *job, from, to time.Time)
 		return nil, err
 	}
 	if recalls {
-		k := memoryKey{tenant: j.tenant, selector: recall.Selector, lookback: recall.Lookback}
+		k := memoryKey{tenant: j.tenant, selector: recall.Selector}
 		before := uint64(from.UnixMilli())
-		rows = c.memory.open(k, rows, before, recall.Warm)
+		rows = c.memory.open(k, rows, before, &recall)
 		unread, asking := c.memory.ask(k, rows, before)
 		for since, keys := range unread {
 			for some := range slices.Chunk(keys, maxKeysOfHours) {
@@ -229,7 +224,7 @@ func (c *Correlator) candidates(ctx context.Context, j *job, from, to time.Time)
 				c.memory.learn(k, some, answer, asking)
 			}
 		}
-		rows = c.memory.open(k, rows, before, recall.Warm)
+		rows = c.memory.open(k, rows, before, &recall)
 	}
 	keys := make([]string, len(rows))
 	for i, r := range rows {

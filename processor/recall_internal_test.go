@@ -25,7 +25,7 @@ func TestMemoryForgetsWhatNoLongerHolds(t *testing.T) {
 		}
 	}
 	seen := time.Date(2026, 4, 14, 9, 30, 0, 0, time.UTC)
-	k := memoryKey{tenant: "acme", selector: recall.Selector, lookback: recall.Lookback}
+	k := memoryKey{tenant: "acme", selector: recall.Selector}
 	before := uint64(seen.Add(24 * time.Hour).UnixMilli())
 	asks := func(m *memory) uint64 {
 		_, asking := m.ask(k, []schemas.CorrelationRow{{Key: "billing", Values: []string{"asn\x1f64500"}}}, before)
@@ -38,7 +38,7 @@ func TestMemoryForgetsWhatNoLongerHolds(t *testing.T) {
 		m.learn(k, []string{"billing"}, answer, asks(m))
 		return m, func(at time.Time) bool {
 			ms := uint64(at.UnixMilli())
-			return len(m.open(k, []schemas.CorrelationRow{{Key: "billing", First: ms, Last: ms, Values: []string{"asn\x1f64500"}}}, before, recall.Warm)) == 1
+			return len(m.open(k, []schemas.CorrelationRow{{Key: "billing", First: ms, Last: ms, Values: []string{"asn\x1f64500"}}}, before, &recall)) == 1
 		}
 	}
 	touch := func(hour time.Time) []schemas.Touch {
@@ -93,7 +93,7 @@ func TestMemoryKnowsWhoBeganLately(t *testing.T) {
 	if recall.Warm < 48*time.Hour || recalls["MI-20"].Warm != 0 {
 		t.Errorf("warm after %s; who woke up after %s, want two days and longer, and none", recall.Warm, recalls["MI-20"].Warm)
 	}
-	k := memoryKey{tenant: "acme", selector: recall.Selector, lookback: recall.Lookback}
+	k := memoryKey{tenant: "acme", selector: recall.Selector}
 	from := uint64(time.Date(2026, 4, 14, 0, 0, 0, 0, time.UTC).UnixMilli())
 	row := schemas.CorrelationRow{Key: "billing", First: from, Last: from + 1000, Values: []string{"asn\x1f64500"}}
 	old := row
@@ -133,7 +133,7 @@ func TestMemoryKnowsWhoBeganLately(t *testing.T) {
 		m := &memory{}
 		m.begin(1, rules.Correlations())
 		tc.do(m)
-		if open := len(m.open(k, []schemas.CorrelationRow{tc.row}, tc.from, recall.Warm)) == 1; open != tc.open {
+		if open := len(m.open(k, []schemas.CorrelationRow{tc.row}, tc.from, &recall)) == 1; open != tc.open {
 			t.Errorf("%s: open %v, want %v", name, open, tc.open)
 		}
 	}
@@ -141,6 +141,50 @@ func TestMemoryKnowsWhoBeganLately(t *testing.T) {
 
 func touchOf(r detect.Recall, at uint64) []schemas.Touch {
 	return []schemas.Touch{{Tenant: "acme", Selector: r.Selector, Key: "billing", Bucket: milli(at).Truncate(time.Hour)}}
+}
+
+// What one rule has asked about a key is known to the others, by their own look-backs.
+func TestMemoryServesAllLookBacks(t *testing.T) {
+	t.Parallel()
+	rules, err := detect.Parse(Rules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	recalls := map[string]detect.Recall{}
+	for _, c := range rules.Correlations() {
+		if r, ok := c.Recall(); ok {
+			recalls[c.Code] = r
+		}
+	}
+	long, short := recalls["MI-08"], recalls["MI-20"]
+	if short.Selector != long.Selector || short.Lookback >= long.Lookback {
+		t.Fatalf("look-backs of %s and %s, want a longer one of the same selector", long.Lookback, short.Lookback)
+	}
+	m := &memory{}
+	m.begin(1, rules.Correlations())
+	k := memoryKey{tenant: "acme", selector: long.Selector}
+	from := uint64(time.Date(2026, 4, 14, 0, 0, 0, 0, time.UTC).UnixMilli())
+	seen := from - uint64(short.Lookback.Milliseconds())
+	deeds := func(r detect.Recall, deed string) []schemas.CorrelationRow {
+		return []schemas.CorrelationRow{{Key: "billing", First: from, Last: from, Values: r.Own([]string{deed})}}
+	}
+	network := "network\x1f198.51.100.0/24"
+	unread, asking := m.ask(k, deeds(long, network), from)
+	if len(unread) != 1 {
+		t.Fatalf("asked about %v, want billing", unread)
+	}
+	for _, at := range []uint64{seen - 1, seen} {
+		m.learn(k, []string{"billing"}, []schemas.CorrelationRow{{Key: "billing", Last: at, Values: []string{network}}, {Key: "billing", Last: at, Values: []string{""}}}, asking)
+		if open := m.open(k, deeds(long, network), from, &long); len(open) != 0 {
+			t.Errorf("seen at %d: new to the rule that looks back %s", at, long.Lookback)
+		}
+		if open := m.open(k, deeds(short, network), from, &short); (len(open) == 0) != (at == seen) {
+			t.Errorf("seen at %d: known to the rule that looks back %s: %v", at, short.Lookback, len(open) == 0)
+		}
+	}
+	if unread, _ := m.ask(k, deeds(short, network), from); len(unread) != 0 {
+		t.Errorf("asked about %v again", unread)
+	}
 }
 
 // With each day a key is asked about anew, but only for what it did since the day before.
@@ -153,9 +197,10 @@ func TestMemoryAsksForADayMoreEachDay(t *testing.T) {
 	all := rules.Correlations()
 	at := slices.IndexFunc(all, func(c detect.Correlation) bool { return c.Code == "MI-08" })
 	recall, _ := all[at].Recall()
-	k := memoryKey{tenant: "acme", selector: recall.Selector, lookback: recall.Lookback}
+	k := memoryKey{tenant: "acme", selector: recall.Selector}
 	const hour, day = uint64(time.Hour / time.Millisecond), 24 * uint64(time.Hour/time.Millisecond)
 	today := uint64(time.Date(2026, 4, 14, 0, 0, 0, 0, time.UTC).UnixMilli())
+	longAgo := uint64(recall.Lookback.Milliseconds())
 	old, young := "asn\x1f64500", "asn\x1f64501"
 	does := func(deed string, at uint64) []schemas.CorrelationRow {
 		return []schemas.CorrelationRow{{Key: "billing", First: at, Last: at, Values: []string{deed}}}
@@ -177,23 +222,23 @@ func TestMemoryAsksForADayMoreEachDay(t *testing.T) {
 	}{
 		"the day after":                      {func(*memory) {}, today, true},
 		"its hours of today were touched":    {func(m *memory) { m.touched(touchOf(recall, today+hour)) }, today, true},
-		"its hours before that were touched": {func(m *memory) { m.touched(touchOf(recall, today-hour)) }, 0, false},
-		"asked and not answered":             {func(m *memory) { m.ask(k, does(old, today), today+day/2) }, 0, false},
-		"another epoch":                      {func(m *memory) { m.begin(2, all) }, 0, false},
+		"its hours before that were touched": {func(m *memory) { m.touched(touchOf(recall, today-hour)) }, today + day - longAgo, false},
+		"asked and not answered":             {func(m *memory) { m.ask(k, does(old, today), today+day/2) }, today + day - longAgo, false},
+		"another epoch":                      {func(m *memory) { m.begin(2, all) }, today + day - longAgo, false},
 	} {
 		m := &memory{}
 		m.begin(1, all)
-		if since := learned(m, today, does(old, today-hour)); since != 0 {
-			t.Errorf("%s: at first it is asked since %d", name, since)
+		if since := learned(m, today, does(old, today-hour)); since != today-longAgo {
+			t.Errorf("%s: at first it is asked since %d, want %d", name, since, today-longAgo)
 		}
 		tc.between(m)
 		if since := learned(m, today+day, does(young, today+hour)); since != tc.since {
 			t.Errorf("%s: asked since %d, want %d", name, since, tc.since)
 		}
-		if open := m.open(k, does(young, today+day), today+day, recall.Warm); len(open) != 0 {
+		if open := m.open(k, does(young, today+day), today+day, &recall); len(open) != 0 {
 			t.Errorf("%s: what it did the day before is new", name)
 		}
-		if open := m.open(k, does(old, today+day), today+day, recall.Warm); (len(open) == 0) != tc.knows {
+		if open := m.open(k, does(old, today+day), today+day, &recall); (len(open) == 0) != tc.knows {
 			t.Errorf("%s: what it did before that is known: %v, want %v", name, len(open) == 0, tc.knows)
 		}
 	}

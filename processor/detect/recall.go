@@ -40,20 +40,18 @@ func (c *Correlation) Recall() (r Recall, ok bool) {
 // MaxDeeds is how many deeds of a key are remembered at most.
 const MaxDeeds = 64
 
-// Query asks what the given keys last did in the time of Lookback before from, but for
-// what they did before since: a row for each deed, in Values, with its time in Last. Only
-// events that survived count. Deeds are those of any rule with the same selector.
+// Query asks what the given keys last did in [since, from): a row for each deed, in
+// Values, with its time in Last. Only events that survived count. Deeds are those of any
+// rule with the same selector, and with whatever look-back.
 func (r *Recall) Query(c *Correlation, tenant string, keys []string, since, from time.Time) schemas.Query {
-	all := *r
-	if len(r.fields) > 0 {
-		all.fields = r.compared()
-	}
-	if first := from.Add(-r.Lookback); since.Before(first) {
-		since = first
-	}
+	of := func(fields []string) string { return (&Recall{fields: fields, rule: r.rule}).deeds("val") }
 	sql, params := c.believed(asked{tenant, keys, from, from}, since, r.rule)
 	params["most"] = uint64(MaxDeeds)
-	return schemas.Query{SQL: sql + strings.ReplaceAll(recallSQL, "{{deeds}}", all.deeds("val")), Params: params}
+	deeds := of(nil)
+	if fields := r.compared(); len(fields) > 0 {
+		deeds = "arrayConcat(" + deeds + ", " + of(fields) + ")"
+	}
+	return schemas.Query{SQL: sql + strings.ReplaceAll(recallSQL, "{{deeds}}", deeds), Params: params}
 }
 
 const recallSQL = `
