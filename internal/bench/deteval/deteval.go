@@ -17,6 +17,7 @@ import (
 	"github.com/m2mwatch/m2mwatch/internal/bench/synth"
 	"github.com/m2mwatch/m2mwatch/processor"
 	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // Config says what to evaluate. Every field has a default.
@@ -36,8 +37,9 @@ type Config struct {
 	// while. Default 5 days.
 	Step time.Duration
 	// False and Missed receive the false findings and the labels that were not
-	// found, a line each. Default: nobody does.
-	False, Missed io.Writer
+	// found, Pages what somebody was woken by in a quiet week, a line each. Default:
+	// nobody does.
+	False, Missed, Pages io.Writer
 	// Progress is told what happens meanwhile.
 	Progress io.Writer
 }
@@ -56,7 +58,7 @@ func (c Config) withDefaults() Config {
 	c.Seeds, c.First = cmp.Or(c.Seeds, 1), cmp.Or(c.First, 1)
 	c.Step = cmp.Or(c.Step, 5*24*time.Hour)
 	c.Networks = cmp.Or(c.Networks, NetworksBoth)
-	for _, w := range []*io.Writer{&c.False, &c.Missed, &c.Progress} {
+	for _, w := range []*io.Writer{&c.False, &c.Missed, &c.Pages, &c.Progress} {
 		if *w == nil {
 			*w = io.Discard
 		}
@@ -171,15 +173,11 @@ func (c *Config) runs(t *tenant) []bool {
 	return []bool{true, false}
 }
 
-// tell writes what was false and what was missed.
+// tell writes what was false, what was missed, and what paged in quiet weeks.
 func (c *Config) tell(t *tenant, with bool, s *Score) {
 	head := t.title + ", " + placesText(with)
-	for i := range s.falseFindings {
-		f := &s.falseFindings[i]
-		fmt.Fprintf(c.False, "%s\t%s\t%s\t%s\t%s to %s\t%d\t%s\tmeanwhile: %s\n", head, f.RuleID, f.Level, identityOf(t.name, f),
-			f.First.Format(time.DateTime), f.Last.Format(time.DateTime), f.Count, f.Evidence.Summary,
-			cmp.Or(strings.Join(t.doing(identityOf(t.name, f), f.First, f.Last), "; "), "nothing unusual"))
-	}
+	t.tellFindings(c.False, head, s.falseFindings)
+	t.tellFindings(c.Pages, head, s.quietPages)
 	for _, m := range s.missed {
 		faint := ""
 		if m.Faint {
@@ -187,6 +185,15 @@ func (c *Config) tell(t *tenant, with bool, s *Score) {
 		}
 		fmt.Fprintf(c.Missed, "%s\t%s\t%s\t%s to %s\t%s%s\n", head, m.Kind, m.Identity,
 			m.From.Format(time.DateTime), m.To.Format(time.DateTime), strings.Join(m.Rules, " "), faint)
+	}
+}
+
+func (t *tenant) tellFindings(to io.Writer, head string, findings []schemas.Finding) {
+	for i := range findings {
+		f := &findings[i]
+		fmt.Fprintf(to, "%s\t%s\t%s\t%s\t%s to %s\t%d\t%s\tmeanwhile: %s\n", head, f.RuleID, f.Level, identityOf(t.name, f),
+			f.First.Format(time.DateTime), f.Last.Format(time.DateTime), f.Count, f.Evidence.Summary,
+			cmp.Or(strings.Join(t.doing(identityOf(t.name, f), f.First, f.Last), "; "), "nothing unusual"))
 	}
 }
 

@@ -55,10 +55,10 @@ func TestGivenLabelsAreFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := synth.Generate(synth.Config{Seed: 2, Events: 4000, Machines: 40})
-	var falseFindings, missed, printed bytes.Buffer
+	var falseFindings, missed, pages, printed bytes.Buffer
 	report, err := deteval.Evaluate(context.WithoutCancel(t.Context()), deteval.Config{
 		Given: given,
-		Step:  10 * 24 * time.Hour, False: &falseFindings, Missed: &missed,
+		Step:  10 * 24 * time.Hour, False: &falseFindings, Missed: &missed, Pages: &pages,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +69,13 @@ func TestGivenLabelsAreFound(t *testing.T) {
 	s := report.Without
 	if s.Labels+s.Faint-s.Found-s.FaintFound != strings.Count(missed.String(), "\n") || s.False != strings.Count(falseFindings.String(), "\n") {
 		t.Errorf("%d of %d labels found, %d false; told of:\n%s%s", s.Found, s.Labels, s.False, &missed, &falseFindings)
+	}
+	quiet := 0
+	for _, n := range s.PagesQuietWeek {
+		quiet += n
+	}
+	if quiet != strings.Count(pages.String(), "\n") {
+		t.Errorf("%d pages in quiet weeks; told of:\n%s", quiet, &pages)
 	}
 	if s.Findings == 0 || s.Found == 0 {
 		t.Errorf("%d findings, %d labels found: want some", s.Findings, s.Found)

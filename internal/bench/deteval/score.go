@@ -40,6 +40,7 @@ type Score struct {
 	Rules map[string]*RuleScore `json:"rules"`
 
 	falseFindings []schemas.Finding
+	quietPages    []schemas.Finding
 	missed        []synth.Label
 }
 
@@ -196,6 +197,7 @@ func (s *Score) countPages(labels []synth.Label, out *outcome) {
 		for i := range out.pages {
 			if first := out.pages[i].First; !first.Before(from) && first.Before(from.Add(week)) {
 				pages++
+				s.quietPages = append(s.quietPages, out.pages[i])
 			}
 		}
 		s.PagesQuietWeek = append(s.PagesQuietWeek, pages)

@@ -102,6 +102,9 @@ func TestScoreCountsEachLabelAndEachFindingOnce(t *testing.T) {
 	if len(s.PagesQuietWeek) != 3 || s.PagesQuietWeek[0] != 0 || s.PagesQuietWeek[1] != 2 || s.PagesQuietWeek[2] != 0 {
 		t.Errorf("pages of quiet weeks %v, want those of the last three: [0 2 0]", s.PagesQuietWeek)
 	}
+	if len(s.quietPages) != 2 || s.quietPages[0].Identity != "app:a" || s.quietPages[1].Identity != "app:b" {
+		t.Errorf("pages of quiet weeks %v, want those of MI-02", s.quietPages)
+	}
 	if len(s.missed) != 1 || s.missed[0].Kind != "b" || len(s.falseFindings) != 2 {
 		t.Errorf("missed %v, false %v", s.missed, s.falseFindings)
 	}

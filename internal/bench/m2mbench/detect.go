@@ -14,7 +14,7 @@ import (
 func newDetect() *cobra.Command {
 	c := deteval.Config{Progress: os.Stderr}
 	var asJSON, strict bool
-	var networks, falseFile, missedFile, writeTo string
+	var networks, falseFile, missedFile, pagesFile, writeTo string
 	cmd := &cobra.Command{
 		Use:   "detect",
 		Short: "Try the shipped rules on made-up tenants, or on given logs with labels, and print how good they are",
@@ -25,7 +25,7 @@ func newDetect() *cobra.Command {
 				return err
 			}
 			c.Networks = deteval.Networks(networks)
-			for path, to := range map[string]*io.Writer{falseFile: &c.False, missedFile: &c.Missed} {
+			for path, to := range map[string]*io.Writer{falseFile: &c.False, missedFile: &c.Missed, pagesFile: &c.Pages} {
 				if path == "" {
 					continue
 				}
@@ -62,6 +62,7 @@ func newDetect() *cobra.Command {
 	flags.DurationVar(&c.Step, "step", 0, "how far the clock goes at once (default 120h)")
 	flags.StringVar(&falseFile, "false", "", "file for the false findings")
 	flags.StringVar(&missedFile, "missed", "", "file for the labels that were not found")
+	flags.StringVar(&pagesFile, "pages", "", "file for what somebody was woken by in a week in which nothing was to be found")
 	flags.StringVar(&writeTo, "write", "", "folder to write events.ndjson and labels.ndjson of the first seed to, instead of trying rules on it")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	flags.BoolVar(&strict, "strict", false, "fail where a target is missed")
