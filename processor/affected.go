@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
@@ -13,10 +14,7 @@ import (
 // touched: a success of a client may make it known, late, from where somebody tries
 // its id.
 func (c *Correlator) addAffected(ctx context.Context, touches []schemas.Touch, flushes []string) error {
-	type lookUp struct {
-		main, looked string
-		reach        time.Duration
-	}
+	var all []affected
 	done := map[lookUp]bool{}
 	for i := range c.rules {
 		rule := &c.rules[i]
@@ -40,26 +38,55 @@ func (c *Correlator) addAffected(ctx context.Context, touches []schemas.Touch, f
 		}
 		for tenant, keys := range byTenant {
 			for some := range chunks(sortedKeys(keys)) {
-				of, err := c.affectedOf(ctx, rule, newJob(rule, tenant, some))
-				if err != nil {
-					return fmt.Errorf("read what rule %s looks up, tenant %s: %w", rule.Code, tenant, err)
-				}
-				c.noteTouched(of)
-				c.addTouches(of, flushes)
+				all = append(all, affected{job: newJob(rule, tenant, some)})
 			}
 		}
+	}
+	asking, ctx := errgroup.WithContext(ctx)
+	asking.SetLimit(maxAffectedAtOnce)
+	for i := range all {
+		asking.Go(func() (err error) {
+			a := &all[i]
+			if a.touches, err = c.affectedOf(ctx, a.job); err != nil {
+				return fmt.Errorf("read what rule %s looks up, tenant %s: %w", a.job.rule.Code, a.job.tenant, err)
+			}
+			return nil
+		})
+	}
+	if err := asking.Wait(); err != nil {
+		return err
+	}
+	for i := range all {
+		c.noteTouched(all[i].touches)
+		c.addTouches(all[i].touches, flushes)
 	}
 	return nil
 }
 
-func (c *Correlator) affectedOf(ctx context.Context, rule *detect.Correlation, j job) ([]schemas.Touch, error) {
-	rows, err := c.cfg.Store.Correlate(ctx, rule.AffectedQuery(j.tenant, j.keys, j.first, j.last.Add(time.Hour)))
+// maxAffectedAtOnce is how many of these statements run beside each other: of few keys
+// they take little but the time to plan them, for which no touch is to wait.
+const maxAffectedAtOnce = 4
+
+// lookUp is what tells rules apart that look others up.
+type lookUp struct {
+	main, looked string
+	reach        time.Duration
+}
+
+// affected is what some touched keys, of a rule that is looked up, decide about.
+type affected struct {
+	job     job
+	touches []schemas.Touch
+}
+
+func (c *Correlator) affectedOf(ctx context.Context, j job) ([]schemas.Touch, error) {
+	rows, err := c.cfg.Store.Correlate(ctx, j.rule.AffectedQuery(j.tenant, j.keys, j.first, j.last.Add(time.Hour)))
 	if err != nil {
 		return nil, err
 	}
 	touches := make([]schemas.Touch, len(rows))
 	for i, r := range rows {
-		touches[i] = schemas.Touch{Selector: rule.Main.Selector, Tenant: j.tenant, Key: r.Key, Bucket: milli(r.Period)}
+		touches[i] = schemas.Touch{Selector: j.rule.Main.Selector, Tenant: j.tenant, Key: r.Key, Bucket: milli(r.Period)}
 	}
 	return touches, nil
 }

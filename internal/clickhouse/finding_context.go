@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
@@ -24,16 +26,22 @@ func (r *Reader) FindingContext(ctx context.Context, f schemas.Finding, at time.
 	if f.Identity == "" {
 		return c, nil
 	}
-	if c.Owner, err = r.owner(ctx, f.Tenant, f.Identity); err != nil {
-		return c, err
+	reading, ctx := errgroup.WithContext(ctx) // an alert waits for it
+	reading.Go(func() (err error) {
+		c.Owner, err = r.owner(ctx, f.Tenant, f.Identity)
+		return err
+	})
+	if f.State == schemas.StateOpen {
+		reading.Go(func() (err error) {
+			c.SourceKnown, err = r.sourceKnown(ctx, &f)
+			return err
+		})
+		reading.Go(func() (err error) {
+			c.TokensAlive, c.TokensUntil, err = r.tokensAlive(ctx, f.Tenant, f.Identity, at)
+			return err
+		})
 	}
-	if f.State != schemas.StateOpen {
-		return c, nil
-	}
-	if c.SourceKnown, err = r.sourceKnown(ctx, &f); err != nil {
-		return c, err
-	}
-	c.TokensAlive, c.TokensUntil, err = r.tokensAlive(ctx, f.Tenant, f.Identity, at)
+	err = reading.Wait()
 	return c, err
 }
 
