@@ -180,7 +180,7 @@ func one(is bool) int {
 
 const week = 7 * 24 * time.Hour
 
-// countPages counts the pages of each whole week in which nothing labelled is
+// countPages counts what came to page in each whole week in which nothing labelled is
 // under way. What spans all of the time is under way in none of them more than in
 // another, and does not count.
 func (s *Score) countPages(labels []synth.Label, out *outcome) {
@@ -195,13 +195,22 @@ func (s *Score) countPages(labels []synth.Label, out *outcome) {
 		}
 		pages := 0
 		for i := range out.pages {
-			if first := out.pages[i].First; !first.Before(from) && first.Before(from.Add(week)) {
+			if at := triggered(&out.pages[i]); !at.Before(from) && at.Before(from.Add(week)) {
 				pages++
 				s.quietPages = append(s.quietPages, out.pages[i])
 			}
 		}
 		s.PagesQuietWeek = append(s.PagesQuietWeek, pages)
 	}
+}
+
+// triggered is when what pages came true, at the earliest: the refusals of an old secret
+// may come days behind the rotation that their finding begins with.
+func triggered(f *schemas.Finding) time.Time {
+	if f.Period.After(f.First) {
+		return f.Period
+	}
+	return f.First
 }
 
 // add adds what another run counted.

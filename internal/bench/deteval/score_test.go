@@ -116,6 +116,21 @@ func TestScoreCountsEachLabelAndEachFindingOnce(t *testing.T) {
 	}
 }
 
+// TestAPageIsOfTheWeekOfItsTrigger: a rotation is no page, refusals a week later are.
+func TestAPageIsOfTheWeekOfItsTrigger(t *testing.T) {
+	t.Parallel()
+	page := found("MI-06", "app:a", "2026-03-06 08:00:00", "2026-03-11 04:00:00")
+	page.Period = at("2026-03-11 00:00:00")
+	out := &outcome{from: at("2026-03-02 00:00:00"), to: at("2026-03-16 00:00:00"), pages: []schemas.Finding{page}}
+	if s := score("acme", nil, out); len(s.PagesQuietWeek) != 2 || s.PagesQuietWeek[0] != 0 || s.PagesQuietWeek[1] != 1 {
+		t.Errorf("pages of quiet weeks %v, want one in the second", s.PagesQuietWeek)
+	}
+	label := synth.Label{Identity: "app:a", From: at("2026-03-11 03:00:00"), To: at("2026-03-11 05:00:00")}
+	if s := score("acme", []synth.Label{label}, out); len(s.PagesQuietWeek) != 1 || s.PagesQuietWeek[0] != 0 {
+		t.Errorf("pages of quiet weeks %v, want none in the first, which alone is quiet", s.PagesQuietWeek)
+	}
+}
+
 // TestAWholeTimeLabelLeavesWeeksQuiet: what never ends is no reason why somebody is
 // woken in one week.
 func TestAWholeTimeLabelLeavesWeeksQuiet(t *testing.T) {
