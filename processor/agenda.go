@@ -68,6 +68,7 @@ type entry struct {
 // bundle is what was read between two turns of an entry.
 type bundle struct {
 	since   time.Time
+	latest  time.Time // when something was last added
 	keys    map[string]*touchedKey
 	flushes map[string]bool
 	tick    *tickRange    // whose keys are still to be looked up
@@ -154,6 +155,7 @@ func (a *agenda) bundle(p duty, now time.Time) *bundle {
 	if e.waiting == nil {
 		e.waiting = &bundle{since: now, keys: map[string]*touchedKey{}, flushes: map[string]bool{}}
 	}
+	e.waiting.latest = now
 	return e.waiting
 }
 
@@ -271,16 +273,20 @@ func (a *agenda) urgency(e *entry, rule *detect.Correlation, now time.Time) floa
 	return float64(now.Sub(e.since())+work) / float64(work)
 }
 
-// storm is the entry of a storm that waits no shorter than an entry whose findings would
-// be attached to it, nil where there is none, or the look for it that is under way has
-// been waited for for long enough. One that is not begun goes before however much waits.
+// storm is the entry of a storm that has to look at some of what an entry would, whose
+// findings would be attached to it; nil where there is none. One that waits no shorter goes
+// before however much waits. For a look that is under way, and for what has come to the
+// storm since it looked last, an entry waits for no longer than that is worth.
 func (a *agenda) storm(e *entry, rules map[string]*detect.Correlation) *entry {
 	if e == nil || e.class != classLive || rules[e.rule] == nil || rules[e.rule].Storm() || !failing(rules[e.rule]) {
 		return nil
 	}
 	for _, code := range a.storms {
 		storm := a.entries[duty{e.class, code, e.tenant}]
-		if storm == nil || storm.since().After(e.since()) || a.isBusy(storm) && a.now.Sub(e.since()) > a.patience {
+		if storm == nil || storm.since().After(e.latest()) {
+			continue
+		}
+		if (a.isBusy(storm) || storm.since().After(e.since())) && a.now.Sub(e.since()) > a.patience {
 			continue
 		}
 		return storm
@@ -293,6 +299,13 @@ func (e *entry) since() time.Time {
 		return e.serving.since
 	}
 	return e.waiting.since
+}
+
+func (e *entry) latest() time.Time {
+	if e.serving != nil {
+		return e.serving.latest
+	}
+	return e.waiting.latest
 }
 
 func before(a, b *entry) bool {

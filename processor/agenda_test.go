@@ -238,6 +238,23 @@ func TestAStormIsLookedForBeforeWhatIsAttachedToIt(t *testing.T) {
 	}
 }
 
+// What would be attached to a storm is judged with all that has come for it, some of it
+// since the storm was looked for: then the storm has another look, but not for ever.
+func TestAStormIsLookedForAgainBeforeWhatCameSince(t *testing.T) {
+	b := newStormBench(t)
+	b.flush("first", classLive, 1, "MI-02", "MI-02-storm")
+	began := b.now
+	for n := 0; b.now.Sub(began) <= stormPatience; n++ {
+		if rule, _ := b.serves(always(time.Second)); rule != "MI-02-storm" {
+			t.Fatalf("%s has turn %d, want MI-02-storm", rule, n+1)
+		}
+		b.flush(fmt.Sprint("flush-", n), classLive, 1, "MI-02", "MI-02-storm")
+	}
+	if rule, _ := b.serves(always(time.Second)); rule != "MI-02" {
+		t.Errorf("%s has the turn when MI-02 has waited for %s, want MI-02", rule, b.now.Sub(began))
+	}
+}
+
 // After an outage all has waited for long; a storm comes first for all that.
 func TestAStormIsLookedForBeforeWhatHasWaitedForLong(t *testing.T) {
 	b := newStormBench(t)
