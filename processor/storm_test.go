@@ -86,7 +86,7 @@ func TestStormPagesOnceAndWhatGoesOnAfterIt(t *testing.T) {
 				}
 			}
 			for _, f := range b.findings("acme") {
-				if f.RuleID == "MI-02" && !strings.HasPrefix(f.PagingReason, "attached to finding "+storm+": 6 machines were refused at once, of 6") {
+				if f.RuleID == "MI-02" && !strings.HasPrefix(f.PagingReason, "attached to finding "+storm+": 6 machines were refused at once, 18 token requests: in the last ten minutes of it 6 asked") {
 					t.Errorf("finding %s: %q, want it attached to %s", f.Key, f.PagingReason, storm)
 				}
 			}
