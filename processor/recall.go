@@ -164,9 +164,13 @@ func (m *memory) open(k memoryKey, rows []schemas.CorrelationRow, from uint64, r
 func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) (unread map[uint64][]string, asking uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	lookback, compared := m.compared[k.selector]
+	if !compared {
+		return nil, 0
+	}
 	m.askings++
 	unread = map[uint64][]string{}
-	first := from - min(from, uint64(m.compared[k.selector].Milliseconds()))
+	first := from - min(from, uint64(lookback.Milliseconds()))
 	for _, r := range rows {
 		k.key = r.Key
 		known := m.keys[k]
