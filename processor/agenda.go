@@ -199,7 +199,7 @@ func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, which
 			continue
 		}
 		if a.prompt(e, rules) {
-			if prompt == nil || before(e, prompt) {
+			if prompt == nil || a.before(e, prompt, rules) {
 				prompt = e
 			}
 			continue
@@ -299,6 +299,21 @@ func (e *entry) since() time.Time {
 		return e.serving.since
 	}
 	return e.waiting.since
+}
+
+// before reports whether an entry has its turn before another. One that waits for another
+// look at a storm comes when that does: it holds up nobody who came meanwhile.
+func (a *agenda) before(e, other *entry, rules map[string]*detect.Correlation) bool {
+	turn := func(e *entry) time.Time {
+		if storm := a.storm(e, rules); storm != nil && storm.since().After(e.since()) {
+			return storm.since()
+		}
+		return e.since()
+	}
+	if c := turn(e).Compare(turn(other)); c != 0 {
+		return c < 0
+	}
+	return before(e, other)
 }
 
 func (e *entry) latest() time.Time {

@@ -255,6 +255,25 @@ func TestAStormIsLookedForAgainBeforeWhatCameSince(t *testing.T) {
 	}
 }
 
+// What waits for another look at a storm has its turn with that: others are not held up.
+func TestAnotherLookForAStormHoldsUpNobodyElse(t *testing.T) {
+	b := newStormBench(t)
+	b.paceOf(live("MI-02-storm")).perKey = time.Millisecond
+	look := always(300 * time.Millisecond)
+	b.flush("first", classLive, 1, "MI-02", "MI-02-storm")
+	if rule, _ := b.serves(look); rule != "MI-02-storm" {
+		t.Fatalf("%s has the first turn, want MI-02-storm", rule)
+	}
+	b.flush("second", classLive, 1, "high", "MI-02", "MI-02-storm")
+	if rule, _ := b.serves(look); rule != "MI-02-storm" {
+		t.Fatalf("%s has the second turn, want MI-02-storm, as there is more of it", rule)
+	}
+	b.flush("third", classLive, 1, "MI-02", "MI-02-storm")
+	if rule, _ := b.serves(look); rule != "high" {
+		t.Errorf("%s has the third turn, want high, which came before the storm did again", rule)
+	}
+}
+
 // After an outage all has waited for long; a storm comes first for all that.
 func TestAStormIsLookedForBeforeWhatHasWaitedForLong(t *testing.T) {
 	b := newStormBench(t)
