@@ -15,18 +15,17 @@ import (
 // its id.
 func (c *Correlator) addAffected(ctx context.Context, touches []schemas.Touch, flushes []string) error {
 	var all []affected
-	done := map[lookUp]bool{}
+	done := map[string]bool{}
 	for i := range c.rules {
 		rule := &c.rules[i]
 		looked := rule.LookedUp()
 		if looked == nil {
 			continue
 		}
-		same := lookUp{rule.Main.Selector, looked.Selector, rule.Reach()}
-		if done[same] {
+		if done[rule.LooksUp()] {
 			continue
 		}
-		done[same] = true
+		done[rule.LooksUp()] = true
 		byTenant := map[string]map[string]*touchedKey{}
 		for j := range touches {
 			if t := &touches[j]; t.Selector == looked.Selector {
@@ -66,12 +65,6 @@ func (c *Correlator) addAffected(ctx context.Context, touches []schemas.Touch, f
 // maxAffectedAtOnce is how many of these statements run beside each other: of few keys
 // they take little but the time to plan them, for which no touch is to wait.
 const maxAffectedAtOnce = 4
-
-// lookUp is what tells rules apart that look others up.
-type lookUp struct {
-	main, looked string
-	reach        time.Duration
-}
 
 // affected is what some touched keys, of a rule that is looked up, decide about.
 type affected struct {

@@ -20,7 +20,9 @@ import (
 //   - The machines that are active in a minute are the clients with a match of the
 //     issued rule, or a failure that counts, in it or in the window before it: an outage
 //     hits only those that ask while it lasts. The minute is a whole one, since machines
-//     that all run at the full hour do not come in the order of who fails.
+//     that all run at the full hour do not come in the order of who fails; and where
+//     there were more that got a token an hour before, it is as many as these: the first
+//     second of a minute tells of few. Those are counted whatever copy survived.
 //   - A failure triggers if, in the window that ends with it, failures of least
 //     clients at least count, and of share × the active ones of its minute.
 //   - Per period with a trigger there is one finding. It holds the failures that count
@@ -49,8 +51,8 @@ func readStorm(_ *pending, d *document) pendingKind {
 	k.rule, k.issuedBy = m.need("rule"), m.need("issued")
 	k.window, k.known = m.duration("window"), m.duration("known")
 	k.share, k.least = m.positive("share"), m.uint("least")
-	if k.window%time.Minute != 0 || k.known < 24*time.Hour || k.least < 2 {
-		m.on(m.node, "x-storm: want a window of whole minutes, a known of a day or more, and a least of 2 or more")
+	if k.window%time.Minute != 0 || k.window > time.Hour || k.known < 24*time.Hour || k.least < 2 {
+		m.on(m.node, "x-storm: want a window of whole minutes, an hour at most, a known of a day or more, and a least of 2 or more")
 	}
 	m.rest("x-storm")
 	return k
@@ -76,6 +78,9 @@ func (k *pendingStorm) resolve(p *pending, c *Correlation, find func(string) *Ru
 	return k.storm
 }
 
+// stormBefore is how long before a minute it is looked how many are usual then.
+const stormBefore = time.Hour
+
 func (storm) uses(c *Correlation) []*Rule { return []*Rule{c.Main} }
 func (storm) learns() bool                { return false }
 
@@ -93,6 +98,8 @@ func (k storm) params(a asked, params map[string]any) map[string]any {
 	params["issued"] = k.issued.Selector
 	params["success_lo"], params["success_day"] = millis(success), day(success)
 	params["active_lo"], params["active_day"] = millis(active), day(active)
+	earlier := active.Add(-stormBefore)
+	params["earlier_lo"], params["earlier_day"], params["earlier_ms"] = millis(earlier), day(earlier), uint64(stormBefore.Milliseconds())
 	params["window"], params["known_ms"] = uint64(k.window.Milliseconds()), uint64(k.known.Milliseconds())
 	params["share"], params["least"] = k.share, k.least
 	return params
@@ -103,7 +110,7 @@ func (k storm) query(c *Correlation, a asked) schemas.Query {
 	return schemas.Query{SQL: sql + strings.NewReplacer(
 		"{{network}}", k.issued.part("value", networkValue.name),
 		"{{successes_survived}}", survivedLately("client_id IN (SELECT client FROM failed)", "success_lo"),
-		"{{near_peaks}}", nearPeaks,
+		"{{near_peaks}}", nearPeaks("0"), "{{earlier_near_peaks}}", nearPeaks("{earlier_ms:UInt64}"),
 		"{{survived}}", survivedLately("(SELECT count() FROM peaks) > 0", "active_lo"),
 	).Replace(stormSQL), Params: k.params(a, params)}
 }
@@ -115,11 +122,14 @@ func (k storm) candidates(c *Correlation, a asked) schemas.Query {
 	params := k.params(a, c.touched(a))
 	lo := a.from.Add(-k.window)
 	params["lo"], params["lo_day"] = millis(lo), day(lo)
-	return schemas.Query{SQL: keysOf(strings.ReplaceAll(stormCandidatesSQL, "{{near_peaks}}", nearPeaks)), Params: params}
+	sql := strings.NewReplacer("{{near_peaks}}", nearPeaks("0"), "{{earlier_near_peaks}}", nearPeaks("{earlier_ms:UInt64}")).Replace(stormCandidatesSQL)
+	return schemas.Query{SQL: keysOf(sql), Params: params}
 }
 
-// nearPeaks is which matches tell who was active in a minute of peaks.
-const nearPeaks = `intDiv(t, 60000) * 60000 IN (SELECT arrayJoin(range(toUInt64(peaks.minute - {window:UInt64}), peaks.minute + 1, 60000)) FROM peaks)`
+// nearPeaks is which matches tell who was active in a minute of peaks, or so long before it.
+func nearPeaks(before string) string {
+	return "intDiv(t, 60000) * 60000 + " + before + " IN (SELECT arrayJoin(range(toUInt64(peaks.minute - {window:UInt64}), peaks.minute + 1, 60000)) FROM peaks)"
+}
 
 const stormCandidatesSQL = `
     WITH deltas AS (
@@ -141,12 +151,16 @@ const stormCandidatesSQL = `
         GROUP BY key, minute
     ),
     near AS (
-        SELECT arrayJoin(range(worked, worked + {window:UInt64} + 1, 60000)) AS minute, uniqExact(client) AS machines
+        SELECT minute, max(machines) AS machines
         FROM (
-            SELECT DISTINCT key AS client, intDiv(t, 60000) * 60000 AS worked FROM matches
-            WHERE selector = {issued:String} AND tenant = {tenant:String}
-              AND bucket >= {active_day:Date} AND bucket <= {to_day:Date} AND t >= {active_lo:UInt64} AND t < {to:UInt64}
-              AND {{near_peaks}}
+            SELECT arrayJoin(range(worked, worked + {window:UInt64} + 1, 60000)) AS minute, early, uniqExact(client) AS machines
+            FROM (
+                SELECT DISTINCT key AS client, arrayJoin([0, {earlier_ms:UInt64}]) AS early, intDiv(t, 60000) * 60000 + early AS worked FROM matches
+                WHERE selector = {issued:String} AND tenant = {tenant:String}
+                  AND bucket >= {earlier_day:Date} AND bucket <= {to_day:Date} AND t >= {earlier_lo:UInt64} AND t < {to:UInt64}
+                  AND ({{near_peaks}} OR {{earlier_near_peaks}})
+            )
+            GROUP BY minute, early
         )
         GROUP BY minute
         HAVING minute IN (SELECT peaks.minute FROM peaks)
@@ -162,6 +176,7 @@ const stormCandidatesSQL = `
 //	running    how many do at each moment
 //	peaks      the minutes in which they are enough
 //	working    in which minutes of these, and of the windows before them, which machine got a token or failed
+//	earlier    in which of these one got a token an hour before
 //	limits     how many were active, by minute
 //	triggers   by period
 const stormSQL = `,
@@ -203,9 +218,19 @@ working AS (
     UNION DISTINCT
     SELECT client, intDiv(t, 60000) * 60000 AS worked FROM home
 ),
+earlier AS (
+    SELECT DISTINCT key AS client, intDiv(t, 60000) * 60000 + {earlier_ms:UInt64} AS worked FROM matches
+    WHERE selector = {issued:String} AND tenant = {tenant:String}
+      AND bucket >= {earlier_day:Date} AND bucket <= {to_day:Date} AND t >= {earlier_lo:UInt64} AND t < {to:UInt64}
+      AND {{earlier_near_peaks}}
+),
 limits AS (
-    SELECT arrayJoin(range(worked, worked + {window:UInt64} + 1, 60000)) AS minute, uniqExact(client) AS machines
-    FROM working
+    SELECT minute, max(machines) AS machines
+    FROM (
+        SELECT arrayJoin(range(worked, worked + {window:UInt64} + 1, 60000)) AS minute, early, uniqExact(client) AS machines
+        FROM (SELECT client, worked, 0 AS early FROM working UNION ALL SELECT client, worked, 1 AS early FROM earlier)
+        GROUP BY minute, early
+    )
     GROUP BY minute
     HAVING minute IN (SELECT peaks.minute FROM peaks)
 ),

@@ -75,7 +75,7 @@ func weather(r *rand.Rand) []exchanged {
 	return all
 }
 
-func stormOracle(c *detect.Correlation, all []exchanged, share float64, least int) []schemas.CorrelationRow {
+func stormOracle(c *detect.Correlation, all, told []exchanged, share float64, least int) []schemas.CorrelationRow {
 	var home []exchanged
 	for _, f := range all {
 		if !f.ok && slices.ContainsFunc(all, func(s exchanged) bool {
@@ -103,7 +103,8 @@ func stormOracle(c *detect.Correlation, all []exchanged, share float64, least in
 	triggers := map[uint64][]uint64{}
 	active := func(t uint64) int {
 		minute := t / minuteMS * minuteMS
-		return len(clients(minute-window, minute+minuteMS-1, slices.Concat(issued, home)))
+		now := len(clients(minute-window, minute+minuteMS-1, slices.Concat(issued, home)))
+		return max(now, len(clients(minute-window-hourMS, minute+minuteMS-1-hourMS, told)))
 	}
 	for _, f := range home {
 		if n := len(clients(f.t-window, f.t, home)); n >= least && float64(n) >= share*float64(active(f.t)) {
@@ -137,6 +138,12 @@ func TestStormFindsWhatTheOracleFinds(t *testing.T) {
 	db := clickhousetest.New(t)
 	store, w := clickhouse.NewFindingStore(db), clickhouse.NewWriter(db)
 	var events []schemas.Event
+	var told []exchanged // successes of any copy
+	tell := func(e exchanged, event *schemas.Event) {
+		if event.Type == "seccft" {
+			told = append(told, e)
+		}
+	}
 	for _, e := range all {
 		at := time.UnixMilli(int64(e.t)).UTC()
 		event := schemas.Event{Tenant: tenant, ClientID: e.client, Time: at, LogID: e.logID, Ver: 9, Type: "feccft", Network: e.network, Source: schemas.SourceStream, IngestedAt: at}
@@ -147,10 +154,12 @@ func TestStormFindsWhatTheOracleFinds(t *testing.T) {
 			event.Source = schemas.SourceImport
 		}
 		events = append(events, event)
+		tell(e, &event)
 		if r.IntN(5) == 0 { // a copy that loses, and says something else
 			event.Ver, event.Network = 8, "203.0.113.0/24"
 			event.Type = pick(r, []string{"feccft", "seccft"})
 			events = append(events, event)
+			tell(e, &event)
 		}
 	}
 	found := 0
@@ -174,7 +183,7 @@ func TestStormFindsWhatTheOracleFinds(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		want := stormOracle(&c, all, of.share, of.least)
+		want := stormOracle(&c, all, told, of.share, of.least)
 		for j := range 4 {
 			from, to := c.Period(origin), c.PeriodEnd(origin.Add(30*days))
 			if j > 0 {

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -102,7 +103,7 @@ func (c *Correlation) looksUp() lookedUp {
 	case counted:
 		return lookedUp{rule: k.strangers.rule, rules: k.rules, who: k.strangers.who, lookback: k.strangers.lookback}
 	case storm:
-		return lookedUp{rule: k.issued, rules: []*Rule{c.Main}, who: clientKey, lookback: k.known, least: k.least, window: k.window + time.Minute}
+		return lookedUp{rule: k.issued, rules: []*Rule{c.Main}, who: clientKey, lookback: k.known, least: k.least, window: k.window + time.Minute + stormBefore}
 	}
 	return lookedUp{}
 }
@@ -110,6 +111,15 @@ func (c *Correlation) looksUp() lookedUp {
 // LookedUp is the rule whose matches decide what of others counts, keyed by another
 // thing than c groups by; nil for most.
 func (c *Correlation) LookedUp() *Rule { return c.looksUp().rule }
+
+// LooksUp names what AffectedQuery asks: rules of which it is the same ask the same.
+func (c *Correlation) LooksUp() string {
+	l := c.looksUp()
+	if l.rule == nil {
+		return ""
+	}
+	return fmt.Sprint(l.rule.Selector, selectorsInOrder(l.rules), l.who.name, l.lookback, l.least, l.window)
+}
 
 // AffectedQuery asks which keys of c, in which hours, have matches that the given
 // keys of the rule that is looked up may decide, where these were touched in
