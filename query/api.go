@@ -40,6 +40,10 @@ type Config struct {
 	// Explain adds to a finding's evidence what is known when it is looked at: whose
 	// it is, how to contain it. Nil adds nothing.
 	Explain func(context.Context, *schemas.Finding) error
+	// RulesOf are the codes of the rules in force that look at what a selector
+	// selects. Nil where this process has no rules: the status then tells of none
+	// that warms up.
+	RulesOf func(selector string) []string
 	// Channels are the types of the channels that alerts go to, by name.
 	Channels map[string]string
 	// Backlog tells what is accepted and not yet stored. Nil means that this

@@ -98,10 +98,29 @@ func (a *API) addStore(ctx context.Context, view *schemas.StatusView, waiting ma
 		view.DiskFree = &s.Free
 		view.DaysToFull = daysToFull(&s)
 	}
+	view.Warming = a.warming(s.Warming)
 	view.LastEvent, view.LastStored = known(s.LastEvent), known(s.LastStored)
 	view.Versions.ClickHouse = s.Version
 	view.Channels = channels(a.cfg.Channels, waiting, a.cfg.Backlog != nil, s.Channels)
 	return nil
+}
+
+// warming is by rule what selectors are not warm yet.
+func (a *API) warming(selectors []schemas.Selector) (views []schemas.WarmingView) {
+	if a.cfg.RulesOf == nil {
+		return nil
+	}
+	of := map[string]schemas.WarmingView{}
+	for _, s := range selectors {
+		for _, rule := range a.cfg.RulesOf(s.Selector) {
+			v := of[rule]
+			of[rule] = schemas.WarmingView{Rule: rule, Selections: v.Selections + 1, Done: v.Done + s.Done, Total: v.Total + s.Total}
+		}
+	}
+	for _, rule := range slices.Sorted(maps.Keys(of)) {
+		views = append(views, of[rule])
+	}
+	return views
 }
 
 // warmEvery is how often warm identities are counted: the status is asked for by the

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/m2mwatch/m2mwatch/query"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -28,5 +30,16 @@ func TestStatusTellsWhenTheDiskIsFull(t *testing.T) {
 		if (got.DiskFree == nil) != (c.status.Size == 0) {
 			t.Errorf("%s: %v free", name, got.DiskFree)
 		}
+	}
+}
+
+func TestStatusTellsWhichRulesWarmUp(t *testing.T) {
+	warming := []schemas.Selector{{Selector: "issued", Done: 3, Total: 10}, {Selector: "refused"}, {Selector: "nobody's"}}
+	rules := map[string][]string{"issued": {"MI-02", "MI-01"}, "refused": {"MI-02"}}
+	s := &store{status: schemas.StoreStatus{Warming: warming}}
+	got := decode[schemas.StatusView](t, ok(t, api(t, s, query.Config{RulesOf: func(selector string) []string { return rules[selector] }}), "/v1/status"))
+	want := []schemas.WarmingView{{Rule: "MI-01", Selections: 1, Done: 3, Total: 10}, {Rule: "MI-02", Selections: 2, Done: 3, Total: 10}}
+	if diff := cmp.Diff(want, got.Warming); diff != "" {
+		t.Errorf("warming (-want +got):\n%s", diff)
 	}
 }

@@ -215,9 +215,18 @@ type StatusView struct {
 	DelaySeconds     *float64      `json:"delay_seconds" doc:"From the arrival of a record to its being stored, lately."`
 	Warm             uint64        `json:"warm" doc:"Applications that are warm, as of this day and some minutes ago: they had 20 successes and a week of history."`
 	Exchanging       uint64        `json:"exchanging" doc:"Applications that got a token by themselves in the last 90 days, as of this day and some minutes ago."`
+	Warming          []WarmingView `json:"warming,omitempty" doc:"Rules for which history is matched, by code: what they find pages nobody before that is done."`
 	Pulls            []PullView    `json:"pulls,omitempty" doc:"How far tenants are followed through their Management APIs; those that are."`
 	Channels         []ChannelView `json:"channels,omitempty" doc:"Where alerts go, and how that does."`
 	Versions         Versions      `json:"versions"`
+}
+
+// WarmingView is how far history is matched for a rule.
+type WarmingView struct {
+	Rule       string `json:"rule"`
+	Selections int    `json:"selections" doc:"How many of what the rule and those that it names select are to be matched yet. It is done for one after the other."`
+	Done       uint64 `json:"done" doc:"Events of history that are tried for those that are begun."`
+	Total      uint64 `json:"total" doc:"Of about so many; 0 where none is begun."`
 }
 
 // PullView is how far a tenant is followed through its Management API.

@@ -177,7 +177,9 @@ type StoreStatus struct {
 	Growing time.Duration
 	// Channels are those that alerts were to be delivered to in the last 30 days.
 	Channels []ChannelDeliveries
-	Version  string // of the server
+	// Warming are the selectors for which history is not matched yet.
+	Warming []Selector
+	Version string // of the server
 }
 
 // Backlog is what the broker holds.

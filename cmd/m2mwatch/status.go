@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,7 @@ func writeStatus(inv *invocation, s schemas.StatusView) error {
 	fmt.Fprintf(w, "dead\t%s records that could not be read%s\n", orUnknown(s.Dead), deadAdvice(s.Dead))
 	fmt.Fprintf(w, "alerts\t%s not yet delivered\n", orUnknown(s.Alerts))
 	fmt.Fprintf(w, "warm\t%d of %d applications: what is usual for them is known\n", s.Warm, s.Exchanging)
+	writeWarming(w, s.Warming)
 	if s.DelaySeconds != nil {
 		fmt.Fprintf(w, "delay\t%.1f s from arrival to store\n", *s.DelaySeconds)
 	}
@@ -60,6 +62,22 @@ func writeStatus(inv *invocation, s schemas.StatusView) error {
 	}
 	fmt.Fprintf(w, "versions\tm2mwatch %s, nats %s, clickhouse %s\n", printable(s.Versions.M2MWatch), orNone(s.Versions.NATS), orNone(s.Versions.ClickHouse))
 	return w.Flush()
+}
+
+// writeWarming tells which rules page nobody yet, in one line: a start on a store
+// with history has all of them warm up.
+func writeWarming(w io.Writer, rules []schemas.WarmingView) {
+	if len(rules) == 0 {
+		return
+	}
+	of := make([]string, len(rules))
+	for i, r := range rules {
+		of[i] = printable(r.Rule)
+		if r.Total > 0 {
+			of[i] += fmt.Sprintf(" (%.0f %%)", 100*float64(r.Done)/float64(r.Total))
+		}
+	}
+	fmt.Fprintf(w, "warming\t%d rules page nobody before history is matched for them: %s\n", len(rules), strings.Join(of, ", "))
 }
 
 // writePulls tells how far tenants are followed through their Management APIs.

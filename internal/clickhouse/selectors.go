@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
@@ -46,8 +48,12 @@ func (s *SelectorStore) Selectors(ctx context.Context) ([]schemas.Selector, erro
 
 // Selectors are all that are known, by name.
 func (s *Scratch) Selectors(ctx context.Context) ([]schemas.Selector, error) {
+	return readSelectors(ctx, s.db.conn)
+}
+
+func readSelectors(ctx context.Context, conn driver.Conn) ([]schemas.Selector, error) {
 	q := schemas.Query{SQL: "SELECT selector, state, since, reach, done, total, ver FROM selectors FINAL ORDER BY selector"}
-	return collect(ctx, s.db.conn, "read selectors", q, func(scan scanner) (r schemas.Selector, err error) {
+	return collect(ctx, conn, "read selectors", q, func(scan scanner) (r schemas.Selector, err error) {
 		var (
 			state string
 			reach uint64

@@ -21,7 +21,7 @@ func (r *Reader) Status(ctx context.Context) (schemas.StoreStatus, error) {
 	if status.LastStored, err = r.lastStored(ctx); err != nil {
 		return schemas.StoreStatus{}, err
 	}
-	for _, read := range []func(context.Context, *schemas.StoreStatus) error{r.addWaiting, r.addGrowth, r.addDisk, r.addChannels} {
+	for _, read := range []func(context.Context, *schemas.StoreStatus) error{r.addWaiting, r.addGrowth, r.addDisk, r.addChannels, r.addWarming} {
 		if err := read(ctx, &status); err != nil {
 			return schemas.StoreStatus{}, err
 		}
@@ -38,6 +38,17 @@ func (r *Reader) addWaiting(ctx context.Context, status *schemas.StoreStatus) er
 		status.CorrelateLag, status.RecountLag = seconds(correlate), seconds(recount)
 		return err
 	})
+}
+
+// addWarming adds the selectors for which history is not matched yet.
+func (r *Reader) addWarming(ctx context.Context, status *schemas.StoreStatus) error {
+	all, err := readSelectors(ctx, r.conn)
+	for _, s := range all {
+		if s.State == schemas.SelectorWarming {
+			status.Warming = append(status.Warming, s)
+		}
+	}
+	return err
 }
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }

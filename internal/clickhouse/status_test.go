@@ -65,6 +65,22 @@ func TestStatusTellsWhatIsStored(t *testing.T) {
 	}
 }
 
+func TestStatusTellsWhichSelectorsWarmUp(t *testing.T) {
+	home := clickhousetest.New(t)
+	db, _ := connectThrough(t, home, clickhouse.RoleAPI)
+	since := noon()
+	want := schemas.Selector{Selector: "a", State: schemas.SelectorWarming, Since: since, Reach: time.Hour, Done: 3, Total: 10, Ver: 2}
+	was, warm := want, want
+	was.Done, was.Ver = 1, 1
+	warm.Selector, warm.State = "b", schemas.SelectorWarm
+	if err := clickhouse.NewSelectorStore(home).AddSelectors(t.Context(), []schemas.Selector{was, want, warm}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]schemas.Selector{want}, status(t, db).Warming); diff != "" {
+		t.Errorf("warming (-want +got):\n%s", diff)
+	}
+}
+
 func TestLastStoredIsThatOfTheLastInsertEvenOfOldEvents(t *testing.T) {
 	db := clickhousetest.New(t)
 	execute(t, db, "SYSTEM STOP MERGES events")

@@ -76,6 +76,16 @@ func (s *Set) Asides() []Aside { return slices.Clone(s.asides) }
 // Notes returns what is odd in the rules and harms nothing, by file and line.
 func (s *Set) Notes() Problems { return slices.Clone(s.notes) }
 
+// CodesOf are the codes of the rules that look at what a selector selects.
+func (s *Set) CodesOf(selector string) (codes []string) {
+	for _, c := range s.correlations {
+		if slices.ContainsFunc(c.Rules(), func(r *Rule) bool { return r.Selector == selector }) {
+			codes = append(codes, c.Code)
+		}
+	}
+	return codes
+}
+
 // Selectors returns the selectors that events are matched with, each once.
 func (s *Set) Selectors() []string {
 	var all []string
