@@ -33,13 +33,13 @@ type agenda struct {
 	// fails is not to be told of only then: a channel gets ten pages at most meanwhile.
 	patience time.Duration
 	now      time.Time // of the turn
-	// owed is for how long patient entries may hold up prompt ones: a share of the
-	// time that these took. Less than nothing is what they took too much.
-	owed time.Duration
-	// contended says that both were there when the last turn was given.
-	contended bool
-	usual     time.Duration  // what looks for few keys take: more where the machine does much else
-	pace      map[duty]*pace // of no tenant: what is old is more than what comes in
+	// owed is for how long patient looks may go on where there are prompt ones: a share
+	// of the time. Less than nothing is what they took too much.
+	owed     time.Duration
+	paid     time.Time      // up to when they had their share
+	prompted time.Time      // when something prompt was last there
+	usual    time.Duration  // what looks for few keys take: more where the machine does much else
+	pace     map[duty]*pace // of no tenant: what is old is more than what comes in
 }
 
 // duty is what is judged together.
@@ -94,9 +94,15 @@ const (
 	perKeyAtFirst = 2 * time.Millisecond
 	fewestKeys    = 16
 	stormPatience = 10 * time.Second // see agenda.patience
-	// patientShare is the share of the time that prompt entries take which patient ones
-	// get beside it.
+	// patientShare is the share of the time in which a patient look is under way where
+	// there are prompt ones. One takes about as long for a few keys as for those of ten
+	// seconds: begun as soon as there are any, they would never end.
 	patientShare = 0.5
+	// promptLasts is for how long it is expected that more comes that is prompt.
+	promptLasts = 2 * time.Second
+	// maxDebt is what patient looks may have taken too much, so that one that took
+	// minutes does not hold up those that follow for as long.
+	maxDebt = 5 * time.Second
 	// tellingHurries is how much less patience what people may be told of at once has,
 	// and historyWaits how much more what is old has.
 	tellingHurries = 4
@@ -110,7 +116,7 @@ func newAgenda(epoch uint64, rules []detect.Correlation, patience time.Duration)
 			storms = append(storms, rules[i].Code)
 		}
 	}
-	return &agenda{epoch: epoch, storms: storms, patience: patience, usual: aLook, ticked: map[duty]time.Time{}, swept: map[duty]time.Time{}, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
+	return &agenda{epoch: epoch, storms: storms, patience: patience, usual: aLook, owed: lookWork, ticked: map[duty]time.Time{}, swept: map[duty]time.Time{}, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
 }
 
 func (a *agenda) empty() bool { return len(a.entries) == 0 }
@@ -188,8 +194,9 @@ const (
 	promptEntries        // of these, those that are soon judged
 )
 
-// next is the entry whose turn it is, nil where there is none: prompt ones in the
-// order in which they came, and between them those that take long or may wait.
+// next is the entry whose turn it is, nil where none may have one now: prompt ones in
+// the order in which they came, and before them what takes long or may wait where it is
+// owed some time, as nobody waits for its end.
 func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, which which) *entry {
 	var prompt, patient *entry
 	urgency := 0.0
@@ -211,15 +218,27 @@ func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, which
 			patient, urgency = e, u
 		}
 	}
-	a.contended = prompt != nil && patient != nil
 	chosen := prompt
-	if prompt == nil || patient != nil && a.owed > 0 {
+	if patient != nil && a.affords(prompt != nil) {
 		chosen = patient
 	}
 	if storm := a.storm(chosen, rules); storm != nil {
 		return storm
 	}
 	return chosen
+}
+
+// affords reports whether a patient look may begin; prompt is whether something prompt
+// is there.
+func (a *agenda) affords(prompt bool) bool {
+	if prompt {
+		a.prompted = a.now
+	}
+	if !a.paid.IsZero() {
+		a.owed = min(lookWork, a.owed+time.Duration(patientShare*float64(a.now.Sub(a.paid))))
+	}
+	a.paid = a.now
+	return a.owed > 0 || a.now.Sub(a.prompted) > promptLasts
 }
 
 // isBusy reports whether an entry's rule is looking at its tenant, for whatever reason.
@@ -371,12 +390,8 @@ func (a *agenda) took(l *look) (ticked bool) {
 			a.usual = (7*a.usual + l.took) / 8
 		}
 	}
-	held := min(l.took, lookWork) // as long as others wait for it
-	switch {
-	case l.prompt:
-		a.owed = min(lookWork, a.owed+time.Duration(patientShare*float64(held)))
-	case a.contended:
-		a.owed = max(-lookWork, a.owed-held)
+	if !l.prompt {
+		a.owed = max(-maxDebt, a.owed-l.took)
 	}
 	if b := e.serving; b.tick != nil || len(b.rest) > 0 {
 		return false

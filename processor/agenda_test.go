@@ -22,10 +22,12 @@ type agendaBench struct {
 
 func newAgendaBench(t *testing.T) *agendaBench {
 	t.Helper()
-	return &agendaBench{
+	b := &agendaBench{
 		agenda: newAgenda(1, nil, stormPatience), t: t, now: someHour,
 		rules: map[string]*detect.Correlation{"high": {Level: schemas.LevelHigh}, "low": {Level: schemas.LevelLow}},
 	}
+	b.owed = 0 // so that what is prompt comes first
+	return b
 }
 
 // flush reads one that touched keys of rules.
@@ -95,31 +97,57 @@ func TestWhatIsTouchedWhileARuleLooksWaitsForItsNextTurn(t *testing.T) {
 	}
 }
 
-// TestNoRuleKeepsOthersWaiting lets both rules have work for ever. A rule of which
-// people hear has its turn in the order of its coming, but for a share of the time.
-func TestNoRuleKeepsOthersWaiting(t *testing.T) {
-	b := newAgendaBench(t)
-	spent := map[string]time.Duration{}
-	longest := map[string]time.Duration{}
-	waits := map[string]time.Time{}
-	for n := range 400 {
-		b.flush(fmt.Sprint(n), classLive, 20, "high", "low")
-		for rule := range b.rules {
-			if waits[rule].IsZero() {
-				waits[rule] = b.now
+// TestPatientLooksHaveAShareOfTheTime lets both rules have work for ever. What people
+// hear of at once waits for nothing, and the other is looked at beside it: whatever its
+// looks take, for a share of the time.
+func TestPatientLooksHaveAShareOfTheTime(t *testing.T) {
+	for _, took := range []time.Duration{100 * time.Millisecond, 700 * time.Millisecond, 3 * time.Second} {
+		b := newAgendaBench(t)
+		var patient *look
+		var ends time.Time
+		began, spent, promptLooks := b.now, time.Duration(0), 0
+		for n := range 2000 {
+			b.flush(fmt.Sprint(n), classLive, 20, "high", "low")
+			if patient != nil && !b.now.Before(ends) {
+				b.took(patient)
+				patient = nil
 			}
+			e := b.next(b.rules, b.now, anyEntry)
+			if e.rule == "low" {
+				if patient != nil {
+					t.Fatal("two looks of one rule at once")
+				}
+				patient, ends = &look{entry: e, keys: b.take(e), took: took}, b.now.Add(took)
+				b.busy = append(b.busy, e)
+				spent += took
+				e = b.next(b.rules, b.now, promptEntries)
+			}
+			b.took(&look{entry: e, prompt: true, keys: b.take(e), took: 100 * time.Millisecond})
+			b.now = b.now.Add(100 * time.Millisecond)
+			promptLooks++
 		}
-		before := b.now
-		rule, _ := b.serves(always(100 * time.Millisecond))
-		spent[rule] += b.now.Sub(before)
-		longest[rule] = max(longest[rule], before.Sub(waits[rule]))
-		waits[rule] = time.Time{}
+		if share := float64(spent) / float64(b.now.Sub(began)); share < 0.9*patientShare || share > 1.1*patientShare {
+			t.Errorf("looks of %s were under way for %.2f of the time, want %.2f", took, share, patientShare)
+		}
+		if promptLooks != 2000 {
+			t.Errorf("%d looks of the other, want one in each turn", promptLooks)
+		}
 	}
-	if share := float64(spent["low"]) / float64(spent["high"]); share < 0.45 || share > 0.55 {
-		t.Errorf("the patient rule had %.2f times the time of the prompt one, want %.2f", share, patientShare)
+}
+
+func TestPatientLooksHaveAllTheTimeWhereNothingIsPrompt(t *testing.T) {
+	b := newAgendaBench(t)
+	b.flush("prompt", classLive, 1, "high")
+	b.serves(always(time.Millisecond))
+	b.flush("patient", classLive, 100_000, "low")
+	b.owed = -maxDebt
+	if e := b.next(b.rules, b.prompted.Add(promptLasts), anyEntry); e != nil {
+		t.Errorf("the turn is of %+v, want it of nobody: there may be more that is prompt", e.duty)
 	}
-	if longest["high"] > 100*time.Millisecond || longest["low"] > 300*time.Millisecond {
-		t.Errorf("they waited up to %v, want no longer than a look of the other, or three", longest)
+	for b.now = b.now.Add(promptLasts + time.Millisecond); !b.empty(); {
+		if rule, _ := b.serves(always(time.Second)); rule != "low" {
+			t.Fatalf("the turn is of %q, want the rule that is left", rule)
+		}
 	}
 }
 
@@ -218,6 +246,7 @@ func newStormBench(t *testing.T) *agendaBench {
 	b := newAgendaBench(t)
 	correlations := set.Correlations()
 	b.agenda = newAgenda(1, correlations, stormPatience)
+	b.owed = -maxDebt // so that what is prompt comes first
 	for i := range correlations {
 		b.rules[correlations[i].Code] = &correlations[i]
 	}

@@ -111,8 +111,9 @@ type Correlator struct {
 	deeds        *deeds
 	metrics      *correlatorMetrics
 	store        *outage
-	live         *sync.Map // when the first live event of a tenant happened, a time.Time
-	shares       *sync.Map // of a tenant's keys that a tick asks for at once, by sharedTick, an uint64
+	live         *sync.Map   // when the first live event of a tenant happened, a time.Time
+	shares       *sync.Map   // of a tenant's keys that a tick asks for at once, by sharedTick, an uint64
+	telling      *sync.Mutex // held by a look that decides whether people are told of what was found late
 	agenda       *agenda
 	long         []*look                        // that are under way beside the others
 	byCode       map[string]*detect.Correlation // the rules
@@ -136,7 +137,7 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, memory: &memory{}, withFindings: &findingKeys{}, lastMatches: &lastMatches{}, deeds: &deeds{}}
+	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, telling: &sync.Mutex{}, memory: &memory{}, withFindings: &findingKeys{}, lastMatches: &lastMatches{}, deeds: &deeds{}}
 	if err := c.Check(cfg.Rules); err != nil {
 		return nil, err
 	}
@@ -189,7 +190,8 @@ func (c *Correlator) turn(ctx context.Context, v *versions) (more bool, err erro
 			return false, err
 		}
 	}
-	if err := c.step(ctx, v); err != nil {
+	idle, err := c.step(ctx, v)
+	if err != nil {
 		return false, err
 	}
 	if c.resolveIsDue() && len(c.long) == 0 {
@@ -206,7 +208,7 @@ func (c *Correlator) turn(ctx context.Context, v *versions) (more bool, err erro
 		c.dropped = c.cfg.Now()
 	}
 	c.metrics.agenda.Set(float64(len(c.agenda.entries)))
-	return !c.agenda.empty(), nil
+	return !c.agenda.empty() && !idle, nil
 }
 
 // resolveIsDue reports whether it is to be looked for findings that are over, which no
@@ -398,19 +400,21 @@ func (c *Correlator) addTouches(touches []schemas.Touch, flushes []string) {
 //     should be and writes nothing.
 //  4. Flushes of which all touches are judged are marked done. Were they marked
 //     before, a crash would lose what they had led to.
-func (c *Correlator) step(ctx context.Context, v *versions) error {
+//
+// It is idle where none may look before some time has passed.
+func (c *Correlator) step(ctx context.Context, v *versions) (idle bool, err error) {
 	a := c.agenda
-	if err := c.takeTurn(ctx, v); err != nil {
-		return err
+	if idle, err = c.takeTurn(ctx, v); err != nil {
+		return false, err
 	}
 	if len(a.done) > 0 && (a.empty() || time.Since(c.marked) >= c.cfg.Interval) {
 		if err := c.cfg.Store.MarkTouched(ctx, v.epoch, a.done); err != nil {
-			return fmt.Errorf("mark touches done: %w", err)
+			return false, fmt.Errorf("mark touches done: %w", err)
 		}
 		a.done, c.marked = nil, time.Now()
 		c.cfg.At("touches_marked")
 	}
-	return nil
+	return idle, nil
 }
 
 // correlatorMetrics are the metrics of the correlator. The label rule takes

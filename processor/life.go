@@ -25,11 +25,17 @@ func (c *Correlator) settle(ctx context.Context, p *pager, changes []change) err
 			return fmt.Errorf("record that nobody looks after findings any more: %w", err)
 		}
 	}
+	if slices.ContainsFunc(changes, foundByRepair) { // looks that go on beside one another tell of an identity once
+		c.telling.Lock()
+		defer c.telling.Unlock()
+	}
 	if err := c.inform(ctx, p, changes); err != nil {
 		return err
 	}
 	return c.apply(ctx, p.decide(changes), p.now)
 }
+
+func foundByRepair(ch change) bool { return ch.kind != "" && ch.finding.Source == schemas.SourceRepair }
 
 // waits reports whether what people are told of a finding depends on more than it.
 func (ch *change) waits() bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -270,6 +271,53 @@ func TestRepairedGapIsFoundLate(t *testing.T) {
 	late, err := b.store.FoundLate(t.Context(), "acme", []string{"app:gap", "app:other"}, moment)
 	if diff := cmp.Diff([]string{"app:gap"}, late); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+// betweenLooks is a store of two looks that decide about what was found late: the first
+// does not hear who was told of before the other is there, too.
+type betweenLooks struct {
+	*clickhouse.FindingStore
+	settling, asked atomic.Int32
+	both            chan struct{}
+}
+
+func (s *betweenLooks) Acts(ctx context.Context, tenant string, findings []string) ([]schemas.FindingAct, error) {
+	if s.settling.Add(1) == 2 {
+		close(s.both)
+	}
+	return s.FindingStore.Acts(ctx, tenant, findings)
+}
+
+func (s *betweenLooks) FoundLate(ctx context.Context, tenant string, identities []string, since time.Time) ([]string, error) {
+	told, err := s.FindingStore.FoundLate(ctx, tenant, identities, since)
+	if s.asked.Add(1) == 1 {
+		<-s.both
+	}
+	return told, err
+}
+
+func TestLooksBesideOneAnotherTellOfARepairOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	other := strings.NewReplacer("0000a1", "0000a2", "A grant was widened", "A grant was made", "Update", "Create").Replace(grantWidened)
+	b.rules = parseRules(t, grantWidened+"---\n"+other)
+	b.at(moment.Add(2 * time.Hour))
+	first, second := grantChange("ci", 1, moment, 1, "Update client grant"), grantChange("ci", 2, moment, 1, "Create client grant")
+	first.Source, second.Source = schemas.SourceRepair, schemas.SourceRepair
+	b.insert(first, second)
+	stop := b.startOn(&betweenLooks{FindingStore: b.store, both: make(chan struct{})}, b.broker.Publisher(t), nil)
+	b.settle()
+	stop()
+	paging := map[schemas.Paging]int{}
+	for _, f := range b.findings("acme") {
+		paging[f.Paging]++
+	}
+	if diff := cmp.Diff(map[schemas.Paging]int{schemas.PagingPage: 1, schemas.PagingLateHeld: 1}, paging); diff != "" {
+		t.Errorf("paging (-want +got):\n%s", diff)
+	}
+	if n := len(b.alerts()); n != 1 {
+		t.Errorf("%d alerts of one identity, want 1", n)
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
-// look is one rule judging some of its keys. One that takes long goes on beside the
-// others: what it reads of a whole tenant cannot be cut, and nobody's alert is to wait
-// for it. There are up to maxLong of them, and only the first may be one of which people
-// are not told at once.
+// look is one rule judging some of its keys. One that is not prompt, or takes long, goes
+// on beside the others: what it reads of a whole tenant cannot be cut, and nobody's alert
+// is to wait for it. There are up to maxLong of them, and only the first may be one of
+// which people are not told at once.
 //
 // Of a rule and a tenant there is never more than one, and none while acts are carried
 // out or it is looked for what is over: each of them writes what it has read, and the
@@ -37,10 +37,11 @@ const maxLong = 2
 
 var errCutShort = errors.New("a look was cut short")
 
-// takeTurn lets the next look pass. One that is long is left to itself.
-func (c *Correlator) takeTurn(ctx context.Context, v *versions) error {
+// takeTurn lets the next look pass. One that is long is left to itself. idle says that
+// none may have a turn before some time has passed.
+func (c *Correlator) takeTurn(ctx context.Context, v *versions) (idle bool, err error) {
 	if err := c.endLong(v, func(l *look) bool { return l.over(0) }); err != nil {
-		return err
+		return false, err
 	}
 	which := anyEntry
 	switch {
@@ -54,14 +55,14 @@ func (c *Correlator) takeTurn(ctx context.Context, v *versions) error {
 		if len(c.long) > 0 {
 			c.long[0].over(c.cfg.Interval)
 		}
-		return nil
+		return len(c.long) == 0, nil
 	}
 	l := c.startLook(ctx, e, v)
-	if len(c.long) < maxLong && !l.over(lookWork) {
+	if len(c.long) < maxLong && (!l.prompt || !l.over(lookWork)) {
 		c.long = append(c.long, l)
-		return nil
+		return false, nil
 	}
-	return c.endLook(l, v)
+	return false, c.endLook(l, v)
 }
 
 // endLong ends those of the long looks of which that holds.
