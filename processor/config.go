@@ -57,6 +57,10 @@ type Config struct {
 	// processor is stopped. Default 2 s.
 	ShutdownTimeout time.Duration
 
+	// Stored is called when a flush is in the store, and its touches. It must not
+	// block. Default: nobody hears of it.
+	Stored func()
+
 	// At is called behind each step of a flush, for tests that crash there:
 	// events_inserted, matches_inserted, touches_inserted, acked.
 	At func(point string)
@@ -110,6 +114,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Stored == nil {
+		c.Stored = func() {}
 	}
 	if c.At == nil {
 		c.At = func(string) {}

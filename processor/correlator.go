@@ -43,6 +43,9 @@ type CorrelatorConfig struct {
 	ResolveEvery time.Duration
 	// Interval is the wait between two looks for touches. Default 500 ms.
 	Interval time.Duration
+	// Wake says that touches were left, which need not wait for the next look then.
+	// Default: nothing does.
+	Wake <-chan struct{}
 	// Tick is the wait between two looks for what time alone changes. Default a
 	// minute.
 	Tick time.Duration
@@ -118,6 +121,7 @@ type Correlator struct {
 	long         []*look                        // that are under way beside the others
 	byCode       map[string]*detect.Correlation // the rules
 	looked       time.Time                      // when it was last looked for touches
+	woken        bool                           // since then there are some
 	history      time.Time                      // when it was last looked for touches of history
 	marked       time.Time                      // when flushes were last marked done
 	dropped      time.Time                      // when touches that are done were last dropped
@@ -150,6 +154,10 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 }
 
 const (
+	// wakeShare is the share of Interval that lies between two looks for touches at
+	// least, however many flushes wake it: each look costs some statements.
+	wakeShare = 5
+
 	maxFlushes = 256 // whose touches are read at once
 	// maxPending is how many keys of rules are read ahead, some hundred bytes each: a
 	// hundred rules and 20,000 machines.
@@ -169,7 +177,7 @@ const (
 // Run correlates whenever it holds the lease, until ctx ends.
 func (c *Correlator) Run(ctx context.Context) error {
 	l := leader{
-		what: "correlates", lease: c.cfg.Lease, epochs: c.cfg.Store, step: c.turn, rest: c.rest, interval: c.cfg.Interval,
+		what: "correlates", lease: c.cfg.Lease, epochs: c.cfg.Store, step: c.turn, rest: c.rest, doze: c.doze, interval: c.cfg.Interval,
 		logger: c.cfg.Logger, store: c.store, errors: c.metrics.errors, leads: c.metrics.leads,
 	}
 	l.run(ctx)
@@ -184,8 +192,8 @@ func (c *Correlator) turn(ctx context.Context, v *versions) (more bool, err erro
 	if err := c.retire(ctx, v); err != nil {
 		return false, err
 	}
-	if now := time.Now(); c.agenda.empty() || now.Sub(c.looked) >= c.cfg.Interval {
-		c.looked = now
+	if now := time.Now(); c.agenda.empty() || c.isToLook(now.Sub(c.looked)) {
+		c.looked, c.woken = now, false
 		if err := c.lookAround(ctx, v); err != nil {
 			return false, err
 		}
@@ -209,6 +217,28 @@ func (c *Correlator) turn(ctx context.Context, v *versions) (more bool, err erro
 	}
 	c.metrics.agenda.Set(float64(len(c.agenda.entries)))
 	return !c.agenda.empty() && !idle, nil
+}
+
+// isToLook reports whether it is to be looked for touches so long after the last time.
+func (c *Correlator) isToLook(since time.Duration) bool {
+	select {
+	case <-c.cfg.Wake:
+		c.woken = true
+	default:
+	}
+	return since >= c.cfg.Interval || c.woken && since >= c.cfg.Interval/wakeShare
+}
+
+// doze waits until done is closed, some touches are left, or a time has passed.
+func (c *Correlator) doze(done <-chan struct{}, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	case <-c.cfg.Wake:
+		c.woken = true
+	}
 }
 
 // resolveIsDue reports whether it is to be looked for findings that are over, which no

@@ -41,6 +41,8 @@ type bench struct {
 	kept     clickhouse.Retention // that they know of
 	resolves time.Duration        // between two looks for findings that are over; negative is none
 	around   processor.Surroundings
+	interval time.Duration // between two looks for touches
+	wake     <-chan struct{}
 }
 
 func newBench(t *testing.T) *bench {
@@ -69,7 +71,7 @@ func newBenchOn(t *testing.T, db *clickhouse.DB) *bench {
 	return &bench{
 		t: t, rules: rules, rule: rules.Correlations()[0],
 		writer: clickhouse.NewWriter(db), store: clickhouse.NewFindingStore(db), reader: clickhouse.NewReader(db),
-		broker: natstest.New(t), db: db, resolves: -1,
+		broker: natstest.New(t), db: db, resolves: -1, interval: 5 * time.Millisecond,
 	}
 }
 
@@ -84,7 +86,7 @@ func (b *bench) startOn(store processor.FindingStore, alerts processor.Alerts, a
 	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
 		Store: store, Alerts: alerts, Rules: b.rules,
 		Lease:    nats.NewLease(b.broker.Conn, nats.LeaseConfig{TTL: time.Second}),
-		Interval: 5 * time.Millisecond, At: at, Now: b.now, ResolveEvery: b.resolves, Surroundings: b.around,
+		Interval: b.interval, Wake: b.wake, At: at, Now: b.now, ResolveEvery: b.resolves, Surroundings: b.around,
 		EvidenceKept: b.kept.Evidence(), FindingsKept: b.kept.Of("findings"),
 		Logger: slog.New(slog.NewTextHandler(b.t.Output(), nil)),
 	})
@@ -117,6 +119,21 @@ func (b *bench) correlateAll() {
 	stop := b.start(nil)
 	b.settle()
 	stop()
+}
+
+func TestACorrelatorThatIsWokenDoesNotWait(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	wake := make(chan struct{}, 1)
+	b.interval, b.wake = time.Hour, wake
+	b.insert(working("woken", schemas.SourceStream)...)
+	stop := b.start(nil)
+	b.settle() // it waits now
+	b.insert(refused("woken", 3, schemas.SourceStream)...)
+	wake <- struct{}{}
+	b.settle()
+	stop()
+	b.only()
 }
 
 // insert stores events the way a flush does.

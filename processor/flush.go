@@ -74,6 +74,7 @@ func (f *flush) run(ctx context.Context) error {
 		return err
 	}
 	f.p.cfg.At("touches_inserted")
+	f.p.cfg.Stored()
 	f.stored()
 	if err := f.publishDead(ctx); err != nil {
 		return err

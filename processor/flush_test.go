@@ -22,12 +22,13 @@ func TestFlushAcksAfterEverythingElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
 		r.cfg.At = func(point string) { r.journal.write("at %s", point) }
+		r.cfg.Stored = func() { r.journal.write("stored") }
 		r.putRaw(time.Now(), failure(1, time.Now()), `{"log_id":"x"`, failure(2, time.Now()))
 		r.run(t)
 		time.Sleep(5 * time.Second)
 		r.stop(t)
 		want := []string{
-			"events 2", "at events_inserted", "matches 2", "at matches_inserted", "touches 4", "at touches_inserted",
+			"events 2", "at events_inserted", "matches 2", "at matches_inserted", "touches 4", "at touches_inserted", "stored",
 			"dead " + r.dead.all()[0].Reason, "ack m3", "at acked",
 		}
 		if diff := cmp.Diff(want, r.journal.all()); diff != "" {

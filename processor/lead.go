@@ -23,12 +23,14 @@ type leader struct {
 	// rest ends what step has begun and not waited for; nil where it waits for all.
 	rest     func()
 	interval time.Duration // between two looks for work
-	logger   *slog.Logger
-	store    *outage
-	errors   prometheus.Counter
-	leads    prometheus.Gauge
-	retry    backoff
-	last     uint64 // epoch that it held
+	// doze waits for that long, or less; nil waits.
+	doze   func(done <-chan struct{}, d time.Duration)
+	logger *slog.Logger
+	store  *outage
+	errors prometheus.Counter
+	leads  prometheus.Gauge
+	retry  backoff
+	last   uint64 // epoch that it held
 }
 
 // run works whenever it holds the lease, until ctx ends.
@@ -84,7 +86,11 @@ func (l *leader) lead(held context.Context, v *versions) error {
 		}
 		l.store.end()
 		l.retry = 0
-		if !more {
+		switch {
+		case more:
+		case l.doze != nil:
+			l.doze(held.Done(), l.interval)
+		default:
 			wait(held.Done(), l.interval)
 		}
 	}

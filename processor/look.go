@@ -53,7 +53,7 @@ func (c *Correlator) takeTurn(ctx context.Context, v *versions) (idle bool, err 
 	e := c.agenda.next(c.byCode, time.Now(), which)
 	if e == nil {
 		if len(c.long) > 0 {
-			c.long[0].over(c.cfg.Interval)
+			c.doze(c.long[0].done, c.cfg.Interval)
 		}
 		return len(c.long) == 0, nil
 	}

@@ -30,7 +30,8 @@ func (s *server) startProcess(ctx context.Context) error {
 	if err := s.startWarmer(ctx); err != nil {
 		return err
 	}
-	if err := s.startCorrelator(); err != nil {
+	touched := make(chan struct{}, 1)
+	if err := s.startCorrelator(touched); err != nil {
 		return err
 	}
 	if err := s.startRecounter(); err != nil {
@@ -45,10 +46,11 @@ func (s *server) startProcess(ctx context.Context) error {
 	if err := s.startInventory(); err != nil {
 		return err
 	}
-	return s.startProcessor()
+	return s.startProcessor(touched)
 }
 
-func (s *server) startProcessor() error {
+// startProcessor has it say on touched that it left touches.
+func (s *server) startProcessor(touched chan<- struct{}) error {
 	source, err := nats.NewLogsSource(s.broker)
 	if err != nil {
 		return err
@@ -60,6 +62,12 @@ func (s *server) startProcessor() error {
 		Logger: s.log, Registerer: s.registry, At: s.at("processor."),
 		Retention: retention(s.cfg).Of("events"),
 		AckWait:   s.ackWait(), ShutdownTimeout: time.Second,
+		Stored: func() {
+			select {
+			case touched <- struct{}{}:
+			default: // it was said and not heard yet
+			}
+		},
 		FlushRows: s.cfg.Processor.FlushRows, FlushBytes: int(s.cfg.Processor.Memory) / 4,
 	}
 	s.traceProcessor(&cfg)
@@ -91,10 +99,13 @@ func (s *server) lease(name string) *nats.Lease {
 	return nats.NewLease(s.broker, lease)
 }
 
-func (s *server) startCorrelator() error {
+// startCorrelator has it hear of touches that this process leaves; for those of others it
+// looks.
+func (s *server) startCorrelator(touched <-chan struct{}) error {
 	store := clickhouse.NewFindingStore(s.writeDB)
 	c, err := processor.NewCorrelator(processor.CorrelatorConfig{
 		Store: store, Surroundings: store, Alerts: s.publisher, Lease: s.lease("correlator"), Rules: s.rules,
+		Wake:         touched,
 		EvidenceKept: retention(s.cfg).Evidence(), FindingsKept: retention(s.cfg).Of("findings"),
 		Logger: s.log, Registerer: s.registry, At: s.at("correlator."),
 	})
