@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -55,8 +54,8 @@ func (l *live) backtest(ctx context.Context, rule string) (job schemas.Backtest,
 		return job, err
 	case status/100 != 2:
 		return job, fmt.Errorf("/v1/backtests answered %d", status)
-	case job.State == schemas.BacktestFailed:
-		return job, errors.New(job.Error)
+	case job.Result == nil:
+		return job, fmt.Errorf("it is %s: %s", job.State, job.Error)
 	}
 	return job, nil
 }

@@ -261,6 +261,9 @@ func (l *live) load(ctx context.Context, p progress, warm time.Duration) ([]Meas
 		return nil, err
 	}
 	l.alarms.await(ctx)
+	for _, m := range l.alarms.measurements() { // backtests may take long, and fail
+		l.say("%s: %s", m.What, m.Result)
+	}
 	backtests, err := l.backtests(ctx)
 	if err != nil {
 		return nil, err
