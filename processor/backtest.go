@@ -236,13 +236,32 @@ func (t *backtest) match(ctx context.Context, all []*detect.Correlation, tables 
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, day := range days {
 		group.Go(func() error {
-			if err := t.matchDay(ctx, lacking, day); err != nil {
+			if err := t.patiently(ctx, func() error { return t.matchDay(ctx, lacking, day) }); err != nil {
 				return fmt.Errorf("match %s of %s: %w", day.Day.Format(time.DateOnly), day.Tenant, err)
 			}
 			return t.matched(ctx, day.Events)
 		})
 	}
 	return group.Wait()
+}
+
+// patiently does a part of the work again for as long as the store is short of memory,
+// which it is for the sake of others: else a job of minutes would begin anew.
+func (t *backtest) patiently(ctx context.Context, part func() error) error {
+	var retry backoff
+	for {
+		err := part()
+		if !errors.Is(err, schemas.ErrMemoryShort) {
+			return err
+		}
+		t.b.metrics.errors.Inc()
+		if !wait(ctx.Done(), retry.next()) {
+			return err
+		}
+		if err := t.goesOn(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // matched tells now and then how far it is.
@@ -304,7 +323,12 @@ func (t *backtest) find(ctx context.Context, rule *detect.Correlation, table sch
 			if err := t.goesOn(ctx); err != nil {
 				return nil, 0, err
 			}
-			if err := f.find(ctx, job{rule: rule, tenant: tenant, keys: some}, from, to); err != nil {
+			before := f
+			err := t.patiently(ctx, func() error {
+				f = before // without what an attempt has found that failed
+				return f.find(ctx, job{rule: rule, tenant: tenant, keys: some}, from, to)
+			})
+			if err != nil {
 				return nil, 0, fmt.Errorf("correlate rule %s, tenant %s: %w", rule.Code, tenant, err)
 			}
 		}

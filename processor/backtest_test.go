@@ -34,9 +34,21 @@ type tester struct {
 type selectingStore struct {
 	*clickhouse.BacktestStore
 	selects, reads atomic.Int64
+	// so many times the store is short of memory
+	shortSelecting, shortFinding atomic.Int64
+}
+
+func (s *selectingStore) CorrelateOver(ctx context.Context, table schemas.MatchTable, q schemas.Query) ([]schemas.CorrelationRow, error) {
+	if s.shortFinding.Add(-1) >= 0 {
+		return nil, schemas.ErrMemoryShort
+	}
+	return s.BacktestStore.CorrelateOver(ctx, table, q)
 }
 
 func (s *selectingStore) SelectInto(ctx context.Context, sel schemas.Selection, tenant string, from, to time.Time) error {
+	if s.shortSelecting.Add(-1) >= 0 {
+		return schemas.ErrMemoryShort
+	}
 	s.selects.Add(1)
 	return s.BacktestStore.SelectInto(ctx, sel, tenant, from, to)
 }
@@ -135,6 +147,15 @@ func TestBacktestFindsWhatWasFound(t *testing.T) {
 	}
 	if diff := cmp.Diff(loaded.Result, raw.Result); diff != "" {
 		t.Errorf("selected by the store and here (-store +here):\n%s", diff)
+	}
+	before := bt.store.selects.Load()
+	bt.store.shortSelecting.Store(3)
+	bt.store.shortFinding.Store(7) // more than halves of the keys
+	if waited := bt.run(schemas.BacktestRule{Rule: b.rule.ID}, nil, from, to); cmp.Diff(waited.Result, loaded.Result) != "" {
+		t.Errorf("where the store was short of memory: %s", cmp.Diff(waited.Result, loaded.Result))
+	}
+	if n := bt.store.selects.Load() - before; n != int64(len(days)) || bt.store.shortFinding.Load() > 0 {
+		t.Errorf("selected %d times where the store was short of memory, want each of %d days once", n, len(days))
 	}
 	if again := bt.run(schemas.BacktestRule{Rule: b.rule.ID}, nil, from, to); cmp.Diff(again.Result, loaded.Result) != "" {
 		t.Errorf("the same again: %s", cmp.Diff(again.Result, loaded.Result))

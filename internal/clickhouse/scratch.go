@@ -54,6 +54,11 @@ func (s *Scratch) within(from, to time.Time) where {
 	return within(ceilMilli(later(from, s.db.edge("events"))), ceilMilli(to))
 }
 
+// ofSelecting keeps a selection of a day to some tens of megabytes: by default it holds
+// a million rows or 256 MB on each core before it writes any, so that two days at once,
+// of a million events and more, are all that the engine may have.
+var ofSelecting = ch.Settings{"max_threads": 1, "max_insert_threads": 1, "max_block_size": 16384, "min_insert_block_size_rows": 131072, "min_insert_block_size_bytes": 32 << 20}
+
 // SelectInto makes the matches of an exact selection, in the server. A copy that
 // lost matches, too; whoever reads matches looks for the event of their ver.
 func (s *Scratch) SelectInto(ctx context.Context, sel schemas.Selection, tenant string, from, to time.Time) error {
@@ -74,7 +79,7 @@ FROM events
 	}
 	ctx, cancel := context.WithTimeout(ctx, longestDefinition)
 	defer cancel()
-	if err := s.db.conn.Exec(ch.Context(ctx, ch.WithParameters(params)), q.SQL); err != nil {
+	if err := s.db.conn.Exec(ch.Context(ctx, ch.WithParameters(params), ch.WithSettings(ofSelecting)), q.SQL); err != nil {
 		return queryError(ctx, "select from history", err)
 	}
 	return nil
