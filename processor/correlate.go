@@ -23,6 +23,9 @@ const (
 	maxKeys        = 5000
 	maxKeysOfHours = 500           // where their hours differ, and of those that are candidates
 	sameTime       = 2 * time.Hour // between the first hour of some keys and the last
+	// fewestReaches: fewer hours than a quarter of what a rule looks back at are hardly
+	// less to read.
+	fewestReaches = 4
 )
 
 // job is what one rule has to compute anew for one tenant: keys, and the hours
@@ -122,28 +125,38 @@ func (c *Correlator) correlateTouched(ctx context.Context, j job, v *versions) e
 }
 
 // correlateSome correlates a job, in halves where the store says that it is too
-// much at once. One key that is too much alone is left out, loudly: it must not
-// hold up all others for ever. Its findings stay as they are.
+// much at once: of its keys, and of one key, which may be a whole tenant, of its hours.
+// What is too much alone is left out, loudly: it must not hold up all others for ever.
+// Its findings stay as they are.
 func (c *Correlator) correlateSome(ctx context.Context, j job, v *versions) error {
 	err := c.correlate(ctx, j, v.next())
 	switch {
 	case !lessMayDo(err, len(j.keys)):
 		return err
-	case len(j.keys) == 1:
+	case len(j.keys) == 1 && j.last.Sub(j.first) < max(time.Hour, j.rule.Reach()/fewestReaches):
 		c.metrics.leftOut.Inc()
 		c.cfg.Logger.Error("a key has more matches than one query may read and is left out: give the store more memory (clickhouse.memory)",
-			"rule_id", j.rule.Code, "tenant", j.tenant, "key", j.keys[0], "error", err)
+			"rule_id", j.rule.Code, "tenant", j.tenant, "key", j.keys[0], "from", j.first, "to", j.last, "error", err)
 		return nil
 	}
-	half := len(j.keys) / 2
-	for _, keys := range [][]string{j.keys[:half], j.keys[half:]} {
-		part := j
-		part.keys = keys
-		if err := c.correlateSome(ctx, part, v); err != nil {
+	for _, half := range j.halves() {
+		if err := c.correlateSome(ctx, half, v); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// halves are a job of fewer keys each, or of fewer hours where it has one key.
+func (j *job) halves() [2]job {
+	former, latter := *j, *j
+	if n := len(j.keys) / 2; n > 0 {
+		former.keys, latter.keys = j.keys[:n], j.keys[n:]
+		return [2]job{former, latter}
+	}
+	former.last = j.first.Add(j.last.Sub(j.first) / 2).Truncate(time.Hour)
+	latter.first = former.last.Add(time.Hour)
+	return [2]job{former, latter}
 }
 
 // lessMayDo reports whether a query for so many keys failed by its size. Where the
