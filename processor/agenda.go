@@ -102,7 +102,7 @@ const (
 	promptLasts = 2 * time.Second
 	// maxDebt is what patient looks may have taken too much, so that one that took
 	// minutes does not hold up those that follow for as long.
-	maxDebt = 5 * time.Second
+	maxDebt = 2 * time.Second
 	// tellingHurries is how much less patience what people may be told of at once has,
 	// and historyWaits how much more what is old has.
 	tellingHurries = 4
@@ -218,8 +218,9 @@ func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, which
 			patient, urgency = e, u
 		}
 	}
+	a.pay(prompt != nil)
 	chosen := prompt
-	if patient != nil && a.affords(prompt != nil) {
+	if patient != nil && a.affords() && !a.delays(patient, rules) {
 		chosen = patient
 	}
 	if storm := a.storm(chosen, rules); storm != nil {
@@ -228,18 +229,30 @@ func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, which
 	return chosen
 }
 
-// affords reports whether a patient look may begin; prompt is whether something prompt
-// is there.
-func (a *agenda) affords(prompt bool) bool {
+// delays reports whether a patient look would hold up something prompt of its own rule
+// and tenant.
+func (a *agenda) delays(patient *entry, rules map[string]*detect.Correlation) bool {
+	e := a.entries[duty{classLive, patient.rule, patient.tenant}]
+	return e != nil && e != patient && a.prompt(e, rules)
+}
+
+// pay gives patient looks their share of the time since it was last called; prompt is
+// whether something prompt is there. What is not used is kept for one look.
+func (a *agenda) pay(prompt bool) {
 	if prompt {
 		a.prompted = a.now
 	}
 	if !a.paid.IsZero() {
-		a.owed = min(lookWork, a.owed+time.Duration(patientShare*float64(a.now.Sub(a.paid))))
+		a.owed += time.Duration(patientShare * float64(a.now.Sub(a.paid)))
+	}
+	if len(a.busy) == 0 {
+		a.owed = min(lookWork, a.owed)
 	}
 	a.paid = a.now
-	return a.owed > 0 || a.now.Sub(a.prompted) > promptLasts
 }
+
+// affords reports whether a patient look may begin.
+func (a *agenda) affords() bool { return a.owed > 0 || a.now.Sub(a.prompted) > promptLasts }
 
 // isBusy reports whether an entry's rule is looking at its tenant, for whatever reason.
 func (a *agenda) isBusy(e *entry) bool {

@@ -245,13 +245,18 @@ func (t *backtest) match(ctx context.Context, all []*detect.Correlation, tables 
 	return group.Wait()
 }
 
-// patiently does a part of the work again for as long as the store is short of memory,
-// which it is for the sake of others: else a job of minutes would begin anew.
+// partPatience is for how long a part of a backtest is tried again, before the whole is
+// put back behind other jobs.
+const partPatience = 5 * time.Minute
+
+// patiently does a part of the work again while the store is short of memory, which it
+// is for the sake of others: else a job of minutes would begin anew.
 func (t *backtest) patiently(ctx context.Context, part func() error) error {
 	var retry backoff
+	began := time.Now()
 	for {
 		err := part()
-		if !errors.Is(err, schemas.ErrMemoryShort) {
+		if !errors.Is(err, schemas.ErrMemoryShort) || time.Since(began) > partPatience {
 			return err
 		}
 		t.b.metrics.errors.Inc()

@@ -26,6 +26,9 @@ const (
 	// fewestReaches: fewer hours than a quarter of what a rule looks back at are hardly
 	// less to read.
 	fewestReaches = 4
+	// mostParts is into how many parts the time of a key is cut at most: each may take
+	// the store as long as it takes to find that it is too much.
+	mostParts = 16
 )
 
 // job is what one rule has to compute anew for one tenant: keys, and the hours
@@ -125,38 +128,47 @@ func (c *Correlator) correlateTouched(ctx context.Context, j job, v *versions) e
 }
 
 // correlateSome correlates a job, in halves where the store says that it is too
-// much at once: of its keys, and of one key, which may be a whole tenant, of its hours.
+// much at once: of its keys, and of one key, which may be a whole tenant, of its periods.
 // What is too much alone is left out, loudly: it must not hold up all others for ever.
 // Its findings stay as they are.
 func (c *Correlator) correlateSome(ctx context.Context, j job, v *versions) error {
+	return c.correlateParts(ctx, j, v, mostParts)
+}
+
+func (c *Correlator) correlateParts(ctx context.Context, j job, v *versions, parts int) error {
 	err := c.correlate(ctx, j, v.next())
-	switch {
-	case !lessMayDo(err, len(j.keys)):
+	if !lessMayDo(err, len(j.keys)) {
 		return err
-	case len(j.keys) == 1 && j.last.Sub(j.first) < max(time.Hour, j.rule.Reach()/fewestReaches):
+	}
+	halves, ok := j.halves()
+	if !ok || parts == 1 {
 		c.metrics.leftOut.Inc()
 		c.cfg.Logger.Error("a key has more matches than one query may read and is left out: give the store more memory (clickhouse.memory)",
 			"rule_id", j.rule.Code, "tenant", j.tenant, "key", j.keys[0], "from", j.first, "to", j.last, "error", err)
 		return nil
 	}
-	for _, half := range j.halves() {
-		if err := c.correlateSome(ctx, half, v); err != nil {
+	if len(j.keys) == 1 {
+		parts /= 2
+	}
+	for _, half := range halves {
+		if err := c.correlateParts(ctx, half, v, parts); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// halves are a job of fewer keys each, or of fewer hours where it has one key.
-func (j *job) halves() [2]job {
+// halves are a job of fewer keys each, or of fewer periods where it has one key; not ok
+// where those would hardly be less to read than it is.
+func (j *job) halves() (halves [2]job, ok bool) {
 	former, latter := *j, *j
 	if n := len(j.keys) / 2; n > 0 {
 		former.keys, latter.keys = j.keys[:n], j.keys[n:]
-		return [2]job{former, latter}
+		return [2]job{former, latter}, true
 	}
-	former.last = j.first.Add(j.last.Sub(j.first) / 2).Truncate(time.Hour)
-	latter.first = former.last.Add(time.Hour)
-	return [2]job{former, latter}
+	middle := j.rule.Period(j.first.Add(j.last.Sub(j.first) / 2)).Truncate(time.Hour)
+	former.last, latter.first = middle.Add(-time.Hour), middle
+	return [2]job{former, latter}, middle.After(j.first) && j.last.Sub(j.first) >= j.rule.Reach()/fewestReaches
 }
 
 // lessMayDo reports whether a query for so many keys failed by its size. Where the

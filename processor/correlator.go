@@ -154,8 +154,8 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 }
 
 const (
-	// wakeShare is the share of Interval that lies between two looks for touches at
-	// least, however many flushes wake it: each look costs some statements.
+	// wakeShare: an Interval divided by it lies between two looks for touches, at least,
+	// while there is something to judge: each look costs some statements.
 	wakeShare = 5
 
 	maxFlushes = 256 // whose touches are read at once
@@ -207,7 +207,7 @@ func (c *Correlator) turn(ctx context.Context, v *versions) (more bool, err erro
 		if err = c.resolve(ctx, v); err != nil {
 			return false, err
 		}
-		c.resolved = now
+		c.resolved, idle = now, false // what waited for it may have its turn
 	}
 	if c.cfg.Now().Sub(c.dropped) >= dropEvery {
 		if err = c.drop(ctx); err != nil {
@@ -231,6 +231,9 @@ func (c *Correlator) isToLook(since time.Duration) bool {
 
 // doze waits until done is closed, some touches are left, or a time has passed.
 func (c *Correlator) doze(done <-chan struct{}, d time.Duration) {
+	if c.woken { // before it could look
+		d = min(d, max(0, c.cfg.Interval/wakeShare-time.Since(c.looked)))
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -362,7 +365,7 @@ func (c *Correlator) take(ctx context.Context, touches []schemas.Touch, flushes 
 	c.addDeclared(touches, flushes)
 	c.agenda.end(flushes)
 	for tenant, findings := range acted(touches) {
-		if err := c.await(v); err != nil {
+		if err := c.endLong(v, func(l *look) bool { return l.entry.tenant == tenant }); err != nil {
 			return false, err
 		}
 		if err := c.act(ctx, tenant, findings, v); err != nil {

@@ -225,7 +225,7 @@ type StatusView struct {
 type WarmingView struct {
 	Rule       string `json:"rule"`
 	Selections int    `json:"selections" doc:"How many of what the rule and those that it names select are to be matched yet. It is done for one after the other."`
-	Done       uint64 `json:"done" doc:"Events of history that are tried for those that are begun."`
+	Done       uint64 `json:"done" doc:"Events of history that are tried so far, for those of them that are begun."`
 	Total      uint64 `json:"total" doc:"Of about so many; 0 where none is begun."`
 }
 

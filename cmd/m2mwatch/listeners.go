@@ -88,7 +88,9 @@ func (s *server) newQuery() *query.API {
 	}
 	c := query.Config{Store: clickhouse.NewReader(s.readDB), Jobs: clickhouse.NewReprocessJobs(s.readDB), Backtests: clickhouse.NewBacktests(s.readDB), Provision: clickhouse.NewProvisionLog(s.readDB), Acts: clickhouse.NewFindingActs(s.readDB), Silences: clickhouse.NewSilences(s.readDB), Expectations: clickhouse.NewExpectations(s.readDB), TenantAt: s.tenantAt, Syncs: clickhouse.NewInventorySyncs(s.readDB), Catalogue: s.cfg.Catalogue(), Logger: s.log, Version: version}
 	c.Explain = s.explainBy(clickhouse.NewReader(s.readDB))
-	c.RulesOf = func(selector string) []string { return s.rules.Set().CodesOf(selector) }
+	if s.rules != nil { // the stage of queries alone has none
+		c.RulesOf = func(selector string) []string { return s.rules.Set().CodesOf(selector) }
+	}
 	c.Channels = map[string]string{}
 	for _, channel := range s.cfg.Notify.All() {
 		c.Channels[channel.Name] = channel.Type

@@ -74,10 +74,10 @@ func writeWarming(w io.Writer, rules []schemas.WarmingView) {
 	for i, r := range rules {
 		of[i] = printable(r.Rule)
 		if r.Total > 0 {
-			of[i] += fmt.Sprintf(" (%.0f %%)", 100*float64(r.Done)/float64(r.Total))
+			of[i] += fmt.Sprintf(" (%.0f %% of selection 1 of %d)", 100*float64(r.Done)/float64(r.Total), r.Selections)
 		}
 	}
-	fmt.Fprintf(w, "warming\t%d rules page nobody before history is matched for them: %s\n", len(rules), strings.Join(of, ", "))
+	fmt.Fprintf(w, "warming\trules that page nobody until history is matched for them: %s\n", strings.Join(of, ", "))
 }
 
 // writePulls tells how far tenants are followed through their Management APIs.
