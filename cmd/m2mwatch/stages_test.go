@@ -22,7 +22,8 @@ import (
 // TestStagesRunApart runs each stage as a process of its own, two processors
 // among them, against servers outside, and kills one processor under load.
 func TestStagesRunApart(t *testing.T) {
-	one, two, in, api, password := startApart(t)
+	one, two, in, api, store := startApart(t)
+	password, _, _ := strings.Cut(strings.TrimPrefix(store.URL, "clickhouse://app:"), "@")
 	want := map[string]bool{}
 	for batch := range 40 {
 		var records []string
@@ -41,13 +42,40 @@ func TestStagesRunApart(t *testing.T) {
 	replayApart(t, api)
 	api.settle()
 	api.checkOnce(want)
-	for _, i := range []*instance{api, in, two} {
+	two.interrupt()
+	warmingApart(t, api, store)
+	for _, i := range []*instance{api, in} {
 		i.interrupt()
+	}
+	for _, i := range []*instance{api, in, two} {
 		if strings.Contains(i.log(), password) {
 			t.Error("the log holds the store's password")
 		}
 	}
 }
+
+// warmingApart asks for the status while something warms up: the stage that answers has
+// no rules, and so tells of none.
+func warmingApart(t *testing.T, api *instance, store clickhouse.Config) {
+	t.Helper()
+	store.Database = apartDatabase
+	db, err := clickhouse.Connect(t.Context(), store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	warming := schemas.Selector{Selector: "new", State: schemas.SelectorWarming, Since: epoch, Ver: 1}
+	if err := clickhouse.NewSelectorStore(db).AddSelectors(t.Context(), []schemas.Selector{warming}); err != nil {
+		t.Fatal(err)
+	}
+	var status schemas.StatusView
+	api.mustGet("/v1/status", &status)
+	if status.Events == 0 || len(status.Warming) > 0 {
+		t.Errorf("status %+v, want events and no rules", status)
+	}
+}
+
+const apartDatabase = "m2mwatch_apart"
 
 // replayApart has the stage that answers publish to LOGS what cannot be read
 // this time either.
@@ -116,16 +144,15 @@ func TestProcessorThatIsStoppedHarmsNothing(t *testing.T) {
 
 // startApart starts each stage as a process of its own, two processors among
 // them, against servers outside. env is added to their environment.
-func startApart(t *testing.T, env ...string) (one, two, in, api *instance, password string) {
+func startApart(t *testing.T, env ...string) (one, two, in, api *instance, store clickhouse.Config) {
 	t.Helper()
 	broker := natstest.NewOutside(t)
 	engine := clickhousetest.Own(t, clickhouse.EngineConfig{})
-	store := engine.Options(clickhouse.RoleApp)
-	password, _, _ = strings.Cut(strings.TrimPrefix(store.URL, "clickhouse://app:"), "@")
+	store = engine.Options(clickhouse.RoleApp)
 	env = append([]string{
 		"NATS_URL=" + broker.URL(),
 		"CLICKHOUSE_URL=" + store.URL,
-		"M2MWATCH_CLICKHOUSE_DATABASE=m2mwatch_apart",
+		"M2MWATCH_CLICKHOUSE_DATABASE=" + apartDatabase,
 		"M2MWATCH_STORE_RETENTION=0",
 		"M2MWATCH_LOG_FORMAT=json",
 		"M2MWATCH_LISTEN=127.0.0.1:0",
@@ -138,7 +165,7 @@ func startApart(t *testing.T, env ...string) (one, two, in, api *instance, passw
 	in = startProgram(t, env, "ingest")
 	api = startProgram(t, env, "query")
 	api.webhook = in.webhook
-	return one, two, in, api, password
+	return one, two, in, api, store
 }
 
 // What is recounted are events, so that an hour is given up when those are too
