@@ -23,9 +23,9 @@ const (
 	maxKeys        = 5000
 	maxKeysOfHours = 500           // where their hours differ, and of those that are candidates
 	sameTime       = 2 * time.Hour // between the first hour of some keys and the last
-	// fewestReaches: fewer hours than a quarter of what a rule looks back at are hardly
-	// less to read.
-	fewestReaches = 4
+	// reachParts: hours that are fewer than this part of what a rule looks back at are
+	// hardly less to read in halves.
+	reachParts = 4
 	// mostParts is into how many parts the time of a key is cut at most: each may take
 	// the store as long as it takes to find that it is too much.
 	mostParts = 16
@@ -168,7 +168,7 @@ func (j *job) halves() (halves [2]job, ok bool) {
 	}
 	middle := j.rule.Period(j.first.Add(j.last.Sub(j.first) / 2)).Truncate(time.Hour)
 	former.last, latter.first = middle.Add(-time.Hour), middle
-	return [2]job{former, latter}, middle.After(j.first) && j.last.Sub(j.first) >= j.rule.Reach()/fewestReaches
+	return [2]job{former, latter}, middle.After(j.first) && j.last.Sub(j.first) >= j.rule.Reach()/reachParts
 }
 
 // lessMayDo reports whether a query for so many keys failed by its size. Where the

@@ -154,9 +154,9 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 }
 
 const (
-	// wakeShare: an Interval divided by it lies between two looks for touches, at least,
+	// wakesPerInterval: an Interval divided by it lies between two looks for touches, at least,
 	// while there is something to judge: each look costs some statements.
-	wakeShare = 5
+	wakesPerInterval = 5
 
 	maxFlushes = 256 // whose touches are read at once
 	// maxPending is how many keys of rules are read ahead, some hundred bytes each: a
@@ -226,13 +226,13 @@ func (c *Correlator) isToLook(since time.Duration) bool {
 		c.woken = true
 	default:
 	}
-	return since >= c.cfg.Interval || c.woken && since >= c.cfg.Interval/wakeShare
+	return since >= c.cfg.Interval || c.woken && since >= c.cfg.Interval/wakesPerInterval
 }
 
 // doze waits until done is closed, some touches are left, or a time has passed.
 func (c *Correlator) doze(done <-chan struct{}, d time.Duration) {
 	if c.woken { // before it could look
-		d = min(d, max(0, c.cfg.Interval/wakeShare-time.Since(c.looked)))
+		d = min(d, max(0, c.cfg.Interval/wakesPerInterval-time.Since(c.looked)))
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -16,9 +16,9 @@ import (
 // is to wait for it. There are up to maxLong of them, and only the first may be one of
 // which people are not told at once.
 //
-// Of a rule and a tenant there is never more than one, and none while acts are carried
-// out or it is looked for what is over: each of them writes what it has read, and the
-// later would undo the other.
+// Of a rule and a tenant there is never more than one, none of a tenant while acts about
+// its findings are carried out, and none at all while it is looked for what is over: each
+// of them writes what it has read, and the later would undo the other.
 type look struct {
 	entry   *entry
 	rule    *detect.Correlation
