@@ -115,7 +115,7 @@ type Correlator struct {
 	metrics      *correlatorMetrics
 	store        *outage
 	live         *sync.Map   // when the first live event of a tenant happened, a time.Time
-	shares       *sync.Map   // of a tenant's keys that a tick asks for at once, by sharedTick, an uint64
+	shares       *sync.Map   // of a tenant's keys that a tick asks for at once, by sharedTick, []detect.Share
 	telling      *sync.Mutex // held by a look that decides whether people are told of what was found late
 	agenda       *agenda
 	long         []*look                        // that are under way beside the others

@@ -122,7 +122,7 @@ func (c *Correlator) tickDone(v *versions) {
 // maxShares is into how many shares the keys of a tenant are cut.
 const maxShares = 256
 
-// sharedTick is what is asked for in as many shares as the last time: what is too much of
+// sharedTick is what is asked for in the same shares as the last time: what is too much of
 // sixty days need not be of a minute.
 type sharedTick struct {
 	duty
@@ -133,29 +133,46 @@ type sharedTick struct {
 // these are all. Where they are too much for one query they are asked for in shares, next
 // time too.
 func (c *Correlator) overdue(ctx context.Context, rule *detect.Correlation, tenant string, from, to time.Time) (keys []string, all bool, err error) {
-	of, shared := uint64(1), sharedTick{duty{classTick, rule.Code, tenant}, to.Sub(from) > tickReach}
+	shares, shared := detect.Shares(nil), sharedTick{duty{classTick, rule.Code, tenant}, to.Sub(from) > tickReach}
 	if known, ok := c.shares.Load(shared); ok {
-		of = known.(uint64)
+		shares = known.([]detect.Share)
 	}
-	for part := uint64(0); part < of; {
-		some, err := c.overdueIn(ctx, rule, tenant, from, to, detect.Share{Part: part, Of: of})
-		switch {
-		case err == nil:
+	for part := 0; part < len(shares); {
+		some, err := c.overdueIn(ctx, rule, tenant, from, to, shares[part])
+		if err == nil {
 			keys = append(keys, some...)
 			part++
-		case !tooMuch(err):
+			continue
+		}
+		if !tooMuch(err) {
 			return nil, false, err
-		case of < maxShares:
-			keys, part, of = nil, 0, of*4
-			c.shares.Store(shared, of)
-		default: // what is touched must not wait for it
+		}
+		more, cutErr := c.cutShares(ctx, rule, tenant, from, to, 4*len(shares))
+		if cutErr != nil {
+			return nil, false, cutErr
+		}
+		if len(more) <= len(shares) { // what is touched must not wait for it
 			c.metrics.leftOut.Inc()
 			c.cfg.Logger.Error("a tenant has more matches than one query may read, and what time changes is left out: give the store more memory (clickhouse.memory)",
 				"rule_id", rule.Code, "tenant", tenant, "error", err)
 			return nil, false, nil
 		}
+		keys, part, shares = nil, 0, more
+		c.shares.Store(shared, shares)
 	}
 	return keys, true, nil
+}
+
+// cutShares cuts the keys of a tenant into about as many shares.
+func (c *Correlator) cutShares(ctx context.Context, rule *detect.Correlation, tenant string, from, to time.Time, shares int) ([]detect.Share, error) {
+	if shares > maxShares {
+		return nil, nil
+	}
+	between, err := c.keysOf(ctx, rule.SharesQuery(tenant, from, to, shares))
+	if err != nil {
+		return nil, fmt.Errorf("cut its keys into shares: %w", err)
+	}
+	return detect.Shares(between), nil
 }
 
 func tooMuch(err error) bool {
@@ -163,7 +180,11 @@ func tooMuch(err error) bool {
 }
 
 func (c *Correlator) overdueIn(ctx context.Context, rule *detect.Correlation, tenant string, from, to time.Time, share detect.Share) ([]string, error) {
-	rows, err := c.cfg.Store.Correlate(ctx, rule.OverdueQuery(tenant, from, to.Add(time.Millisecond), share))
+	return c.keysOf(ctx, rule.OverdueQuery(tenant, from, to.Add(time.Millisecond), share))
+}
+
+func (c *Correlator) keysOf(ctx context.Context, q schemas.Query) ([]string, error) {
+	rows, err := c.cfg.Store.Correlate(ctx, q)
 	keys := make([]string, len(rows))
 	for i, r := range rows {
 		keys[i] = r.Key

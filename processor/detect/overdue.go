@@ -2,6 +2,7 @@ package detect
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,10 +24,6 @@ type ticking interface {
 	// overdue: see Correlation.OverdueQuery.
 	overdue(c *Correlation, tenant string, from, to time.Time, share Share) schemas.Query
 }
-
-// Share is one of some parts of the keys of a tenant, from 0: all of them may be more
-// than one query may read.
-type Share struct{ Part, Of uint64 }
 
 // Ticks reports whether time alone changes what c finds.
 func (c *Correlation) Ticks() bool {
@@ -130,12 +127,8 @@ func (k *overdue) candidates(_ *Correlation, a asked) schemas.Query {
 
 // overdue asks silences of matches that are not looked up: see unprovenSQL.
 func (k *overdue) overdue(c *Correlation, tenant string, from, to time.Time, share Share) schemas.Query {
-	keys := []string{}
-	for i, key := range c.declaredKeys(tenant) {
-		if uint64(i)%share.Of == share.Part {
-			keys = append(keys, key)
-		}
-	}
+	outside := func(key string) bool { return !share.Has(key) }
+	keys := slices.DeleteFunc(c.declaredKeys(tenant), outside)
 	a := asked{tenant: tenant, keys: keys, from: from, to: to}
 	params := map[string]any{}
 	lo := from.Add(-k.limits(c, a, params) - time.Millisecond)

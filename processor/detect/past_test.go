@@ -137,13 +137,13 @@ func holdAgainst(t *testing.T, history func(r *rand.Rand) []happening, rules []d
 func checkCandidates(t *testing.T, store *clickhouse.FindingStore, c *detect.Correlation, keys []string, found []schemas.CorrelationRow, from, to time.Time) {
 	t.Helper()
 	questions := [][]schemas.Query{{c.CandidatesQuery(tenant, keys, from, to)}}
-	for _, of := range []uint64{1, 3} {
-		var shares []schemas.Query
-		for part := uint64(0); c.Ticks() && part < of; part++ {
-			shares = append(shares, c.OverdueQuery(tenant, from, to, detect.Share{Part: part, Of: of}))
-		}
-		if len(shares) > 0 {
-			questions = append(questions, shares)
+	if c.Ticks() {
+		for _, shares := range [][]detect.Share{detect.Shares(nil), cutInThree(t, store, c, from, to)} {
+			var asked []schemas.Query
+			for _, share := range shares {
+				asked = append(asked, c.OverdueQuery(tenant, from, to, share))
+			}
+			questions = append(questions, asked)
 		}
 	}
 	checkShortTicks(t, store, c, found)
@@ -166,6 +166,19 @@ func checkCandidates(t *testing.T, store *clickhouse.FindingStore, c *detect.Cor
 	}
 }
 
+func cutInThree(t *testing.T, store *clickhouse.FindingStore, c *detect.Correlation, from, to time.Time) []detect.Share {
+	t.Helper()
+	var between []string
+	rows, err := store.Correlate(t.Context(), c.SharesQuery(tenant, from, to, 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows {
+		between = append(between, row.Key)
+	}
+	return detect.Shares(between)
+}
+
 // checkShortTicks has ticks look at no more than the last triggers of findings.
 func checkShortTicks(t *testing.T, store *clickhouse.FindingStore, c *detect.Correlation, found []schemas.CorrelationRow) {
 	t.Helper()
@@ -175,7 +188,7 @@ func checkShortTicks(t *testing.T, store *clickhouse.FindingStore, c *detect.Cor
 	for _, f := range found[:min(len(found), 8)] {
 		last := time.UnixMilli(int64(f.Last))
 		for _, before := range []time.Duration{0, time.Minute, 40 * time.Minute} {
-			rows, err := store.Correlate(t.Context(), c.OverdueQuery(tenant, last.Add(-before), last.Add(time.Millisecond), detect.Share{Of: 1}))
+			rows, err := store.Correlate(t.Context(), c.OverdueQuery(tenant, last.Add(-before), last.Add(time.Millisecond), detect.Share{}))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -124,11 +124,11 @@ func (silence) looksBack() bool        { return false }
 
 func (s silence) overdue(c *Correlation, tenant string, from, to time.Time, share Share) schemas.Query {
 	lo := from.Add(-c.Reach())
-	sql := strings.NewReplacer("{{value}}", "''", "{{keys}}", "(SELECT key FROM paused)").Replace(pausedSQL + silenceSQL)
+	sql := strings.NewReplacer("{{value}}", "''", "{{keys}}", "(SELECT key FROM paused) AND "+shareSQL).Replace(pausedSQL + silenceSQL)
 	params := s.params(map[string]any{
 		"tenant": tenant, "main": c.Main.Selector, "lo": millis(lo), "lo_day": day(lo),
 		"from": millis(from), "to": millis(to), "to_day": day(to), "until": millis(to), "pause_day": day(from.Add(-s.most)),
-		"part": share.Part, "parts": share.Of,
+		"least_key": share.From, "next_key": share.Before,
 	})
 	params["declared"] = []string{} // a superset will do
 	return schemas.Query{SQL: sql + "SELECT DISTINCT key, " + keysOnly + " FROM silences ORDER BY key", Params: params}
@@ -155,7 +155,7 @@ const pausedSQL = `
 WITH intDiv({least:UInt64}, 2) AS part,
 paused AS (
     SELECT key, arraySort(groupUniqArray(intDiv(t, part))) AS busy FROM matches
-    WHERE selector = {main:String} AND tenant = {tenant:String} AND cityHash64(key) % {parts:UInt64} = {part:UInt64}
+    WHERE selector = {main:String} AND tenant = {tenant:String} AND ` + shareSQL + `
       AND bucket >= {pause_day:Date} AND bucket <= {to_day:Date} AND t + {most:UInt64} >= {from:UInt64} AND t < {to:UInt64}
     GROUP BY key
     HAVING countIf(t + {least:UInt64} >= {to:UInt64} AND t < {from:UInt64}) = 0

@@ -103,7 +103,7 @@ LIMIT 1
 
 // overdue is the tenant, always: nothing touches it when something came late.
 func (streamSilence) overdue(_ *Correlation, tenant string, _, _ time.Time, share Share) schemas.Query {
-	return schemas.Query{SQL: "SELECT {tenant:String} AS key, " + keysOnly + " WHERE {part:UInt64} = 0", Params: map[string]any{"tenant": tenant, "part": share.Part}}
+	return schemas.Query{SQL: "SELECT {tenant:String} AS key, " + keysOnly + " WHERE {has:Bool}", Params: map[string]any{"tenant": tenant, "has": share.Has(tenant)}}
 }
 
 // streamPausesSQL has the pauses of a tenant. Its steps, by name:
