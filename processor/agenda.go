@@ -71,7 +71,7 @@ type bundle struct {
 	latest  time.Time // when something was last added
 	keys    map[string]*touchedKey
 	flushes map[string]bool
-	tick    *tickRange    // whose keys are still to be looked up
+	tick    *search       // for keys that is not over
 	rest    []*touchedKey // when it is served, those whose turn has not come
 }
 
@@ -79,7 +79,7 @@ type bundle struct {
 type pace struct {
 	base   time.Duration // whatever it is for
 	perKey time.Duration // beside that
-	tick   time.Duration // to find the keys that time has changed
+	tick   time.Duration // for one step of a search for keys
 }
 
 const (
@@ -180,8 +180,8 @@ func (a *agenda) add(p duty, t *schemas.Touch, flushes []string, now time.Time) 
 }
 
 // tick has a rule look for what time has changed.
-func (a *agenda) tick(p duty, r *tickRange, now time.Time) {
-	a.bundle(p, now).tick = r
+func (a *agenda) tick(p duty, s *search, now time.Time) {
+	a.bundle(p, now).tick = s
 	a.ticking++
 }
 
@@ -397,6 +397,7 @@ func (a *agenda) took(l *look) (ticked bool) {
 	a.busy = slices.DeleteFunc(a.busy, func(b *entry) bool { return b == e })
 	if p := a.paceOf(e); l.tick != nil {
 		p.tick = l.took
+		a.searched(e, l.tick)
 	} else {
 		p.note(len(l.keys), l.took)
 		if n := len(l.keys); n > 0 && n <= fewestKeys {
@@ -411,6 +412,20 @@ func (a *agenda) took(l *look) (ticked bool) {
 	}
 	a.settle(e)
 	return e.class == classTick
+}
+
+// searched has the keys judged that a tick has found, if it has looked for all.
+func (a *agenda) searched(e *entry, s *search) {
+	if !s.over() {
+		return
+	}
+	e.serving.tick = nil
+	for _, key := range s.keys {
+		e.serving.rest = append(e.serving.rest, &touchedKey{key, s.from, s.to})
+	}
+	if s.goesOn && !s.left {
+		a.ticked[e.duty] = s.to
+	}
 }
 
 // keys is how many of them a look is for.

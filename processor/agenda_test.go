@@ -48,7 +48,10 @@ func (b *agendaBench) serves(took func(rule string, keys int) time.Duration) (ru
 	if e == nil {
 		return "", 0
 	}
-	l := &look{entry: e, prompt: b.prompt(e, b.rules), keys: b.take(e)}
+	l := &look{entry: e, prompt: b.prompt(e, b.rules), keys: b.take(e), tick: e.serving.tick}
+	if l.tick != nil {
+		l.tick.asked++
+	}
 	l.took = took(e.rule, len(l.keys))
 	b.now = b.now.Add(l.took)
 	b.took(l)
@@ -94,6 +97,28 @@ func TestWhatIsTouchedWhileARuleLooksWaitsForItsNextTurn(t *testing.T) {
 	}
 	if !slices.Equal(b.done, []string{"first", "second"}) {
 		t.Errorf("done %v, want both", b.done)
+	}
+}
+
+// TestATickInSharesLetsOthersIn has a search take a second for each of a hundred shares.
+func TestATickInSharesLetsOthersIn(t *testing.T) {
+	b := newAgendaBench(t)
+	tick := duty{classTick, "high", "acme"}
+	s := &search{from: someHour, to: someHour.Add(time.Hour), goesOn: true, shares: make([]detect.Share, 100), keys: []string{"key-9"}}
+	b.agenda.tick(tick, s, b.now)
+	b.serves(always(time.Second))
+	b.flush("meanwhile", classLive, 3, "low")
+	for len(b.done) == 0 && s.asked < len(s.shares) {
+		b.serves(always(time.Second))
+	}
+	if s.asked > 50 || b.ticking != 1 {
+		t.Fatalf("%d of 100 shares are asked for before what came behind the first, want it judged in between", s.asked)
+	}
+	for b.ticking > 0 {
+		b.serves(always(time.Second))
+	}
+	if !b.empty() || !b.ticked[tick].Equal(s.to) {
+		t.Errorf("the tick is over, and has looked up to %s, want %s", b.ticked[tick], s.to)
 	}
 }
 

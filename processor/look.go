@@ -20,16 +20,14 @@ import (
 // its findings are carried out, and none at all while it is looked for what is over: each
 // of them writes what it has read, and the later would undo the other.
 type look struct {
-	entry   *entry
-	rule    *detect.Correlation
-	keys    []*touchedKey
-	tick    *tickRange // whose keys are looked up; nil where some are judged
-	overdue []string   // what was found of that
-	all     bool       // that is all there is of it
-	prompt  bool
-	done    chan struct{}
-	took    time.Duration // when done, as err
-	err     error
+	entry  *entry
+	rule   *detect.Correlation
+	keys   []*touchedKey
+	tick   *search // which goes on; nil where keys are judged
+	prompt bool
+	done   chan struct{}
+	took   time.Duration // when done, as err
+	err    error
 }
 
 // maxLong is two: the engine has little memory, and what is patient needs no more.
@@ -151,40 +149,27 @@ func (c *Correlator) endLook(l *look, v *versions) error {
 	if l.err != nil {
 		return l.err
 	}
-	a, b := c.agenda, l.entry.serving
-	if l.tick != nil {
-		b.tick = nil
-		for _, key := range l.overdue {
-			b.rest = append(b.rest, &touchedKey{key, l.tick.from, l.tick.to})
-		}
-		if l.all && l.tick.goesOn {
-			a.ticked[l.entry.duty] = l.tick.to
-		}
-	}
 	c.metrics.byRule.WithLabelValues(l.entry.rule).Add(l.took.Seconds())
 	c.metrics.seconds.Observe(l.took.Seconds())
-	if a.took(l) && a.ticking == 0 {
+	if c.agenda.took(l) && c.agenda.ticking == 0 {
 		c.tickDone(v)
 	}
 	return nil
 }
 
 // judge does what a look is for.
-func (c *Correlator) judge(ctx context.Context, l *look, v *versions) (err error) {
+func (c *Correlator) judge(ctx context.Context, l *look, v *versions) error {
 	if l.tick != nil {
-		l.overdue, l.all, err = c.overdue(ctx, l.rule, l.entry.tenant, l.tick.from, l.tick.to)
-		if err != nil {
+		if err := c.searchShare(ctx, l.rule, l.entry.tenant, l.tick); err != nil {
 			return fmt.Errorf("look for what time has changed, rule %s, tenant %s: %w", l.rule.Code, l.entry.tenant, err)
 		}
 		return nil
 	}
-	j := newJob(l.rule, l.entry.tenant, l.keys)
+	j, correlate := newJob(l.rule, l.entry.tenant, l.keys), c.correlateTouched
 	if l.entry.class == classTick {
-		err = c.correlateSome(ctx, j, v)
-	} else {
-		err = c.correlateTouched(ctx, j, v)
+		correlate = c.correlateSome
 	}
-	if err != nil {
+	if err := correlate(ctx, j, v); err != nil {
 		return fmt.Errorf("correlate rule %s, tenant %s, %d keys: %w", l.rule.Code, l.entry.tenant, len(j.keys), err)
 	}
 	return nil

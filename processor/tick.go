@@ -2,13 +2,11 @@ package processor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/processor/detect"
-	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // What time alone changes has no touch: a machine falls silent when nothing of it
@@ -74,7 +72,7 @@ func (c *Correlator) addTick(ctx context.Context, reach time.Duration) error {
 			if last.After(c.tickBegan) {
 				last = c.tickBegan // see found
 			}
-			r := &tickRange{from: last.Add(-reach), to: last}
+			r := &search{from: last.Add(-reach), to: last}
 			if !c.byCode[rule].LooksBack() {
 				r = c.goOn(of, last, reach == sweepReach)
 			}
@@ -88,27 +86,20 @@ func (c *Correlator) addTick(ctx context.Context, reach time.Duration) error {
 
 // goOn is where a tick looks that goes on where the last one ended; again has it look at
 // some of that anew.
-func (c *Correlator) goOn(of duty, last time.Time, again bool) *tickRange {
+func (c *Correlator) goOn(of duty, last time.Time, again bool) *search {
 	a := c.agenda
 	ticked, known := a.ticked[of]
 	switch back := last.Add(-tickReach); {
 	case known && again && ticked.After(back):
-		return &tickRange{back, last, true}
+		return &search{from: back, to: last, goesOn: true}
 	case known:
-		return &tickRange{ticked, last, true}
+		return &search{from: ticked, to: last, goesOn: true}
 	case c.tickBegan.Sub(a.swept[of]) >= sweepEvery:
 		a.swept[of] = c.tickBegan
-		return &tickRange{last.Add(-sweepReach), last, true}
+		return &search{from: last.Add(-sweepReach), to: last, goesOn: true}
 	default:
-		return &tickRange{back, last, false}
+		return &search{from: back, to: last}
 	}
-}
-
-// tickRange is where a tick looks: from some time before a tenant's last event up to
-// that. One that goes on leaves nothing out before it.
-type tickRange struct {
-	from, to time.Time
-	goesOn   bool
 }
 
 func (c *Correlator) tickDone(v *versions) {
@@ -117,79 +108,6 @@ func (c *Correlator) tickDone(v *versions) {
 		c.swept = c.tickBegan
 	}
 	c.cfg.At("ticked")
-}
-
-// maxShares is into how many shares the keys of a tenant are cut.
-const maxShares = 256
-
-// sharedTick is what is asked for in the same shares as the last time: what is too much of
-// sixty days need not be of a minute.
-type sharedTick struct {
-	duty
-	sweeps bool
-}
-
-// overdue are the keys that may have a trigger that nothing has touched, and whether
-// these are all. Where they are too much for one query they are asked for in shares, next
-// time too.
-func (c *Correlator) overdue(ctx context.Context, rule *detect.Correlation, tenant string, from, to time.Time) (keys []string, all bool, err error) {
-	shares, shared := detect.Shares(nil), sharedTick{duty{classTick, rule.Code, tenant}, to.Sub(from) > tickReach}
-	if known, ok := c.shares.Load(shared); ok {
-		shares = known.([]detect.Share)
-	}
-	for part := 0; part < len(shares); {
-		some, err := c.overdueIn(ctx, rule, tenant, from, to, shares[part])
-		if err == nil {
-			keys = append(keys, some...)
-			part++
-			continue
-		}
-		if !tooMuch(err) {
-			return nil, false, err
-		}
-		more, cutErr := c.cutShares(ctx, rule, tenant, from, to, 4*len(shares))
-		if cutErr != nil {
-			return nil, false, cutErr
-		}
-		if len(more) <= len(shares) { // what is touched must not wait for it
-			c.metrics.leftOut.Inc()
-			c.cfg.Logger.Error("a tenant has more matches than one query may read, and what time changes is left out: give the store more memory (clickhouse.memory)",
-				"rule_id", rule.Code, "tenant", tenant, "error", err)
-			return nil, false, nil
-		}
-		keys, part, shares = nil, 0, more
-		c.shares.Store(shared, shares)
-	}
-	return keys, true, nil
-}
-
-// cutShares cuts the keys of a tenant into about as many shares.
-func (c *Correlator) cutShares(ctx context.Context, rule *detect.Correlation, tenant string, from, to time.Time, shares int) ([]detect.Share, error) {
-	if shares > maxShares {
-		return nil, nil
-	}
-	between, err := c.keysOf(ctx, rule.SharesQuery(tenant, from, to, shares))
-	if err != nil {
-		return nil, fmt.Errorf("cut its keys into shares: %w", err)
-	}
-	return detect.Shares(between), nil
-}
-
-func tooMuch(err error) bool {
-	return errors.Is(err, schemas.ErrQueryTooLarge) || errors.Is(err, schemas.ErrMemoryShort)
-}
-
-func (c *Correlator) overdueIn(ctx context.Context, rule *detect.Correlation, tenant string, from, to time.Time, share detect.Share) ([]string, error) {
-	return c.keysOf(ctx, rule.OverdueQuery(tenant, from, to.Add(time.Millisecond), share))
-}
-
-func (c *Correlator) keysOf(ctx context.Context, q schemas.Query) ([]string, error) {
-	rows, err := c.cfg.Store.Correlate(ctx, q)
-	keys := make([]string, len(rows))
-	for i, r := range rows {
-		keys[i] = r.Key
-	}
-	return keys, err
 }
 
 // trailing is what a job has to compute anew before its first period: findings

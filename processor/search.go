@@ -1,0 +1,97 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
+)
+
+// search is how a tick finds the keys of a tenant that may have a trigger which nothing
+// has touched, from some time before its last event up to that. What is too much for one
+// query is asked for in shares, one in each look, so that what else is patient has its
+// turn in between.
+type search struct {
+	from, to time.Time
+	goesOn   bool // leaves nothing out before from
+	shares   []detect.Share
+	asked    int // of these
+	keys     []string
+	left     bool // something was left out
+}
+
+// maxShares is into how many shares the keys of a tenant are cut.
+const maxShares = 256
+
+// searched is what is asked for in the same shares as the last time: what is too much of
+// sixty days need not be of a minute.
+type searched struct {
+	duty
+	sweeps bool
+}
+
+// over reports whether all was asked for.
+func (s *search) over() bool { return s.shares != nil && s.asked == len(s.shares) }
+
+// searchShare asks for the next share, or cuts the keys into more where that is too much.
+func (c *Correlator) searchShare(ctx context.Context, rule *detect.Correlation, tenant string, s *search) error {
+	of := searched{duty{classTick, rule.Code, tenant}, s.to.Sub(s.from) > tickReach}
+	if s.shares == nil {
+		s.shares = detect.Shares(nil)
+		if known, ok := c.shares.Load(of); ok {
+			s.shares = known.([]detect.Share)
+		}
+	}
+	some, err := c.keysOf(ctx, rule.OverdueQuery(tenant, s.from, s.to.Add(time.Millisecond), s.shares[s.asked]))
+	if err == nil {
+		s.keys = append(s.keys, some...)
+		s.asked++
+		return nil
+	}
+	if !tooMuch(err) {
+		return err
+	}
+	more, cutErr := c.cutShares(ctx, rule, tenant, s, 4*len(s.shares))
+	if cutErr != nil {
+		return cutErr
+	}
+	if len(more) <= len(s.shares) { // what is touched must not wait for it
+		c.metrics.leftOut.Inc()
+		c.cfg.Logger.Error("a tenant has more matches than one query may read, and what time changes is left out: give the store more memory (clickhouse.memory)",
+			"rule_id", rule.Code, "tenant", tenant, "error", err)
+		s.keys, s.asked, s.left = nil, len(s.shares), true
+		return nil
+	}
+	s.keys, s.asked, s.shares = nil, 0, more
+	c.shares.Store(of, more)
+	return nil
+}
+
+// cutShares cuts the keys of a tenant into about as many shares, none where that is
+// too many.
+func (c *Correlator) cutShares(ctx context.Context, rule *detect.Correlation, tenant string, s *search, shares int) ([]detect.Share, error) {
+	if shares > maxShares {
+		return nil, nil
+	}
+	between, err := c.keysOf(ctx, rule.SharesQuery(tenant, s.from, s.to, shares))
+	if err != nil {
+		return nil, fmt.Errorf("cut its keys into shares: %w", err)
+	}
+	return detect.Shares(between), nil
+}
+
+func tooMuch(err error) bool {
+	return errors.Is(err, schemas.ErrQueryTooLarge) || errors.Is(err, schemas.ErrMemoryShort)
+}
+
+func (c *Correlator) keysOf(ctx context.Context, q schemas.Query) ([]string, error) {
+	rows, err := c.cfg.Store.Correlate(ctx, q)
+	keys := make([]string, len(rows))
+	for i, r := range rows {
+		keys[i] = r.Key
+	}
+	return keys, err
+}
