@@ -25,6 +25,7 @@ type agenda struct {
 	pending int                // keys that are not judged
 	ticking int                // entries of the tick that is under way
 	ticked  map[duty]time.Time // up to where ticks have looked
+	noted   map[duty]time.Time // what is stored of that
 	swept   map[duty]time.Time // when a tick last looked at all
 	busy    []*entry           // that are looked at
 	storms  []string           // codes of the rules that find some
@@ -116,7 +117,7 @@ func newAgenda(epoch uint64, rules []detect.Correlation, patience time.Duration)
 			storms = append(storms, rules[i].Code)
 		}
 	}
-	return &agenda{epoch: epoch, storms: storms, patience: patience, usual: aLook, owed: lookWork, ticked: map[duty]time.Time{}, swept: map[duty]time.Time{}, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
+	return &agenda{epoch: epoch, storms: storms, patience: patience, usual: aLook, owed: lookWork, ticked: map[duty]time.Time{}, noted: map[duty]time.Time{}, swept: map[duty]time.Time{}, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
 }
 
 func (a *agenda) empty() bool { return len(a.entries) == 0 }

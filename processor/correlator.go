@@ -58,7 +58,7 @@ type CorrelatorConfig struct {
 
 	// At is called behind each step of a recomputation, for tests that crash
 	// there: alert_published, history_written, findings_written, touches_marked,
-	// and behind each tick: ticked.
+	// and behind each tick: ticked; and where it is stored how far ticks have looked: ticks_noted.
 	At func(point string)
 }
 
@@ -263,6 +263,10 @@ func (c *Correlator) begin(ctx context.Context, v *versions) error {
 		}
 		c.tickEpoch = 0 // so that it is looked at all anew
 		c.agenda = newAgenda(v.epoch, rules, c.cfg.StormPatience)
+		c.setRules(rules)
+		if err := c.recallTicks(ctx); err != nil {
+			return err
+		}
 	}
 	c.setRules(rules)
 	c.memory.begin(v.epoch, c.rules)

@@ -80,6 +80,10 @@ type FindingStore interface {
 	// WarmingSelectors are those for which history is not matched yet: what rules
 	// find by them meanwhile pages nobody.
 	WarmingSelectors(ctx context.Context) (map[string]bool, error)
+	// Ticks are up to when rules have looked for what time alone changes.
+	Ticks(ctx context.Context) ([]schemas.Tick, error)
+	// InsertTicks stores them, of one epoch, Ver >> 32.
+	InsertTicks(ctx context.Context, ticks []schemas.Tick) error
 	// Expectations are those that are declared.
 	Expectations(ctx context.Context) ([]schemas.Expectation, error)
 	// Correlate runs a compiled correlation and returns its rows.

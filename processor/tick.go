@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/processor/detect"
+	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
 // What time alone changes has no touch: a machine falls silent when nothing of it
@@ -15,8 +16,9 @@ import (
 // touched ones. What it finds is a function of the stored events, so a tick may be
 // repeated, and one that was cut short is begun anew.
 //
-// A tick looks from where the last one ended up to the tenant's last event. Where that is
-// not known, as by a new holder of the lease or of a new tenant, it looks sweepReach back;
+// A tick looks from where the last one ended up to the tenant's last event; a new holder of
+// the lease knows that from the store. Where it is not known, as of a new rule or a new
+// tenant, it looks sweepReach back;
 // if that was too much it tries again each hour, and looks tickReach back in between. Once
 // an hour each tick looks tickReach back, for what a clock that was set back or a store
 // that was short of memory has left out.
@@ -27,6 +29,8 @@ const (
 	tickReach  = 2 * 24 * time.Hour
 	sweepEvery = time.Hour
 	sweepReach = 60 * 24 * time.Hour
+	// noteEvery is how far ticks get before that is stored again.
+	noteEvery = 10 * time.Minute
 )
 
 // tick puts what time may have changed since the last one on the agenda, if it is due.
@@ -39,6 +43,9 @@ func (c *Correlator) tick(ctx context.Context, v *versions) error {
 	reach := tickReach
 	if first || now.Sub(c.swept) >= sweepEvery {
 		reach = sweepReach
+	}
+	if err := c.noteTicks(ctx, v); err != nil {
+		return fmt.Errorf("store how far ticks have looked: %w", err)
 	}
 	c.tickBegan, c.sweeps = now, reach == sweepReach
 	if err := c.addTick(ctx, reach); err != nil {
@@ -100,6 +107,45 @@ func (c *Correlator) goOn(of duty, last time.Time, again bool) *search {
 	default:
 		return &search{from: back, to: last}
 	}
+}
+
+// noteTicks stores how far ticks have looked. What they have found is judged, and stored.
+func (c *Correlator) noteTicks(ctx context.Context, v *versions) error {
+	a, ver := c.agenda, v.next()
+	var ticks []schemas.Tick
+	for of, until := range a.ticked {
+		if until.Sub(a.noted[of]) >= noteEvery {
+			ticks = append(ticks, schemas.Tick{Rule: of.rule, Tenant: of.tenant, Digest: c.byCode[of.rule].Digest(), Until: until, Ver: ver})
+		}
+	}
+	if len(ticks) == 0 {
+		return nil
+	}
+	if err := c.cfg.Store.InsertTicks(ctx, ticks); err != nil {
+		return err
+	}
+	for _, t := range ticks {
+		a.noted[duty{classTick, t.Rule, t.Tenant}] = t.Until
+	}
+	c.cfg.At("ticks_noted")
+	return nil
+}
+
+// recallTicks has ticks go on where those of others ended, by the same rules.
+func (c *Correlator) recallTicks(ctx context.Context) error {
+	ticks, err := c.cfg.Store.Ticks(ctx)
+	if err != nil {
+		return fmt.Errorf("read how far ticks have looked: %w", err)
+	}
+	for _, t := range ticks {
+		rule := c.byCode[t.Rule]
+		if rule == nil || !rule.Ticks() || rule.LooksBack() || rule.Digest() != t.Digest {
+			continue
+		}
+		of := duty{classTick, t.Rule, t.Tenant}
+		c.agenda.ticked[of], c.agenda.noted[of] = t.Until, t.Until
+	}
+	return nil
 }
 
 func (c *Correlator) tickDone(v *versions) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,21 +29,28 @@ func newSilenceBench(t *testing.T) *bench {
 // newBenchOf has the rules of some of the shipped files.
 func newBenchOf(t *testing.T, names ...string) *bench {
 	t.Helper()
+	b := newBench(t)
+	b.rules = rulesOf(t, func(text string) string { return text }, names...)
+	b.rule = b.rules.Correlations()[0]
+	return b
+}
+
+// rulesOf are those of some of the shipped files, with some change.
+func rulesOf(t *testing.T, change func(string) string, names ...string) *detect.Set {
+	t.Helper()
 	files := fstest.MapFS{}
 	for _, name := range names {
 		text, err := fs.ReadFile(processor.Rules(), name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		files[name] = &fstest.MapFile{Data: text}
+		files[name] = &fstest.MapFile{Data: []byte(change(string(text)))}
 	}
 	rules, err := detect.Parse(files)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBench(t)
-	b.rules, b.rule = rules, rules.Correlations()[0]
-	return b
+	return rules
 }
 
 // tick runs a correlator until nothing is touched and it has ticked after that.
@@ -172,6 +180,47 @@ func TestATickGoesOnWhereTheLastOneEnded(t *testing.T) {
 		if i > 0 && since.Before(moment) {
 			t.Errorf("tick %d looks from %s, want none but the first to look back", i, since)
 		}
+	}
+}
+
+// Who takes over goes on where the ticks of others have ended, by the same rules.
+func TestWhoTakesOverGoesOnWithTicks(t *testing.T) {
+	t.Parallel()
+	b := newSilenceBench(t)
+	b.insert(beats("stops", moment)...)
+	var clock atomic.Int64 // minutes
+	b.now = func() time.Time { return moment.Add(9*time.Hour + time.Duration(clock.Load())*time.Minute) }
+	ticks, noted := make(chan struct{}, 100), make(chan struct{}, 100)
+	holds := func() *askedStore {
+		asked := &askedStore{FindingStore: b.store}
+		stop := b.startOn(asked, b.broker.Publisher(t), func(point string) {
+			switch point {
+			case "ticked":
+				ticks <- struct{}{}
+			case "ticks_noted":
+				noted <- struct{}{}
+			}
+		})
+		defer stop()
+		b.settle()
+		receive(t, ticks)
+		clock.Add(2)
+		receive(t, noted)
+		return asked
+	}
+	holds()
+	end := moment.Add(5 * time.Hour)
+	b.insert(other(end))
+	if since := holds().since("acme"); since[0].Before(end.Add(-2 * 24 * time.Hour)) {
+		t.Errorf("the next holder looks from %s, want no more than two days back", since[0])
+	}
+	if got := b.findings("acme"); len(got) != 1 {
+		t.Errorf("findings %+v, want the silence that passed while nobody looked", got)
+	}
+	b.insert(other(end.Add(time.Hour)))
+	b.rules = rulesOf(t, func(text string) string { return strings.Replace(text, "times: 4", "times: 5", 1) }, "base.yml", "mi-18-heartbeat-lost.yml")
+	if since := holds().since("acme"); since[0].After(end.Add(-3 * 24 * time.Hour)) {
+		t.Errorf("a holder with another rule looks from %s, want it to look at all", since[0])
 	}
 }
 

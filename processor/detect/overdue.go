@@ -1,6 +1,9 @@
 package detect
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -50,6 +53,20 @@ func (c *Correlation) LooksBack() bool { return c.kind.(ticking).looksBack() }
 // them since.
 func (c *Correlation) OverdueQuery(tenant string, from, to time.Time, share Share) schemas.Query {
 	return c.kind.(ticking).overdue(c, tenant, from, to, share)
+}
+
+// Digest names what a rule that ticks asks for, whatever is declared: rules of one digest
+// find the same by time alone.
+func (c *Correlation) Digest() string {
+	at := time.Unix(0, 0)
+	sum := sha256.New()
+	for _, q := range []schemas.Query{c.OverdueQuery("", at, at, Share{}), c.Query("", nil, at, at)} {
+		fmt.Fprintf(sum, "%q", q.SQL)
+		for _, name := range slices.Sorted(maps.Keys(q.Params)) {
+			fmt.Fprintf(sum, "%q %q", name, fmt.Sprint(q.Params[name]))
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
 // overdue finds keys that are silent for longer than their declared cadence.

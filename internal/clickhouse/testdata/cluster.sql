@@ -870,3 +870,18 @@ ENGINE = Distributed('main\'s', 'm2mwatch', 'versions_local', sipHash64(tenant, 
 
 INSERT INTO versions (tenant, client_id, time, log_id, ver, deleted)
 SELECT tenant, client_id, time, log_id, ver, deleted FROM events;
+
+CREATE TABLE IF NOT EXISTS ticks_local ON CLUSTER 'main\'s'
+(
+    rule   LowCardinality(String),
+    tenant LowCardinality(String),
+    digest String,
+    until  DateTime64(3, 'UTC'),
+    ver    UInt64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}', ver)
+ORDER BY (rule, tenant)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+
+CREATE TABLE IF NOT EXISTS ticks ON CLUSTER 'main\'s' AS m2mwatch.ticks_local
+ENGINE = Distributed('main\'s', 'm2mwatch', 'ticks_local', sipHash64(rule, tenant));

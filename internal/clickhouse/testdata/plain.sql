@@ -730,3 +730,15 @@ SETTINGS index_granularity = 1024,
 
 INSERT INTO versions (tenant, client_id, time, log_id, ver, deleted)
 SELECT tenant, client_id, time, log_id, ver, deleted FROM events;
+
+CREATE TABLE IF NOT EXISTS ticks 
+(
+    rule   LowCardinality(String),
+    tenant LowCardinality(String),
+    digest String,
+    until  DateTime64(3, 'UTC'),
+    ver    UInt64
+)
+ENGINE = ReplacingMergeTree(ver)
+ORDER BY (rule, tenant)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
