@@ -417,7 +417,7 @@ func (a *agenda) took(l *look) (ticked bool) {
 
 // searched has the keys judged that a tick has found, if it has looked for all.
 func (a *agenda) searched(e *entry, s *search) {
-	if !s.over() {
+	if !s.over {
 		return
 	}
 	e.serving.tick = nil

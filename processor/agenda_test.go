@@ -51,6 +51,7 @@ func (b *agendaBench) serves(took func(rule string, keys int) time.Duration) (ru
 	l := &look{entry: e, prompt: b.prompt(e, b.rules), keys: b.take(e), tick: e.serving.tick}
 	if l.tick != nil {
 		l.tick.asked++
+		l.tick.over = l.tick.asked == len(l.tick.shares)
 	}
 	l.took = took(e.rule, len(l.keys))
 	b.now = b.now.Add(l.took)

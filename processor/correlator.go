@@ -112,6 +112,7 @@ type Correlator struct {
 	withFindings *findingKeys
 	lastMatches  *lastMatches
 	deeds        *deeds
+	rests        *rests
 	metrics      *correlatorMetrics
 	store        *outage
 	live         *sync.Map   // when the first live event of a tenant happened, a time.Time
@@ -141,7 +142,7 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, telling: &sync.Mutex{}, memory: &memory{}, withFindings: &findingKeys{}, lastMatches: &lastMatches{}, deeds: &deeds{}}
+	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, telling: &sync.Mutex{}, memory: &memory{}, withFindings: &findingKeys{}, lastMatches: &lastMatches{}, deeds: &deeds{}, rests: newRests(nil)}
 	if err := c.Check(cfg.Rules); err != nil {
 		return nil, err
 	}
@@ -263,6 +264,7 @@ func (c *Correlator) begin(ctx context.Context, v *versions) error {
 		}
 		c.tickEpoch = 0 // so that it is looked at all anew
 		c.agenda = newAgenda(v.epoch, rules, c.cfg.StormPatience)
+		c.rests = newRests(rules)
 		c.setRules(rules)
 		if err := c.recallTicks(ctx); err != nil {
 			return err
@@ -384,6 +386,7 @@ func (c *Correlator) take(ctx context.Context, touches []schemas.Touch, flushes 
 func (c *Correlator) noteTouched(touches []schemas.Touch) {
 	c.memory.touched(touches)
 	c.deeds.touched(touches)
+	c.rests.touched(touches)
 	c.lastMatches.touched(touches, c.cfg.Now())
 }
 

@@ -160,7 +160,7 @@ func (c *Correlator) endLook(l *look, v *versions) error {
 // judge does what a look is for.
 func (c *Correlator) judge(ctx context.Context, l *look, v *versions) error {
 	if l.tick != nil {
-		if err := c.searchShare(ctx, l.rule, l.entry.tenant, l.tick); err != nil {
+		if err := c.goOnSearching(ctx, l.rule, l.entry.tenant, l.tick); err != nil {
 			return fmt.Errorf("look for what time has changed, rule %s, tenant %s: %w", l.rule.Code, l.entry.tenant, err)
 		}
 		return nil

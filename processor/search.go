@@ -17,11 +17,21 @@ import (
 type search struct {
 	from, to time.Time
 	goesOn   bool // leaves nothing out before from
-	shares   []detect.Share
-	asked    int // of these
+	over     bool
 	keys     []string
 	left     bool // something was left out
+
+	shares []detect.Share
+	asked  int // of these
+
+	tooMany bool     // rest, or it takes too much to ask when they are due
+	begun   bool     // it is known which rest
+	unread  []string // of which it is not known when they are due
+	asking  uint64   // of rests
 }
+
+// until is behind what is looked at.
+func (s *search) until() time.Time { return s.to.Add(time.Millisecond) }
 
 // maxShares is into how many shares the keys of a tenant are cut.
 const maxShares = 256
@@ -33,22 +43,34 @@ type searched struct {
 	sweeps bool
 }
 
-// over reports whether all was asked for.
-func (s *search) over() bool { return s.shares != nil && s.asked == len(s.shares) }
+// goOnSearching asks for a part of what a search is for.
+func (c *Correlator) goOnSearching(ctx context.Context, rule *detect.Correlation, tenant string, s *search) error {
+	of := duty{classTick, rule.Code, tenant}
+	if s.tooMany || !rule.Remembers(s.from, s.until()) {
+		return c.searchShare(ctx, rule, of, s)
+	}
+	err := c.searchResting(ctx, rule, of, s)
+	if tooMuch(err) {
+		s.tooMany = true
+		return nil
+	}
+	return err
+}
 
 // searchShare asks for the next share, or cuts the keys into more where that is too much.
-func (c *Correlator) searchShare(ctx context.Context, rule *detect.Correlation, tenant string, s *search) error {
-	of := searched{duty{classTick, rule.Code, tenant}, s.to.Sub(s.from) > tickReach}
+func (c *Correlator) searchShare(ctx context.Context, rule *detect.Correlation, tick duty, s *search) error {
+	of, tenant := searched{tick, s.to.Sub(s.from) > tickReach}, tick.tenant
 	if s.shares == nil {
 		s.shares = detect.Shares(nil)
 		if known, ok := c.shares.Load(of); ok {
 			s.shares = known.([]detect.Share)
 		}
 	}
-	some, err := c.keysOf(ctx, rule.OverdueQuery(tenant, s.from, s.to.Add(time.Millisecond), s.shares[s.asked]))
+	some, err := c.keysOf(ctx, rule.OverdueQuery(tenant, s.from, s.until(), s.shares[s.asked]))
 	if err == nil {
 		s.keys = append(s.keys, some...)
 		s.asked++
+		s.over = s.asked == len(s.shares)
 		return nil
 	}
 	if !tooMuch(err) {
@@ -62,7 +84,7 @@ func (c *Correlator) searchShare(ctx context.Context, rule *detect.Correlation, 
 		c.metrics.leftOut.Inc()
 		c.cfg.Logger.Error("a tenant has more matches than one query may read, and what time changes is left out: give the store more memory (clickhouse.memory)",
 			"rule_id", rule.Code, "tenant", tenant, "error", err)
-		s.keys, s.asked, s.left = nil, len(s.shares), true
+		s.keys, s.over, s.left = nil, true, true
 		return nil
 	}
 	s.keys, s.asked, s.shares = nil, 0, more

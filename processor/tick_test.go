@@ -183,6 +183,69 @@ func TestATickGoesOnWhereTheLastOneEnded(t *testing.T) {
 	}
 }
 
+// Ticks that follow soon find who is due, and ask once when that is: again of whoever was
+// touched.
+func TestTicksRememberWhenMachinesAreDue(t *testing.T) {
+	t.Parallel()
+	b := newSilenceBench(t)
+	b.insert(slices.Concat(beats("stops", moment), beats("stops-later", moment), []schemas.Event{other(moment.Add(time.Minute))})...)
+	var clock atomic.Int64 // minutes
+	b.now = func() time.Time { return moment.Add(9*time.Hour + time.Duration(clock.Load())*time.Minute/10) }
+	ticks := make(chan struct{}, 100)
+	asked := &dueStore{FindingStore: b.store, asked: map[string]int{}}
+	stop := b.startOn(asked, b.broker.Publisher(t), func(point string) {
+		if point == "ticked" {
+			ticks <- struct{}{}
+		}
+	})
+	defer stop()
+	b.settle()
+	receive(t, ticks)
+	for _, c := range []struct {
+		minutes int
+		want    []string
+	}{
+		{50, nil}, {100, nil}, {150, nil}, {200, nil}, {250, []string{"stops"}}, {300, []string{"stops"}}, {350, []string{"stops"}}, {400, []string{"stops", "stops-later"}},
+	} {
+		if c.minutes == 200 {
+			b.insert(exchange("stops-later", 1001, moment.Add(2*time.Hour), true, schemas.SourceStream))
+		}
+		b.insert(other(moment.Add(time.Duration(c.minutes) * time.Minute)))
+		b.settle()
+		for range 2 { // one may be under way
+			clock.Add(20)
+			receive(t, ticks)
+		}
+		var found []string
+		for _, f := range b.findings("acme") {
+			found = append(found, f.Key)
+		}
+		slices.Sort(found)
+		if diff := cmp.Diff(c.want, found); diff != "" {
+			t.Errorf("%d minutes on (-want +got):\n%s", c.minutes, diff)
+		}
+	}
+	stop()
+	if diff := cmp.Diff(map[string]int{"stops": 1, "stops-later": 2}, asked.asked); diff != "" {
+		t.Errorf("how often it was asked when they are due (-want +got):\n%s", diff)
+	}
+}
+
+// dueStore counts how often it is asked when a key is due.
+type dueStore struct {
+	processor.FindingStore
+	asked map[string]int // by key; looks of one rule follow one another
+}
+
+func (s *dueStore) Correlate(ctx context.Context, q schemas.Query) ([]schemas.CorrelationRow, error) {
+	if _, due := q.Params["before_day"]; due && q.Params["gaps"] != nil && q.Params["until"] == nil {
+		for _, key := range q.Params["keys"].([]string) {
+			s.asked[key]++
+		}
+	}
+	return s.FindingStore.Correlate(ctx, q)
+}
+
 // Who takes over goes on where the ticks of others have ended, by the same rules.
 func TestWhoTakesOverGoesOnWithTicks(t *testing.T) {
 	t.Parallel()

@@ -80,7 +80,10 @@ const noBaseline = `toUInt64(0) AS baseline, toFloat64(0) AS baseline_days, toUI
 const noFacts = `CAST(map(), 'Map(String, String)') AS facts`
 
 // keysOnly are the columns of a query for candidates behind its key.
-const keysOnly = `toUInt64(0) AS period, toUInt64(0) AS t, t AS last_t, toUInt64(0) AS n, CAST([], 'Array(String)') AS vals, vals AS logs,
+const keysOnly = `toUInt64(0) AS period, toUInt64(0) AS t, ` + noEvents
+
+// noEvents are the columns of a query for keys and a time behind that.
+const noEvents = `t AS last_t, toUInt64(0) AS n, CAST([], 'Array(String)') AS vals, vals AS logs,
     toUInt8(0) AS imported, ` + noBaseline + `, ` + noFacts
 
 // believed begins a statement: the matches of some rules whose event survived,

@@ -192,10 +192,36 @@ func checkShortTicks(t *testing.T, store *clickhouse.FindingStore, c *detect.Cor
 			if err != nil {
 				t.Fatal(err)
 			}
+			checkDue(t, store, c, f.Key, last.Add(-before), last)
 			if !slices.ContainsFunc(rows, func(r schemas.CorrelationRow) bool { return r.Key == f.Key }) {
 				t.Errorf("%s has a trigger at %s and no tick from %s before it that ends with it finds it", f.Key, last.UTC(), before)
 			}
 		}
+	}
+}
+
+// checkDue has a rule that remembers tell when a key is due that has a trigger at last,
+// before that.
+func checkDue(t *testing.T, store *clickhouse.FindingStore, c *detect.Correlation, key string, from, last time.Time) {
+	t.Helper()
+	to := last.Add(time.Millisecond)
+	if !c.Remembers(from, to) {
+		return
+	}
+	resting, err := store.Correlate(t.Context(), c.RestingQuery(tenant, from, to))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(resting, func(r schemas.CorrelationRow) bool { return r.Key == key }) {
+		t.Errorf("%s has a trigger at %s and does not rest since %s", key, last.UTC(), from.UTC())
+		return
+	}
+	due, err := store.Correlate(t.Context(), c.DueQuery(tenant, []string{key}, from))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(due) != 1 || due[0].Last != uint64(last.UnixMilli()) {
+		t.Errorf("%s has a trigger at %s and is due at %+v", key, last.UTC(), due)
 	}
 }
 
