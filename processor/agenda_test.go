@@ -106,7 +106,7 @@ func TestATickInSharesLetsOthersIn(t *testing.T) {
 	b := newAgendaBench(t)
 	tick := duty{classTick, "high", "acme"}
 	s := &search{from: someHour, to: someHour.Add(time.Hour), goesOn: true, shares: make([]detect.Share, 100), keys: []string{"key-9"}}
-	b.agenda.tick(tick, s, b.now)
+	b.tick(tick, s, b.now)
 	b.serves(always(time.Second))
 	b.flush("meanwhile", classLive, 3, "low")
 	for len(b.done) == 0 && s.asked < len(s.shares) {

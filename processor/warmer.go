@@ -134,11 +134,16 @@ func selections(set *detect.Set) map[string]*detect.Rule {
 // are new have to be warmed up, but where nothing is stored yet. It may be
 // repeated, and be called by many at once.
 func (w *Warmer) Register(ctx context.Context, set *detect.Set) error {
-	known, err := w.known(ctx)
+	return RegisterSelectors(ctx, w.cfg.Store, set, w.cfg.Now())
+}
+
+// RegisterSelectors is Warmer.Register, for a program that matches and does not warm up.
+func RegisterSelectors(ctx context.Context, store SelectorStore, set *detect.Set, now time.Time) error {
+	known, err := knownSelectors(ctx, store)
 	if err != nil {
 		return err
 	}
-	now := w.cfg.Now().UTC().Truncate(time.Millisecond)
+	now = now.UTC().Truncate(time.Millisecond)
 	state := schemas.SelectorState("")
 	var added []schemas.Selector
 	for selector, reach := range reaches(set) {
@@ -147,7 +152,7 @@ func (w *Warmer) Register(ctx context.Context, set *detect.Set) error {
 			continue
 		}
 		if state == "" {
-			if state, err = w.firstState(ctx, now); err != nil {
+			if state, err = firstState(ctx, store, now); err != nil {
 				return err
 			}
 		}
@@ -160,20 +165,20 @@ func (w *Warmer) Register(ctx context.Context, set *detect.Set) error {
 		return nil
 	}
 	slices.SortFunc(added, func(a, b schemas.Selector) int { return strings.Compare(a.Selector, b.Selector) })
-	return w.cfg.Store.AddSelectors(ctx, added)
+	return store.AddSelectors(ctx, added)
 }
 
 // firstState is warm where there is no history.
-func (w *Warmer) firstState(ctx context.Context, now time.Time) (schemas.SelectorState, error) {
-	days, err := w.cfg.Store.HistoryDays(ctx, "", time.Unix(0, 0), now.Add(24*time.Hour))
+func firstState(ctx context.Context, store SelectorStore, now time.Time) (schemas.SelectorState, error) {
+	days, err := store.HistoryDays(ctx, "", time.Unix(0, 0), now.Add(24*time.Hour))
 	if err != nil || len(days) > 0 {
 		return schemas.SelectorWarming, err
 	}
 	return schemas.SelectorWarm, nil
 }
 
-func (w *Warmer) known(ctx context.Context) (map[string]schemas.Selector, error) {
-	rows, err := w.cfg.Store.Selectors(ctx)
+func knownSelectors(ctx context.Context, store SelectorStore) (map[string]schemas.Selector, error) {
+	rows, err := store.Selectors(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +207,7 @@ func (w *Warmer) step(ctx context.Context, v *versions) (more bool, err error) {
 	if err := w.Register(ctx, set); err != nil { // it may have failed where they came into force
 		return false, err
 	}
-	known, err := w.known(ctx)
+	known, err := knownSelectors(ctx, w.cfg.Store)
 	if err != nil {
 		return false, err
 	}

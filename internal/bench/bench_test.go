@@ -48,6 +48,7 @@ func TestFillAndMeasure(t *testing.T) {
 	if report.Rows != events {
 		t.Errorf("%d events are stored, want %d", report.Rows, events)
 	}
+	checkAllMatched(t, dir)
 	var printed bytes.Buffer
 	if err := report.Print(&printed); err != nil {
 		t.Fatal(err)
@@ -55,6 +56,26 @@ func TestFillAndMeasure(t *testing.T) {
 	for _, want := range []string{"| at 30000 events |", "by client and audience", "one log_id", "rows/s", "by column: "} {
 		if !strings.Contains(printed.String(), want) {
 			t.Errorf("the report has no %q:\n%s", want, &printed)
+		}
+	}
+}
+
+// checkAllMatched wants that no rule has to match anew what was stored.
+func checkAllMatched(t *testing.T, dir string) {
+	t.Helper()
+	config := clickhousetest.Own(t, clickhouse.EngineConfig{Dir: filepath.Join(dir, "clickhouse")}).Options(clickhouse.RoleApp)
+	db, err := clickhouse.Connect(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	selectors, err := clickhouse.NewSelectorStore(db).Selectors(t.Context())
+	if err != nil || len(selectors) == 0 {
+		t.Fatalf("%d selectors are known, %v", len(selectors), err)
+	}
+	for _, s := range selectors {
+		if !s.Reaches(time.Unix(0, 0)) {
+			t.Errorf("selector %s is %s and reaches %s back, want all history", s.Selector, s.State, s.Reach)
 		}
 	}
 }

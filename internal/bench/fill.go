@@ -58,7 +58,15 @@ func Fill(ctx context.Context, c FillConfig) error {
 	if err := p.write(c.Dir); err != nil { // before anything is stored: this month, or none, lies there
 		return err
 	}
-	f := &filling{config: c, progress: p, store: s}
+	rules, err := detect.Parse(processor.Rules())
+	if err != nil {
+		return fmt.Errorf("load rules: %w", err)
+	}
+	// As an instance does that begins with an empty store: what it stores is matched.
+	if err := processor.RegisterSelectors(ctx, clickhouse.NewSelectorStore(s.db), rules, time.Now()); err != nil {
+		return fmt.Errorf("note what the rules select: %w", err)
+	}
+	f := &filling{config: c, progress: p, store: s, rules: rules}
 	for f.progress.Days < f.progress.Span {
 		if err := f.day(ctx); err != nil {
 			return err
@@ -72,6 +80,7 @@ type filling struct {
 	config   FillConfig
 	progress progress
 	store    *store
+	rules    *detect.Set
 }
 
 // day stores the next day.
@@ -103,15 +112,11 @@ func (f *filling) say(format string, args ...any) {
 
 // process starts the processors; stop waits for their end.
 func (f *filling) process(ctx context.Context, queue *queue) (stop func(), err error) {
-	rules, err := detect.Parse(processor.Rules())
-	if err != nil {
-		return nil, fmt.Errorf("load rules: %w", err)
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	for range processors {
 		p, err := processor.New(processor.Config{
-			Source: queue, Store: clickhouse.NewWriter(f.store.db), Dead: refuseDead{f.config.Progress}, Matcher: rules,
+			Source: queue, Store: clickhouse.NewWriter(f.store.db), Dead: refuseDead{f.config.Progress}, Matcher: f.rules,
 			FlushRows: f.config.Batch, FlushBytes: f.config.Batch << 11, FlushAge: cmp.Or(f.config.FlushAge, 3*time.Second), MaxHeld: 4 * f.config.Batch / groupLogs,
 		})
 		if err != nil {
