@@ -26,6 +26,7 @@ type agenda struct {
 	ticking int                // entries of the tick that is under way
 	ticked  map[duty]time.Time // up to where ticks have looked
 	noted   map[duty]time.Time // what is stored of that
+	partly  map[duty]bool      // of which keys were left out, so that nothing is stored
 	swept   map[duty]time.Time // when a tick last looked at all
 	busy    []*entry           // that are looked at
 	storms  []string           // codes of the rules that find some
@@ -117,7 +118,7 @@ func newAgenda(epoch uint64, rules []detect.Correlation, patience time.Duration)
 			storms = append(storms, rules[i].Code)
 		}
 	}
-	return &agenda{epoch: epoch, storms: storms, patience: patience, usual: aLook, owed: lookWork, ticked: map[duty]time.Time{}, noted: map[duty]time.Time{}, swept: map[duty]time.Time{}, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
+	return &agenda{epoch: epoch, storms: storms, patience: patience, usual: aLook, owed: lookWork, ticked: map[duty]time.Time{}, noted: map[duty]time.Time{}, partly: map[duty]bool{}, swept: map[duty]time.Time{}, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
 }
 
 func (a *agenda) empty() bool { return len(a.entries) == 0 }
@@ -404,6 +405,9 @@ func (a *agenda) took(l *look) (ticked bool) {
 		if n := len(l.keys); n > 0 && n <= fewestKeys {
 			a.usual = (7*a.usual + l.took) / 8
 		}
+	}
+	if l.partly && e.class == classTick {
+		a.partly[e.duty] = true
 	}
 	if !l.prompt {
 		a.owed = max(-maxDebt, a.owed-l.took)

@@ -143,6 +143,7 @@ func (c *Correlator) correlateParts(ctx context.Context, j job, v *versions, par
 	halves, ok := j.halves()
 	if !ok || parts == 1 {
 		c.metrics.leftOut.Inc()
+		c.leaves()
 		c.cfg.Logger.Error("a key has more matches than one query may read and is left out: give the store more memory (clickhouse.memory)",
 			"rule_id", j.rule.Code, "tenant", j.tenant, "key", j.keys[0], "from", j.first, "to", j.last, "error", err)
 		return nil

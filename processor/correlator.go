@@ -116,7 +116,8 @@ type Correlator struct {
 	metrics      *correlatorMetrics
 	store        *outage
 	live         *sync.Map   // when the first live event of a tenant happened, a time.Time
-	shares       *sync.Map   // of a tenant's keys that a tick asks for at once, by sharedTick, []detect.Share
+	shares       *sync.Map   // of a tenant's keys that a tick asks for at once, by sharesOf, []detect.Share
+	leaves       func()      // tells a look that a key was left out
 	telling      *sync.Mutex // held by a look that decides whether people are told of what was found late
 	agenda       *agenda
 	long         []*look                        // that are under way beside the others
@@ -142,7 +143,7 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, telling: &sync.Mutex{}, memory: &memory{}, withFindings: &findingKeys{}, lastMatches: &lastMatches{}, deeds: &deeds{}, rests: newRests(nil)}
+	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, telling: &sync.Mutex{}, leaves: func() {}, memory: &memory{}, withFindings: &findingKeys{}, lastMatches: &lastMatches{}, deeds: &deeds{}, rests: newRests(nil)}
 	if err := c.Check(cfg.Rules); err != nil {
 		return nil, err
 	}
@@ -262,11 +263,11 @@ func (c *Correlator) begin(ctx context.Context, v *versions) error {
 		if err := c.await(v); err != nil {
 			return err
 		}
-		c.tickEpoch = 0 // so that it is looked at all anew
+		c.tickEpoch = 0 // so that it is looked as far back as is not known
 		c.agenda = newAgenda(v.epoch, rules, c.cfg.StormPatience)
 		c.rests = newRests(rules)
 		c.setRules(rules)
-		if err := c.recallTicks(ctx); err != nil {
+		if err := c.recallTicks(ctx, v); err != nil {
 			return err
 		}
 	}

@@ -25,6 +25,7 @@ type look struct {
 	keys   []*touchedKey
 	tick   *search // which goes on; nil where keys are judged
 	prompt bool
+	partly bool // a key was left out
 	done   chan struct{}
 	took   time.Duration // when done, as err
 	err    error
@@ -90,6 +91,7 @@ func (c *Correlator) startLook(ctx context.Context, e *entry, v *versions) *look
 	}
 	a.busy = append(a.busy, e)
 	looking := *c // with what is in force now, which a turn may replace
+	looking.leaves = func() { l.partly = true }
 	if !l.prompt {
 		looking.cfg.Store = patient{c.cfg.Store}
 	}

@@ -11,9 +11,10 @@ import (
 
 // rests remembers when keys that rest have been silent for too long. That follows from
 // weeks of what each of them did, and stays what it is until the key is touched: in the
-// night a tick of each minute would read the weeks of most machines of a tenant.
+// night a tick of each minute would read the weeks of most machines of a tenant. Looks and
+// whoever reads touches may use it at once.
 type rests struct {
-	readers map[string][]string // codes of rules that remember, by selector; does not change
+	readers map[string][]string // codes of rules that tick, by selector; does not change
 
 	mu      sync.Mutex
 	of      map[duty]map[string]*rest // guarded by mu, as are the rests
@@ -37,13 +38,17 @@ func newRests(rules []detect.Correlation) *rests {
 	return r
 }
 
-// touched forgets what was read of touched keys.
+// touched forgets what was read of touched keys. What rests for the search that is under
+// way is due for it, whenever that is: the hours that are judged for a touch may begin
+// behind the trigger.
 func (r *rests) touched(touches []schemas.Touch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range touches {
 		for _, rule := range r.readers[touches[i].Selector] {
-			delete(r.of[duty{classTick, rule, touches[i].Tenant}], touches[i].Key)
+			if of := r.of[duty{classTick, rule, touches[i].Tenant}]; of[touches[i].Key] != nil {
+				of[touches[i].Key] = &rest{}
+			}
 		}
 	}
 }
@@ -83,13 +88,14 @@ func (r *rests) learn(of duty, asked []string, due []schemas.CorrelationRow, ask
 	}
 }
 
-// due are the keys that are due in a time, in Unix milliseconds, its end among it.
+// due are the keys that are due in a time, in Unix milliseconds, its end among it, and those
+// of which it is not known.
 func (r *rests) due(of duty, from, to uint64) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var keys []string
 	for key, rest := range r.of[of] {
-		if rest.answered && rest.due >= from && rest.due <= to {
+		if !rest.answered || rest.due >= from && rest.due <= to {
 			keys = append(keys, key)
 		}
 	}
@@ -100,8 +106,7 @@ func (r *rests) due(of duty, from, to uint64) []string {
 // restingAtOnce is of how many keys it is asked at once when they are due.
 const restingAtOnce = 256
 
-// searchResting asks which keys rest, or when the next of them are due. What is touched
-// meanwhile is judged for that.
+// searchResting asks which keys rest, or when the next of them are due.
 func (c *Correlator) searchResting(ctx context.Context, rule *detect.Correlation, of duty, s *search) error {
 	if !s.begun {
 		rows, err := c.cfg.Store.Correlate(ctx, rule.RestingQuery(of.tenant, s.from, s.until()))

@@ -36,9 +36,9 @@ func (s *search) until() time.Time { return s.to.Add(time.Millisecond) }
 // maxShares is into how many shares the keys of a tenant are cut.
 const maxShares = 256
 
-// searched is what is asked for in the same shares as the last time: what is too much of
+// sharesOf is what is asked for in the same shares as the last time: what is too much of
 // sixty days need not be of a minute.
-type searched struct {
+type sharesOf struct {
 	duty
 	sweeps bool
 }
@@ -59,7 +59,7 @@ func (c *Correlator) goOnSearching(ctx context.Context, rule *detect.Correlation
 
 // searchShare asks for the next share, or cuts the keys into more where that is too much.
 func (c *Correlator) searchShare(ctx context.Context, rule *detect.Correlation, tick duty, s *search) error {
-	of, tenant := searched{tick, s.to.Sub(s.from) > tickReach}, tick.tenant
+	of, tenant := sharesOf{tick, s.to.Sub(s.from) > tickReach}, tick.tenant
 	if s.shares == nil {
 		s.shares = detect.Shares(nil)
 		if known, ok := c.shares.Load(of); ok {
@@ -76,8 +76,8 @@ func (c *Correlator) searchShare(ctx context.Context, rule *detect.Correlation, 
 	if !tooMuch(err) {
 		return err
 	}
-	more, cutErr := c.cutShares(ctx, rule, tenant, s, 4*len(s.shares))
-	if cutErr != nil {
+	more, cutErr := c.cutShares(ctx, rule, tenant, s)
+	if cutErr != nil && !tooMuch(cutErr) {
 		return cutErr
 	}
 	if len(more) <= len(s.shares) { // what is touched must not wait for it
@@ -92,17 +92,18 @@ func (c *Correlator) searchShare(ctx context.Context, rule *detect.Correlation, 
 	return nil
 }
 
-// cutShares cuts the keys of a tenant into about as many shares, none where that is
-// too many.
-func (c *Correlator) cutShares(ctx context.Context, rule *detect.Correlation, tenant string, s *search, shares int) ([]detect.Share, error) {
-	if shares > maxShares {
-		return nil, nil
+// cutShares cuts the keys of a tenant into more shares than a search has, if there are:
+// a key that has the matches of several is in one.
+func (c *Correlator) cutShares(ctx context.Context, rule *detect.Correlation, tenant string, s *search) (shares []detect.Share, err error) {
+	for of := len(s.shares); of < maxShares && len(shares) <= len(s.shares); {
+		of = min(4*of, maxShares)
+		between, err := c.keysOf(ctx, rule.SharesQuery(tenant, s.from, s.to, of))
+		if err != nil {
+			return nil, fmt.Errorf("cut its keys into shares: %w", err)
+		}
+		shares = detect.Shares(between)
 	}
-	between, err := c.keysOf(ctx, rule.SharesQuery(tenant, s.from, s.to, shares))
-	if err != nil {
-		return nil, fmt.Errorf("cut its keys into shares: %w", err)
-	}
-	return detect.Shares(between), nil
+	return shares, nil
 }
 
 func tooMuch(err error) bool {

@@ -96,25 +96,29 @@ func (c *Correlator) addTick(ctx context.Context, reach time.Duration) error {
 func (c *Correlator) goOn(of duty, last time.Time, again bool) *search {
 	a := c.agenda
 	ticked, known := a.ticked[of]
-	switch back := last.Add(-tickReach); {
+	switch back, all := last.Add(-tickReach), last.Add(-sweepReach); {
 	case known && again && ticked.After(back):
 		return &search{from: back, to: last, goesOn: true}
-	case known:
+	case known && ticked.After(back):
 		return &search{from: ticked, to: last, goesOn: true}
 	case c.tickBegan.Sub(a.swept[of]) >= sweepEvery:
 		a.swept[of] = c.tickBegan
-		return &search{from: last.Add(-sweepReach), to: last, goesOn: true}
+		if known && ticked.After(all) {
+			all = ticked
+		}
+		return &search{from: all, to: last, goesOn: true}
 	default:
 		return &search{from: back, to: last}
 	}
 }
 
-// noteTicks stores how far ticks have looked. What they have found is judged, and stored.
+// noteTicks stores how far ticks have looked, where all that they have found was judged and
+// nothing was left out.
 func (c *Correlator) noteTicks(ctx context.Context, v *versions) error {
 	a, ver := c.agenda, v.next()
 	var ticks []schemas.Tick
 	for of, until := range a.ticked {
-		if until.Sub(a.noted[of]) >= noteEvery {
+		if !a.partly[of] && until.Sub(a.noted[of]).Abs() >= noteEvery {
 			ticks = append(ticks, schemas.Tick{Rule: of.rule, Tenant: of.tenant, Digest: c.byCode[of.rule].Digest(), Until: until, Ver: ver})
 		}
 	}
@@ -131,19 +135,29 @@ func (c *Correlator) noteTicks(ctx context.Context, v *versions) error {
 	return nil
 }
 
-// recallTicks has ticks go on where those of others ended, by the same rules.
-func (c *Correlator) recallTicks(ctx context.Context) error {
+// recallTicks has ticks go on where those of others ended, by the same rules. Of a rule that
+// is gone that is forgotten: its findings were taken back, and are to be found again where
+// it comes back.
+func (c *Correlator) recallTicks(ctx context.Context, v *versions) error {
+	var gone []schemas.Tick
+	ver := v.next()
 	ticks, err := c.cfg.Store.Ticks(ctx)
 	if err != nil {
 		return fmt.Errorf("read how far ticks have looked: %w", err)
 	}
 	for _, t := range ticks {
 		rule := c.byCode[t.Rule]
+		if rule == nil && t.Digest != "" {
+			gone = append(gone, schemas.Tick{Rule: t.Rule, Tenant: t.Tenant, Until: t.Until, Ver: ver})
+		}
 		if rule == nil || !rule.Ticks() || rule.LooksBack() || rule.Digest() != t.Digest {
 			continue
 		}
 		of := duty{classTick, t.Rule, t.Tenant}
 		c.agenda.ticked[of], c.agenda.noted[of] = t.Until, t.Until
+	}
+	if err := c.cfg.Store.InsertTicks(ctx, gone); err != nil {
+		return fmt.Errorf("forget how far ticks of rules have looked that are gone: %w", err)
 	}
 	return nil
 }

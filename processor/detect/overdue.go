@@ -55,8 +55,8 @@ func (c *Correlation) OverdueQuery(tenant string, from, to time.Time, share Shar
 	return c.kind.(ticking).overdue(c, tenant, from, to, share)
 }
 
-// Digest names what a rule that ticks asks for, whatever is declared: rules of one digest
-// find the same by time alone.
+// Digest names what a rule that ticks asks for and what is excepted from that, whatever is
+// declared: rules of one digest find the same by time alone.
 func (c *Correlation) Digest() string {
 	at := time.Unix(0, 0)
 	sum := sha256.New()
@@ -65,6 +65,9 @@ func (c *Correlation) Digest() string {
 		for _, name := range slices.Sorted(maps.Keys(q.Params)) {
 			fmt.Fprintf(sum, "%q %q", name, fmt.Sprint(q.Params[name]))
 		}
+	}
+	for _, e := range c.exceptions {
+		fmt.Fprintf(sum, "%q", fmt.Sprint(e.Match))
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }

@@ -29,14 +29,17 @@ func Shares(between []string) []Share {
 // SharesQuery asks, in column Key and in their order, for the first keys of all but the
 // first of so many shares of a tenant's that have about as many matches each of the rule's
 // selectors, among those that a tick over [from, to) reads. There are fewer shares where
-// keys are few, or one of them has the matches of several.
+// keys are few, or one of them has the matches of several: of a key at most mostOfKey
+// count, since what is known of it is made of fewer bins than that.
 func (c *Correlation) SharesQuery(tenant string, from, to time.Time, shares int) schemas.Query {
 	lo := from.Add(-c.Reach())
 	return schemas.Query{SQL: sharesSQL, Params: map[string]any{
 		"tenant": tenant, "selectors": selectorsOfRules(c.Rules()), "shares": uint64(shares),
-		"lo_day": day(lo), "to_day": day(to),
+		"lo_day": day(lo), "to_day": day(to), "most": uint64(mostOfKey),
 	}}
 }
+
+const mostOfKey = 10_000
 
 // sharesSQL puts a key where the matches of those before it reach.
 const sharesSQL = `
@@ -44,7 +47,7 @@ SELECT min(sizes.key) AS key, ` + keysOnly + `
 FROM (
     SELECT key, intDiv((sum(size) OVER (ORDER BY key ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - size) * {shares:UInt64}, sum(size) OVER ()) AS share
     FROM (
-        SELECT key, count() AS size FROM matches
+        SELECT key, least(count(), {most:UInt64}) AS size FROM matches
         WHERE selector IN {selectors:Array(String)} AND tenant = {tenant:String} AND bucket >= {lo_day:Date} AND bucket <= {to_day:Date}
         GROUP BY key
     )
