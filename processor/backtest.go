@@ -314,7 +314,7 @@ func (t *backtest) matchDay(ctx context.Context, all []*detect.Correlation, day 
 func (t *backtest) find(ctx context.Context, rule *detect.Correlation, table schemas.MatchTable, days []schemas.HistoryDay) (findings []schemas.Finding, leftOut uint64, err error) {
 	from, to := t.periods(rule)
 	c := &Correlator{cfg: CorrelatorConfig{Store: matchesOnly{store: t.b.cfg.Store, table: table}}.withDefaults()}
-	f := finder{c: c}
+	f, most := finder{c: c}, maxKeys
 	for _, tenant := range tenantsOf(days) {
 		keys := []string{tenant}
 		if !rule.OfTenant() {
@@ -324,18 +324,28 @@ func (t *backtest) find(ctx context.Context, rule *detect.Correlation, table sch
 			}
 		}
 		keys = slices.DeleteFunc(keys, func(key string) bool { return rule.PassesOver(tenant, key) })
-		for some := range slices.Chunk(keys, maxKeys) {
+		for len(keys) > 0 {
 			if err := t.goesOn(ctx); err != nil {
 				return nil, 0, err
 			}
-			before := f
+			before, some, tooMany := f, keys[:min(most, len(keys))], false
 			err := t.patiently(ctx, func() error {
 				f = before // without what an attempt has found that failed
-				return f.find(ctx, job{rule: rule, tenant: tenant, keys: some}, from, to)
+				err := f.find(ctx, job{rule: rule, tenant: tenant, keys: some}, from, to)
+				if tooMany = len(some) > 1 && lessMayDo(err, len(some)); tooMany {
+					return nil
+				}
+				return err
 			})
 			if err != nil {
 				return nil, 0, fmt.Errorf("correlate rule %s, tenant %s: %w", rule.Code, tenant, err)
 			}
+			if tooMany {
+				most = len(some) / 2
+				continue
+			}
+			most = min(most+most/4+1, maxKeys) // one of those that were too many may have been too much
+			keys = keys[len(some):]
 		}
 	}
 	slices.SortFunc(f.findings, compareByPlace)
@@ -364,8 +374,8 @@ func (s matchesOnly) Correlate(ctx context.Context, q schemas.Query) ([]schemas.
 	return s.store.CorrelateOver(ctx, s.table, q)
 }
 
-// finder finds, in halves where the store says that it is too much at once:
-// first of the keys, then of the time.
+// finder finds, of one key in halves of the time where the store says that it is too
+// much at once.
 type finder struct {
 	c        *Correlator
 	findings []schemas.Finding
@@ -374,22 +384,12 @@ type finder struct {
 
 func (f *finder) find(ctx context.Context, j job, from, to time.Time) error {
 	found, err := f.c.foundOf(ctx, &j, from, to, 0)
-	switch {
-	case err == nil:
+	if err == nil {
 		f.findings = append(f.findings, found...)
 		return nil
-	case !lessMayDo(err, len(j.keys)):
+	}
+	if len(j.keys) > 1 || !lessMayDo(err, 1) {
 		return err
-	case len(j.keys) > 1:
-		half := len(j.keys) / 2
-		for _, keys := range [][]string{j.keys[:half], j.keys[half:]} {
-			part := j
-			part.keys = keys
-			if err := f.find(ctx, part, from, to); err != nil {
-				return err
-			}
-		}
-		return nil
 	}
 	middle := j.rule.Period(from.Add(to.Sub(from) / 2))
 	if !middle.After(from) {

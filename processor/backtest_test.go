@@ -36,11 +36,16 @@ type selectingStore struct {
 	selects, reads atomic.Int64
 	// so many times the store is short of memory
 	shortSelecting, shortFinding atomic.Int64
+	most, refused                atomic.Int64 // keys of a query, where there is a most, and how often there were more
 }
 
 func (s *selectingStore) CorrelateOver(ctx context.Context, table schemas.MatchTable, q schemas.Query) ([]schemas.CorrelationRow, error) {
 	if s.shortFinding.Add(-1) >= 0 {
 		return nil, schemas.ErrMemoryShort
+	}
+	if keys, ok := q.Params["keys"].([]string); ok && s.most.Load() > 0 && len(keys) > int(s.most.Load()) {
+		s.refused.Add(1)
+		return nil, schemas.ErrQueryTooLarge
 	}
 	return s.BacktestStore.CorrelateOver(ctx, table, q)
 }
@@ -207,6 +212,36 @@ func TestBacktestReadsMatchesThatAreThere(t *testing.T) {
 	made := bt.run(schemas.BacktestRule{Rule: b.rule.ID}, nil, from, to)
 	if diff := cmp.Diff(there.Result, made.Result); diff != "" || bt.store.selects.Load() == 0 {
 		t.Errorf("of a selector that has looked at an hour of history, selected %d times (-there +made):\n%s", bt.store.selects.Load(), diff)
+	}
+}
+
+// What was too much once is not tried with each of thousands of keys again.
+func TestBacktestLearnsHowManyKeysFit(t *testing.T) {
+	t.Parallel()
+	db := clickhousetest.New(t)
+	b := newBenchOn(t, db)
+	set, err := detect.Load(detect.Options{Sources: []detect.Source{{Text: grantWidened}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.rules, b.rule = set, set.Correlations()[0]
+	var events []schemas.Event
+	for n := range 1500 {
+		events = append(events, grantChange(fmt.Sprint("app-", n), n, moment.Add(time.Duration(n)*time.Second), 1, "Update client grant"))
+	}
+	b.insert(events...)
+	bt := newTester(t, b, db)
+	rule, from, to := schemas.BacktestRule{Rule: b.rule.ID}, moment.Add(-24*time.Hour), moment.Add(24*time.Hour)
+	whole := bt.run(rule, nil, from, to)
+	if whole.State != schemas.BacktestDone || whole.Result.Findings != 1500 {
+		t.Fatalf("%+v\n%+v, want a finding of each application", whole, whole.Result)
+	}
+	bt.store.most.Store(60)
+	if diff := cmp.Diff(whole.Result, bt.run(rule, nil, from, to).Result); diff != "" {
+		t.Errorf("of all keys at once and of some (-at once +some):\n%s", diff)
+	}
+	if n := bt.store.refused.Load(); n < 5 || n > 25 {
+		t.Errorf("%d queries were for too many keys, want some to come to 60, and few more for 1500", n)
 	}
 }
 
