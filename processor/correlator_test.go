@@ -87,7 +87,8 @@ func (b *bench) startOn(store processor.FindingStore, alerts processor.Alerts, a
 		Store: store, Alerts: alerts, Rules: b.rules,
 		Lease:    nats.NewLease(b.broker.Conn, nats.LeaseConfig{TTL: time.Second}),
 		Interval: b.interval, Wake: b.wake, At: at, Now: b.now, ResolveEvery: b.resolves, Surroundings: b.around,
-		EvidenceKept: b.kept.Evidence(), FindingsKept: b.kept.Of("findings"),
+		StormPatience: time.Minute, // the machine may be slow
+		EvidenceKept:  b.kept.Evidence(), FindingsKept: b.kept.Of("findings"),
 		Logger: slog.New(slog.NewTextHandler(b.t.Output(), nil)),
 	})
 	if err != nil {
