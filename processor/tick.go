@@ -18,10 +18,9 @@ import (
 //
 // A tick looks from where the last one ended up to the tenant's last event; a new holder of
 // the lease knows that from the store. Where it is not known, as of a new rule or a new
-// tenant, it looks sweepReach back;
-// if that was too much it tries again each hour, and looks tickReach back in between. Once
-// an hour each tick looks tickReach back, for what a clock that was set back or a store
-// that was short of memory has left out.
+// tenant, it looks sweepReach back; if that was too much it tries again each hour, and looks
+// tickReach back in between. Once an hour each tick looks tickReach back, for what a clock
+// that was set back or a store that was short of memory has left out.
 //
 // Rules that have to look back do so in each tick, and sweepReach once an hour, since days
 // may come at once.

@@ -463,13 +463,18 @@ func TestATickAsksInSharesWhereAllIsTooMuch(t *testing.T) {
 	}
 }
 
+// A crash finds a silence of ten days ago: a next holder that takes a tick for judged that
+// was not would look at two days.
 func TestCrashWithinATickLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
-	for _, point := range []string{"alert_published", "history_written", "findings_written", "ticked"} {
+	for _, point := range []string{"alert_published", "history_written", "findings_written", "ticked", "ticks_noted"} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			b := newSilenceBench(t)
-			b.insert(beats("crash", moment)...)
+			var asked atomic.Int64
+			b.now = func() time.Time { return moment.Add(9*time.Hour + time.Duration(asked.Add(1))*time.Second) }
+			old := moment.Add(-10 * 24 * time.Hour)
+			b.insert(append(beats("crash", old), other(old))...)
 			b.correlateAll()
 			b.insert(other(moment.Add(5 * time.Hour)))
 			crashing(b, point, b.store, b.broker.Publisher(t))
