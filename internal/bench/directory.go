@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -23,7 +24,8 @@ type progress struct {
 	Events  int           `json:"events"`
 	Span    int           `json:"span"` // in days
 	To      time.Time     `json:"to"`
-	Days    int           `json:"days"` // that are stored
+	More    []time.Time   `json:"more,omitempty"` // ends of what follows the last day, in order
+	Days    int           `json:"days"`           // that are stored, and stretches behind them
 	Bytes   int64         `json:"bytes"`
 	Stored  time.Duration `json:"stored_ns"`
 	Counted bool          `json:"counted"`
@@ -62,6 +64,21 @@ func (p *progress) write(dir string) error {
 
 func (p *progress) generator() *Generator {
 	return &Generator{Seed: p.Seed, Events: p.Events, Days: p.Span, To: p.To}
+}
+
+// left is how many days and stretches are not stored yet.
+func (p *progress) left() int { return p.Span + len(p.More) - p.Days }
+
+// end is that of all that is stored, or will be.
+func (p *progress) end() time.Time { return append([]time.Time{p.To}, p.More...)[len(p.More)] }
+
+// next yields the records of the first of those that are left.
+func (p *progress) next() iter.Seq[[]byte] {
+	bounds := append([]time.Time{p.To}, p.More...)
+	if i := p.Days - p.Span; i >= 0 {
+		return p.generator().Stretch(p.Days, bounds[i], bounds[i+1])
+	}
+	return p.generator().Day(p.Days)
 }
 
 // store is a data directory's engine, and connections to it.

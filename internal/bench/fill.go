@@ -27,6 +27,9 @@ type FillConfig struct {
 	// FlushAge is how long the processors wait for a batch to fill, and so for
 	// more at the end of each day. Default 3 s.
 	FlushAge time.Duration
+	// Now has what followed the month until this minute stored, too, so that its
+	// machines do not rest since it was filled.
+	Now bool
 
 	Progress io.Writer
 }
@@ -67,8 +70,14 @@ func Fill(ctx context.Context, c FillConfig) error {
 		return fmt.Errorf("note what the rules select: %w", err)
 	}
 	f := &filling{config: c, progress: p, store: s, rules: rules}
-	for f.progress.Days < f.progress.Span {
-		if err := f.day(ctx); err != nil {
+	if now := time.Now().UTC().Truncate(time.Minute); c.Now && f.progress.left() == 0 && now.After(f.progress.end()) {
+		f.progress.More, f.progress.Counted = append(f.progress.More, now), false
+		if err := f.progress.write(c.Dir); err != nil {
+			return err
+		}
+	}
+	for f.progress.left() > 0 {
+		if err := f.next(ctx); err != nil {
 			return err
 		}
 	}
@@ -83,8 +92,8 @@ type filling struct {
 	rules    *detect.Set
 }
 
-// day stores the next day.
-func (f *filling) day(ctx context.Context) error {
+// next stores the next day, or the next stretch behind the last one.
+func (f *filling) next(ctx context.Context) error {
 	began := time.Now()
 	queue := newQueue()
 	stop, err := f.process(ctx, queue)
@@ -92,7 +101,7 @@ func (f *filling) day(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	if err := queue.offer(ctx, f.progress.generator().Day(f.progress.Days)); err != nil {
+	if err := queue.offer(ctx, f.progress.next()); err != nil {
 		return err
 	}
 	if err := queue.drained(ctx); err != nil {
@@ -101,8 +110,12 @@ func (f *filling) day(ctx context.Context) error {
 	f.progress.Days++
 	f.progress.Bytes += queue.bytes
 	f.progress.Stored += time.Since(began)
-	events := f.progress.Events * f.progress.Days / f.progress.Span
-	f.say("day %d of %d: %d events, %.0f/s", f.progress.Days, f.progress.Span, events, float64(events)/f.progress.Stored.Seconds())
+	if f.progress.Days > f.progress.Span {
+		f.say("stored until %s", f.progress.end().Format(time.RFC3339))
+	} else {
+		events := f.progress.Events * f.progress.Days / f.progress.Span
+		f.say("day %d of %d: %d events, %.0f/s", f.progress.Days, f.progress.Span, events, float64(events)/f.progress.Stored.Seconds())
+	}
 	return f.progress.write(f.config.Dir)
 }
 

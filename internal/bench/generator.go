@@ -48,3 +48,10 @@ func (g *Generator) Day(day int) iter.Seq[[]byte] {
 	events := g.Events*(day+1)/g.Days - g.Events*day/g.Days
 	return g.simulated().HistoryPart(day, from, from.AddDate(0, 0, 1), events)
 }
+
+// Stretch yields what follows the days, from..to, at their rate. part is its number,
+// counted from Days on.
+func (g *Generator) Stretch(part int, from, to time.Time) iter.Seq[[]byte] {
+	month := time.Duration(g.Days) * 24 * time.Hour
+	return g.simulated().HistoryPart(part, from, to, int(float64(g.Events)*to.Sub(from).Seconds()/month.Seconds()))
+}

@@ -49,6 +49,7 @@ func newFill() *cobra.Command {
 	flags.StringVar(&c.Dir, "dir", "", "the data directory")
 	flags.IntVar(&c.Events, "events", 10_000_000, "how many events, spread over 30 days")
 	flags.Uint64Var(&c.Seed, "seed", 1, "seed of the population and of every event")
+	flags.BoolVar(&c.Now, "now", false, "go on to this minute, so that machines do not rest since the month was filled")
 	flags.IntVar(&c.Batch, "batch", 250_000, "events per insert")
 	flags.Float64Var(&memory, "engine-memory", 8, "memory of the engine, in GiB")
 	_ = cmd.MarkFlagRequired("dir")
