@@ -110,7 +110,7 @@ func (k storm) query(c *Correlation, a asked) schemas.Query {
 	return schemas.Query{SQL: sql + strings.NewReplacer(
 		"{{network}}", k.issued.part("value", networkValue.name),
 		"{{successes_survived}}", survivedLately("client_id IN (SELECT client FROM failed)", "success_lo"),
-		"{{near_peaks}}", nearPeaks("0"), "{{earlier_near_peaks}}", nearPeaks("{earlier_ms:UInt64}"),
+		"{{near_peaks}}", near("peaks", "0"), "{{earlier_near_peaks}}", near("peaks", "{earlier_ms:UInt64}"),
 		"{{survived}}", survivedLately("(SELECT count() FROM peaks) > 0", "active_lo"),
 	).Replace(stormSQL), Params: k.params(a, params)}
 }
@@ -122,15 +122,30 @@ func (k storm) candidates(c *Correlation, a asked) schemas.Query {
 	params := k.params(a, c.touched(a))
 	lo := a.from.Add(-k.window)
 	params["lo"], params["lo_day"] = millis(lo), day(lo)
-	sql := strings.NewReplacer("{{near_peaks}}", nearPeaks("0"), "{{earlier_near_peaks}}", nearPeaks("{earlier_ms:UInt64}")).Replace(stormCandidatesSQL)
+	params["block"] = uint64(k.block().Milliseconds())
+	sql := strings.NewReplacer("{{near_peaks}}", near("possible", "0"), "{{earlier_near_peaks}}", near("possible", "{earlier_ms:UInt64}")).Replace(stormCandidatesSQL)
 	return schemas.Query{SQL: keysOf(sql), Params: params}
 }
 
-// nearPeaks is which matches tell who was active in a minute of peaks, or so long before it.
-func nearPeaks(before string) string {
-	return "intDiv(t, 60000) * 60000 + " + before + " IN (SELECT arrayJoin(range(toUInt64(peaks.minute - {window:UInt64}), peaks.minute + 1, 60000)) FROM peaks)"
+// block is a time of which a whole one, as they are counted from 1970 on, lies in each
+// minute with the window before it: the last that is over with the minute.
+func (k storm) block() time.Duration {
+	return (k.window/time.Minute + 2) / 2 * time.Minute
 }
 
+// near is which matches tell who was active in a minute of a step, or so long before it.
+func near(step, before string) string {
+	return "intDiv(t, 60000) * 60000 + " + before + " IN (SELECT arrayJoin(range(toUInt64(" + step + ".minute - {window:UInt64}), " + step + ".minute + 1, 60000)) FROM " + step + ")"
+}
+
+// stormCandidatesSQL counts the machines near a minute only where those of a block in it
+// leave that open, which no minute of a usual day does. Its steps, by name:
+//
+//	deltas    when a client begins to fail within a window, and when it ceases
+//	peaks     the minutes in which enough do, and how many
+//	blocks    how many machines got a token in each block
+//	possible  the peaks of which that tells too little
+//	near      how many were active, by minute
 const stormCandidatesSQL = `
     WITH deltas AS (
         SELECT key, step.1 AS at, sum(step.2) AS delta, countIf(step.2 > 0) AS entered
@@ -150,6 +165,18 @@ const stormCandidatesSQL = `
         WHERE entered > 0 AND failing >= toInt64({least:UInt64}) AND at >= {from:UInt64}
         GROUP BY key, minute
     ),
+    blocks AS (
+        SELECT toUInt64(intDiv(t, {block:UInt64}) + 1) AS next_block, uniqExact(key) AS machines FROM matches
+        WHERE selector = {issued:String} AND tenant = {tenant:String}
+          AND bucket >= {active_day:Date} AND bucket <= {to_day:Date} AND t >= {active_lo:UInt64} AND t < {to:UInt64}
+          AND (SELECT count() FROM peaks) > 0
+        GROUP BY next_block
+    ),
+    possible AS MATERIALIZED (
+        SELECT peaks.key AS key, peaks.minute AS minute, peaks.most AS most
+        FROM peaks LEFT JOIN blocks ON toUInt64(intDiv(peaks.minute + 60000, {block:UInt64})) = blocks.next_block
+        WHERE 2 * peaks.most >= {share:Float64} * blocks.machines
+    ),
     near AS (
         SELECT minute, max(machines) AS machines
         FROM (
@@ -163,9 +190,9 @@ const stormCandidatesSQL = `
             GROUP BY minute, early
         )
         GROUP BY minute
-        HAVING minute IN (SELECT peaks.minute FROM peaks)
+        HAVING minute IN (SELECT possible.minute FROM possible)
     )
-    SELECT DISTINCT key FROM peaks LEFT JOIN near ON peaks.minute = near.minute WHERE 2 * peaks.most >= {share:Float64} * near.machines`
+    SELECT DISTINCT key FROM possible LEFT JOIN near ON possible.minute = near.minute WHERE 2 * possible.most >= {share:Float64} * near.machines`
 
 // stormSQL goes on behind believed. Its steps, by name:
 //
