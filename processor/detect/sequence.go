@@ -90,7 +90,15 @@ func (s *sequence) last() step { return s.steps[len(s.steps)-1] }
 // query is long because it is one statement: see sequenceSQL.
 func (s *sequence) query(c *Correlation, a asked) schemas.Query {
 	rules := s.distinct(c)
-	sql, params := c.believed(a, a.from.Add(-s.reach(c)), rules...)
+	lo := a.from.Add(-s.reach(c))
+	recent := lo
+	if s.apart(rules) {
+		recent = a.from.Add(-s.timespan)
+	}
+	sql, params := c.believed(a, recent, rules...)
+	if s.apart(rules) {
+		params["past_lo"], params["past_lo_day"], params["known"] = millis(lo), day(lo), selectorsOfRules(s.known.rules)
+	}
 	names := make([]string, len(rules))
 	for i, r := range rules {
 		names[i] = cmp.Or(r.Name, r.ID)

@@ -10,7 +10,9 @@ import (
 //
 //	happened each event once, with the roles that it has
 //	parts    what of its values is compared
-//	kept     what of it matters: see writeKept
+//	days     what is known of the days before the range: see writeKept
+//	past     what of that matters
+//	kept     what of all matters
 //	counted  the events of the steps before the last, until then
 //	stepN    the chain that completes step N with the event, by its start
 //	seen     when the values were seen last
@@ -72,7 +74,24 @@ counted AS (
     SELECT *, (%s) AND NOT is%d AS counts,
         toUInt64(countIf(counts) OVER (PARTITION BY key, same ORDER BY t, log_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS earlier
     FROM %s
-)`, strings.Join(before, " OR "), len(s.steps), s.writeKept(b))
+)`, strings.Join(before, " OR "), len(s.steps), s.writeKept(b, rules))
+}
+
+// remembers reports whether of what is known it is asked for days.
+func (s *sequence) remembers() bool { return s.known != nil && s.known.lookback >= oneDay }
+
+// apart reports whether what is known is read apart from the steps, and only of it what
+// writeKept leaves: of a busy key the months before are more than a query may hold. Not
+// where an event may be one of two rules', since the first of them tells its values.
+func (s *sequence) apart(rules []*Rule) bool {
+	return s.remembers() && !slices.ContainsFunc(s.known.rules, func(k *Rule) bool {
+		return slices.ContainsFunc(rules, func(r *Rule) bool { return r.Selector != k.Selector && mayShare(r, k) })
+	})
+}
+
+// mayShare reports whether an event may match both rules.
+func mayShare(a, b *Rule) bool {
+	return a.Types == nil || b.Types == nil || slices.ContainsFunc(a.Types, func(typ string) bool { return slices.Contains(b.Types, typ) })
 }
 
 // writeKept leaves out most of what is looked back at, and returns the name of the
@@ -83,45 +102,68 @@ counted AS (
 //     tell, as either lies in a look-back, of a day at least, that any of that day
 //     lies in. None between them was new.
 //   - Whether there were enough: the latest do, as many as it takes.
-func (s *sequence) writeKept(b *strings.Builder) string {
-	if s.known == nil || s.known.lookback < oneDay {
+func (s *sequence) writeKept(b *strings.Builder, rules []*Rule) string {
+	if !s.remembers() {
 		return "parts"
 	}
-	var same, columns []string
+	var same, columns, told []string
 	for i := range s.known.fields {
 		same = append(same, fmt.Sprintf("part%d", i+1))
+		told = append(told, fmt.Sprintf("values.%d", i+1))
 	}
 	for i := range s.steps {
 		columns = append(columns, fmt.Sprintf("is%d", i+1))
 	}
-	parts := strings.Join(same, ", ")
-	latest := ""
+	from := "parts WHERE known AND t + {timespan:UInt64} < {from:UInt64}"
+	if s.apart(rules) {
+		from = s.knownBefore(rules)
+	}
+	latest, last := "", ""
 	if s.known.least > 0 {
+		last = fmt.Sprintf(",\n        groupArraySorted(%d)((-toInt64(t), log_id)) AS last", s.known.least)
 		latest = fmt.Sprintf(`
     UNION DISTINCT
     SELECT key, toUInt64(-l.1) AS t, l.2 AS log_id, l.3 AS values
-    FROM (SELECT key, arrayJoin(groupArraySorted(%d)((-toInt64(t), log_id, (%s, '')))) AS l FROM parts WHERE known AND t + {timespan:UInt64} < {from:UInt64} GROUP BY key)`, s.known.least, parts)
-	}
-	var told []string
-	for i := range same {
-		told = append(told, fmt.Sprintf("values.%d", i+1))
+    FROM (SELECT key, arrayJoin(groupArraySorted(%d)((one.1, one.2, values))) AS l FROM days ARRAY JOIN last AS one GROUP BY key)`, s.known.least)
 	}
 	fmt.Fprintf(b, `,
+days AS MATERIALIZED (
+    SELECT key, (%[1]s, '') AS values, min((t, log_id)) AS earliest, max((t, log_id)) AS latest%[6]s
+    FROM %[7]s GROUP BY key, values, intDiv(t, 86400000)
+),
 past AS (
-    SELECT key, l.1 AS t, l.2 AS log_id, values
-    FROM (
-        SELECT key, (%[1]s, '') AS values, arrayJoin([min((t, log_id)), max((t, log_id))]) AS l
-        FROM parts WHERE known AND t + {timespan:UInt64} < {from:UInt64} GROUP BY key, values, intDiv(t, 86400000)
-    )
-%[2]s
+    SELECT key, l.1 AS t, l.2 AS log_id, values FROM days ARRAY JOIN [earliest, latest] AS l%[2]s
 ),
 kept AS (
     SELECT key, t, log_id, roles, first_role, value, was_imported, same, known, %[3]s, %[1]s FROM parts WHERE t + {timespan:UInt64} >= {from:UInt64}
     UNION ALL
     SELECT key, t, log_id, emptyArrayUInt64(), toUInt64(0), '', toUInt8(0), '', true, %[4]s, %[5]s FROM past
-)`, parts, latest, strings.Join(columns, ", "), strings.TrimSuffix(strings.Repeat("false, ", len(columns)), ", "), strings.Join(told, ", "))
+)`, strings.Join(same, ", "), latest, strings.Join(columns, ", "), strings.TrimSuffix(strings.Repeat("false, ", len(columns)), ", "), strings.Join(told, ", "), last, from)
 	return "kept"
 }
+
+// knownBefore are the believed matches of what is known that lie before all chains, as
+// a subquery with the parts of parts.
+func (s *sequence) knownBefore(rules []*Rule) string {
+	var parts []string
+	for i, f := range s.known.fields {
+		parts = append(parts, fmt.Sprintf("%s AS part%d", partOfRole(rules, func(int) string { return f }), i+1))
+	}
+	clients := clientsAreKeys
+	if slices.ContainsFunc(s.known.rules, func(r *Rule) bool { return r.key.name() != clientKey.name }) {
+		clients = "client_id IN (SELECT DISTINCT client_id FROM matches WHERE " + knownMatches + ")"
+	}
+	return `(
+        SELECT key, t, log_id, toUInt64(indexOf({selectors:Array(String)}, selector)) AS first_role, ` + strings.Join(parts, ", ") + `
+        FROM matches FINAL
+        WHERE ` + knownMatches + `
+          AND t >= {past_lo:UInt64} AND t + {timespan:UInt64} < {from:UInt64}
+          AND ` + survived(clients, "past_lo") + `
+    )`
+}
+
+const knownMatches = `selector IN {known:Array(String)} AND tenant = {tenant:String}
+          AND bucket >= {past_lo_day:Date} AND bucket <= {from_day:Date} AND key IN {keys:Array(String)}`
 
 // rolesOf is an array of the roles that some of the rules have.
 func rolesOf(rules, some []*Rule) string {

@@ -453,3 +453,37 @@ func TestSequenceRemembersWholeDays(t *testing.T) {
 		t.Errorf("by source there are %v findings; that is too little to tell", sources)
 	}
 }
+
+// TestSequenceOfABusyKeyFitsAQuery: what is known of half a million matches of one key is
+// asked for with the memory that a query has.
+func TestSequenceOfABusyKeyFitsAQuery(t *testing.T) {
+	t.Parallel()
+	db := clickhousetest.New(t)
+	o := order{
+		steps:    []orderStep{{[]string{"refused"}, 3}, {[]string{"issued"}, 1}},
+		timespan: 15 * time.Minute, same: true, known: []string{"issued"}, lookback: 30 * 24 * time.Hour, least: 20, most: 8, dedupe: 24 * time.Hour,
+	}
+	c, selectors := o.rule(t)
+	const matches = 500_000
+	end := origin.Add(30 * 24 * time.Hour)
+	// One each five seconds until end, three refusals of it from a new network, and then a token.
+	rows := fmt.Sprintf(`(
+        SELECT toUInt64(%[1]d - 5000 * number) AS at, number BETWEEN 1 AND 3 AS fails, toString(number) AS id, number < 4 ? 'n-new' : 'n-old' AS place
+        FROM numbers(%[2]d)
+    )`, end.UnixMilli(), matches)
+	clickhousetest.Exec(t, db, fmt.Sprintf(`INSERT INTO versions (tenant, client_id, time, log_id, ver, deleted)
+        SELECT '%s', 'busy', fromUnixTimestamp64Milli(toInt64(at), 'UTC'), id, 1, 0 FROM %s`, tenant, rows))
+	clickhousetest.Exec(t, db, fmt.Sprintf(`INSERT INTO matches (selector, tenant, bucket, key, t, log_id, value, client_id, ver, source)
+        SELECT if(fails, '%s', '%s'), '%s', toDate(fromUnixTimestamp64Milli(toInt64(at), 'UTC')), 'busy', at, id, concat(place, '\x1f', repeat('as', 100)), 'busy', 1, 'stream' FROM %s`,
+		selectors["refused"], selectors["issued"], tenant, rows))
+	from := c.Period(end)
+	q := c.Query(tenant, []string{"busy"}, from, c.PeriodEnd(end.Add(time.Hour)))
+	q.SQL += " SETTINGS max_memory_usage = " + strconv.Itoa(256<<20)
+	got, err := clickhouse.NewFindingStore(db).Correlate(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || got[0].Last != uint64(end.UnixMilli()) || got[0].Facts["earlier"] != "3" || got[0].Facts["source"] != "known" {
+		t.Errorf("got %+v, want the token after three refusals, of a known system", got)
+	}
+}
