@@ -111,6 +111,7 @@ type Correlator struct {
 	lastMatches  *lastMatches
 	deeds        *deeds
 	rests        *rests
+	lastEvents   *lastEvents
 	metrics      *correlatorMetrics
 	store        *outage
 	live         *sync.Map   // when the first live event of a tenant happened, a time.Time
@@ -141,7 +142,7 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, telling: &sync.Mutex{}, leaves: func() {}, memory: &memory{}, withFindings: &findingKeys{}, lastMatches: &lastMatches{}, deeds: &deeds{}, rests: newRests(nil)}
+	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, telling: &sync.Mutex{}, leaves: func() {}, memory: &memory{}, withFindings: &findingKeys{}, lastMatches: &lastMatches{}, deeds: &deeds{}, rests: newRests(nil), lastEvents: &lastEvents{}}
 	if err := c.Check(cfg.Rules); err != nil {
 		return nil, err
 	}

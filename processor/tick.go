@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/m2mwatch/m2mwatch/processor/detect"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
 
@@ -68,9 +67,9 @@ func (c *Correlator) addTick(ctx context.Context, reach time.Duration) error {
 	if len(ticking) == 0 {
 		return nil
 	}
-	tenants, err := c.cfg.Store.Correlate(ctx, detect.LastEventsQuery())
+	tenants, err := c.lastEvents.read(ctx, c.cfg.Store, c.tickBegan, reach == sweepReach)
 	if err != nil {
-		return fmt.Errorf("read the tenants' last events: %w", err)
+		return err
 	}
 	for _, rule := range ticking {
 		for _, t := range tenants {

@@ -101,6 +101,7 @@ func (c *Correlator) noteTouched(touches []schemas.Touch) {
 	c.deeds.touched(touches)
 	c.rests.touched(touches)
 	c.lastMatches.touched(touches, c.cfg.Now())
+	c.lastEvents.touched(touches, c.cfg.Now())
 }
 
 // addTouches sorts touches by the rules that read their selectors. They are judged for

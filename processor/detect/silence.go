@@ -134,13 +134,14 @@ func (s silence) overdue(c *Correlation, tenant string, from, to time.Time, shar
 	return schemas.Query{SQL: sql + "SELECT DISTINCT key, " + keysOnly + " FROM silences ORDER BY key", Params: params}
 }
 
-// LastEventsQuery asks, for each tenant, in column Key, when its last event was,
-// in First and Last.
-func LastEventsQuery() schemas.Query {
-	return schemas.Query{SQL: `
+// LastEventsQuery asks, for each tenant with an event since then, in column Key, when its
+// last one was, in First and Last.
+func LastEventsQuery(since time.Time) schemas.Query {
+	return schemas.Query{Params: map[string]any{"since": millis(since)}, SQL: `
 SELECT tenant AS key, toUInt64(0) AS period, toUInt64(toUnixTimestamp64Milli(max(time))) AS t, t AS last_t, toUInt64(0) AS n,
     CAST([], 'Array(String)') AS vals, vals AS logs, toUInt8(0) AS imported, ` + noBaseline + `, ` + noFacts + `
 FROM events
+WHERE time >= fromUnixTimestamp64Milli(toInt64({since:UInt64}), 'UTC')
 GROUP BY tenant
 ORDER BY key
 `}
