@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/m2mwatch/m2mwatch/processor/detect"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -191,13 +193,29 @@ func (c *Correlator) correlate(ctx context.Context, j job, ver uint64) error {
 	now := c.cfg.Now().UTC().Truncate(time.Millisecond)
 	p := newPager(j.tenant, j.rule, now, ver)
 	first, last := p.groupPeriods(from, to)
-	stored, err := c.storedFindings(ctx, &j, first, last)
-	if err != nil {
-		return fmt.Errorf("read the stored findings: %w", err)
+	asked := from
+	if j.rule.LooksBackOnly() && j.first.After(from) {
+		asked = j.first
 	}
-	keys, standing, err := c.judged(ctx, &j, stored, from, to)
-	if err != nil {
+	var stored []schemas.Finding
+	var keys []string
+	reading, ctxOfReading := errgroup.WithContext(ctx) // each waits more than it works
+	reading.Go(func() (err error) {
+		if stored, err = c.storedFindings(ctxOfReading, &j, first, last); err != nil {
+			return fmt.Errorf("read the stored findings: %w", err)
+		}
+		return nil
+	})
+	reading.Go(func() (err error) {
+		keys, err = c.candidates(ctxOfReading, &j, asked, to)
 		return err
+	})
+	if err := reading.Wait(); err != nil {
+		return err
+	}
+	var standing map[string]bool
+	if asked.After(from) {
+		keys, standing = judged(keys, stored, asked)
 	}
 	found, err := c.found(ctx, &j, keys, from, to, ver)
 	if err != nil {
@@ -216,21 +234,15 @@ func (c *Correlator) storedFindings(ctx context.Context, j *job, from, to time.T
 	return c.cfg.Store.Findings(ctx, j.tenant, j.rule.Code, keys, from, to)
 }
 
-// judged are the keys to ask what they do in [from, to), and those whose findings
-// stand as they are. Where what comes in leaves alone what was found before it,
-// only keys are asked that have a trigger since the first hour that was touched, or
-// a finding that has had one: whoever failed in the morning is not looked at again
-// with each event of the day.
-func (c *Correlator) judged(ctx context.Context, j *job, stored []schemas.Finding, from, to time.Time) (keys []string, standing map[string]bool, err error) {
-	if !j.rule.LooksBackOnly() || !j.first.After(from) {
-		keys, err = c.candidates(ctx, j, from, to)
-		return keys, nil, err
-	}
-	if keys, err = c.candidates(ctx, j, j.first, to); err != nil {
-		return nil, nil, err
-	}
+// judged are the keys to ask what they do in a range of periods of which hours since the
+// given time were touched, and those whose findings stand as they are. Where what comes in
+// leaves alone what was found before it, only keys are asked that have a trigger since
+// then, which are candidates, or a finding that has had one: whoever failed in the morning
+// is not looked at again with each event of the day.
+func judged(candidates []string, stored []schemas.Finding, since time.Time) (keys []string, standing map[string]bool) {
+	keys = candidates
 	for i := range stored {
-		if !stored[i].Last.Before(j.first) {
+		if !stored[i].Last.Before(since) {
 			keys = append(keys, stored[i].Key)
 		}
 	}
@@ -242,7 +254,7 @@ func (c *Correlator) judged(ctx context.Context, j *job, stored []schemas.Findin
 			standing[stored[i].Key] = true
 		}
 	}
-	return keys, standing, nil
+	return keys, standing
 }
 
 // isWarming reports whether history is being matched for what a rule selects.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/m2mwatch/m2mwatch/processor/detect"
 	"github.com/m2mwatch/m2mwatch/schemas"
 )
@@ -17,19 +19,29 @@ func (c *Correlator) explain(ctx context.Context, j *job, rows []schemas.Correla
 		return nil, nil
 	}
 	keys, first, last := extent(rows)
-	related := map[string][]detect.Found{}
+	answers := make([][]schemas.CorrelationRow, len(j.rule.Evidence))
+	var details map[string]detail
+	reading, ctxOfReading := errgroup.WithContext(ctx) // each waits more than it works
 	for i, e := range j.rule.Evidence {
-		answer, err := c.cfg.Store.Correlate(ctx, j.rule.EvidenceQuery(i, j.tenant, keys, first.Add(-e.Lookback), last))
-		if err != nil {
-			return nil, fmt.Errorf("read the evidence: %w", err)
-		}
+		reading.Go(func() (err error) {
+			if answers[i], err = c.cfg.Store.Correlate(ctxOfReading, j.rule.EvidenceQuery(i, j.tenant, keys, first.Add(-e.Lookback), last)); err != nil {
+				return fmt.Errorf("read the evidence: %w", err)
+			}
+			return nil
+		})
+	}
+	reading.Go(func() (err error) {
+		details, err = c.details(ctxOfReading, j, rows, keys, first, last)
+		return err
+	})
+	if err := reading.Wait(); err != nil {
+		return nil, err
+	}
+	related := map[string][]detect.Found{}
+	for i, answer := range answers {
 		for _, f := range j.rule.Found(i, answer) {
 			related[f.Key] = append(related[f.Key], f)
 		}
-	}
-	details, err := c.details(ctx, j, rows, keys, first, last)
-	if err != nil {
-		return nil, err
 	}
 	findings := make([]schemas.Finding, len(rows))
 	for i, row := range rows {
