@@ -61,6 +61,13 @@ func (k *findingKeys) bound() {
 	}
 }
 
+// has reports whether a key may have a finding of a rule.
+func (k *findingKeys) has(tenant, ruleID, key string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.keys == nil || k.keys[schemas.FindingKey{Tenant: tenant, RuleID: ruleID, Key: key}]
+}
+
 // of are those of keys that may have a finding of a rule.
 func (k *findingKeys) of(tenant, ruleID string, keys []string) []string {
 	k.mu.Lock()

@@ -143,6 +143,14 @@ func (l *lastMatches) having(rule *detect.Correlation, tenant string, keys []str
 	return having
 }
 
+// ruleOut reports whether a key lacks something that is required from a time on.
+func (l *lastMatches) ruleOut(required []detect.Required, tenant, key string, from time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	hash := l.hash(tenant, key)
+	return slices.ContainsFunc(required, func(r detect.Required) bool { return l.lacks(r, hash, from) })
+}
+
 func (l *lastMatches) lacks(r detect.Required, hash uint64, from time.Time) bool {
 	if from = from.Add(-r.Back); from.Before(l.since) {
 		return false

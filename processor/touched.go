@@ -104,18 +104,26 @@ func (c *Correlator) noteTouched(touches []schemas.Touch) {
 	c.lastEvents.touched(touches, c.cfg.Now())
 }
 
+// reader is a rule that reads a selector, with what a key must have for it to find anything.
+type reader struct {
+	rule     *detect.Correlation
+	required []detect.Required
+}
+
 // addTouches sorts touches by the rules that read their selectors. They are judged for
-// the sake of these flushes, or of their own.
+// the sake of these flushes, or of their own. A key of which a rule can find nothing, and
+// has found nothing, is not on its agenda: thousands that get tokens would make those that
+// are refused wait.
 func (c *Correlator) addTouches(touches []schemas.Touch, flushes []string) {
 	now := time.Now()
-	readers := map[string][]*detect.Correlation{} // by selector
+	readers := map[string][]reader{} // by selector
 	for i := range touches {
 		t := &touches[i]
 		rules, known := readers[t.Selector]
 		if !known {
 			for r := range c.rules {
 				if c.rules[r].Keyed(t.Selector) {
-					rules = append(rules, &c.rules[r])
+					rules = append(rules, reader{&c.rules[r], c.rules[r].Required()})
 				}
 			}
 			readers[t.Selector] = rules
@@ -129,9 +137,14 @@ func (c *Correlator) addTouches(touches []schemas.Touch, flushes []string) {
 			class = classHistory
 		}
 		for _, r := range rules {
-			if !r.PassesOver(t.Tenant, t.Key) {
-				c.agenda.add(duty{class, r.Code, t.Tenant}, t, of, now)
+			if !r.rule.PassesOver(t.Tenant, t.Key) && !c.findsNothing(r, t) {
+				c.agenda.add(duty{class, r.rule.Code, t.Tenant}, t, of, now)
 			}
 		}
 	}
+}
+
+// findsNothing reports whether a rule can find nothing of a touched key, and has not.
+func (c *Correlator) findsNothing(r reader, t *schemas.Touch) bool {
+	return len(r.required) > 0 && c.lastMatches.ruleOut(r.required, t.Tenant, t.Key, r.rule.Period(t.Bucket)) && !c.withFindings.has(t.Tenant, r.rule.Code, t.Key)
 }
