@@ -13,8 +13,8 @@ import (
 
 // look is one rule judging some of its keys. One that is not prompt, or takes long, goes
 // on beside the others: what it reads of a whole tenant cannot be cut, and nobody's alert
-// is to wait for it. There are up to maxLong of them, and only the first may be one of
-// which people are not told at once.
+// is to wait for it. While there are maxLong of them none begins that is not prompt, and
+// only the first may be one of which people are not told at once.
 //
 // Of a rule and a tenant there is never more than one, none of a tenant while acts about
 // its findings are carried out, and none at all while it is looked for what is over: each
@@ -31,8 +31,13 @@ type look struct {
 	err    error
 }
 
-// maxLong is two: the engine has little memory, and what is patient needs no more.
-const maxLong = 2
+const (
+	// maxLong is two: the engine has little memory, and what is patient needs no more.
+	maxLong = 2
+	// maxBeside is how many looks may go on beside the others in all: what was taken for
+	// prompt and is not must not hold up all that are.
+	maxBeside = 2 * maxLong
+)
 
 var errCutShort = errors.New("a look was cut short")
 
@@ -44,7 +49,7 @@ func (c *Correlator) takeTurn(ctx context.Context, v *versions) (idle bool, err 
 	}
 	which := anyEntry
 	switch {
-	case len(c.long) == maxLong || c.resolveIsDue():
+	case len(c.long) >= maxLong || c.resolveIsDue():
 		which = promptEntries
 	case len(c.long) > 0:
 		which = tellingEntries
@@ -57,7 +62,7 @@ func (c *Correlator) takeTurn(ctx context.Context, v *versions) (idle bool, err 
 		return len(c.long) == 0, nil
 	}
 	l := c.startLook(ctx, e, v)
-	if len(c.long) < maxLong && (!l.prompt || !l.over(lookWork)) {
+	if len(c.long) < maxBeside && (!l.prompt || !l.over(lookWork)) {
 		c.long = append(c.long, l)
 		return false, nil
 	}

@@ -2,8 +2,10 @@ package processor_test
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -61,14 +63,15 @@ correlation:
 
 const refusedOftenID = "8d0c4f0e-1c1a-4f57-9e0b-3b0b7d1f0002"
 
-// slow is a bench of two rules, the store of which does not answer one of them.
-func slow(t *testing.T) (*bench, *slowStore) {
+// slow is a bench of MI-02 and of rules about who is refused often, which the store does
+// not answer.
+func slow(t *testing.T, often string) (*bench, *slowStore) {
 	t.Helper()
 	text, err := fs.ReadFile(processor.Rules(), "mi-02-working-client-started-failing.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := detect.Load(detect.Options{Sources: []detect.Source{{FS: fstest.MapFS{"a.yml": {Data: text}, "b.yml": {Data: []byte(refusedOften)}}}}})
+	rules, err := detect.Load(detect.Options{Sources: []detect.Source{{FS: fstest.MapFS{"a.yml": {Data: text}, "b.yml": {Data: []byte(often)}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +98,7 @@ func (b *bench) rulesOf() []string {
 
 func TestALongLookHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	b, store := slow(t)
+	b, store := slow(t, refusedOften)
 	b.insert(working("billing", schemas.SourceStream)...)
 	b.insert(refused("billing", 30, schemas.SourceStream)...)
 	stop := b.startOn(store, b.broker.Publisher(t), nil)
@@ -115,10 +118,32 @@ func TestALongLookHoldsUpNobody(t *testing.T) {
 	}
 }
 
+// Looks that are taken for prompt ones, and are not, are left to themselves even where as
+// many go on as may begin.
+func TestPromptLooksThatTakeLongHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	often := strings.Replace(refusedOften, "level: medium", "level: high", 1)
+	_, rule, _ := strings.Cut(often, "---\n")
+	for i := range 2 {
+		often += "---\n" + strings.Replace(rule, refusedOftenID, fmt.Sprintf("8d0c4f0e-1c1a-4f57-9e0b-3b0b7d1f001%d", i), 1)
+	}
+	b, store := slow(t, often)
+	b.insert(working("billing", schemas.SourceStream)...)
+	b.insert(refused("billing", 30, schemas.SourceStream)...)
+	stop := b.startOn(store, b.broker.Publisher(t), nil)
+	defer stop()
+	natstest.Eventually(t, "the other rule finds something", func() bool { return slices.Equal(b.rulesOf(), []string{"MI-02"}) })
+	close(store.answer)
+	b.settle()
+	if got := b.rulesOf(); len(got) != 4 {
+		t.Errorf("findings of %v when the looks are over, want those of all rules", got)
+	}
+}
+
 // What a long look had begun is begun anew by whoever comes next.
 func TestALongLookEndsWithItsHolder(t *testing.T) {
 	t.Parallel()
-	b, store := slow(t)
+	b, store := slow(t, refusedOften)
 	b.insert(working("billing", schemas.SourceStream)...)
 	b.insert(refused("billing", 30, schemas.SourceStream)...)
 	stop := b.startOn(store, b.broker.Publisher(t), nil)
