@@ -144,7 +144,15 @@ func (c *Correlator) addTouches(touches []schemas.Touch, flushes []string) {
 	}
 }
 
-// findsNothing reports whether a rule can find nothing of a touched key, and has not.
+// findsNothing reports whether a rule can find nothing of a touched key, and has not: see
+// correlate for since when it would be asked.
 func (c *Correlator) findsNothing(r reader, t *schemas.Touch) bool {
-	return len(r.required) > 0 && c.lastMatches.ruleOut(r.required, t.Tenant, t.Key, r.rule.Period(t.Bucket)) && !c.withFindings.has(t.Tenant, r.rule.Code, t.Key)
+	if len(r.required) == 0 {
+		return false
+	}
+	from := t.Bucket
+	if !r.rule.LooksBackOnly() {
+		from = r.rule.Period(from)
+	}
+	return c.lastMatches.ruleOut(r.required, t.Tenant, t.Key, from) && !c.withFindings.has(t.Tenant, r.rule.Code, t.Key)
 }

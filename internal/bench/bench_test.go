@@ -3,6 +3,7 @@ package bench_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -108,6 +109,43 @@ func TestLiveStoresWhatItSends(t *testing.T) {
 	stored, err := bench.Measure(t.Context(), bench.StoreConfig{Dir: dir, Runs: 1, Rounds: 1, Memory: 1 << 30, Progress: &said})
 	if err != nil || stored.Rows != events+sent+alarms {
 		t.Errorf("%d events are stored, %v; want %d", stored.Rows, err, events+sent+alarms)
+	}
+}
+
+// TestFillGoesOnToThisMinute: of a month that was filled two hours ago what followed is
+// stored at its rate, and counted.
+func TestFillGoesOnToThisMinute(t *testing.T) {
+	clickhousetest.Library(t)
+	dir := t.TempDir()
+	const events, more = 7200, 200 // in three days, and in two hours
+	fill := func(now bool) {
+		t.Helper()
+		err := bench.Fill(t.Context(), bench.FillConfig{Dir: dir, Events: events, Days: 3, Seed: 1, Batch: 1000, Memory: 1 << 30, FlushAge: 50 * time.Millisecond, Now: now, Progress: io.Discard})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(false)
+	path := filepath.Join(dir, "bench.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p map[string]any
+	if err := json.Unmarshal(text, &p); err != nil {
+		t.Fatal(err)
+	}
+	p["to"] = time.Now().UTC().Truncate(time.Minute).Add(-2 * time.Hour)
+	if text, err = json.Marshal(p); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fill(true)
+	report, err := bench.Measure(t.Context(), bench.StoreConfig{Dir: dir, Runs: 1, Rounds: 1, Memory: 1 << 30, Progress: io.Discard})
+	if err != nil || report.Rows < events+more || report.Rows > events+more+5 {
+		t.Errorf("%d events are stored, %v; want %d and %d", report.Rows, err, events, more)
 	}
 }
 
