@@ -123,6 +123,12 @@ func newAgenda(epoch uint64, rules []detect.Correlation, patience time.Duration)
 
 func (a *agenda) empty() bool { return len(a.entries) == 0 }
 
+// isFull reports whether nothing more is to be read ahead. Flushes of which nobody has
+// anything to judge are among those that were read until they are marked.
+func (a *agenda) isFull() bool {
+	return a.pending >= maxPending || len(a.left)+len(a.done) >= maxAhead
+}
+
 // known are the flushes that were read and are not marked done.
 func (a *agenda) known() []string {
 	known := slices.Clone(a.done)

@@ -22,6 +22,7 @@ func (c *Correlator) explain(ctx context.Context, j *job, rows []schemas.Correla
 	answers := make([][]schemas.CorrelationRow, len(j.rule.Evidence))
 	var details map[string]detail
 	reading, ctxOfReading := errgroup.WithContext(ctx) // each waits more than it works
+	reading.SetLimit(2)                                // several looks go on at once, and connections are few
 	for i, e := range j.rule.Evidence {
 		reading.Go(func() (err error) {
 			if answers[i], err = c.cfg.Store.Correlate(ctxOfReading, j.rule.EvidenceQuery(i, j.tenant, keys, first.Add(-e.Lookback), last)); err != nil {

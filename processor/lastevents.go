@@ -13,7 +13,8 @@ import (
 
 // lastEvents is when the last event of each tenant was. What comes in is of now, so that
 // it is only looked among all events when a tick looks back as far, or something older was
-// touched: that reads a month, and all alerts wait for it.
+// touched: that reads a month, and all alerts wait for it. Old events that no rule selects
+// touch nothing, and are found within an hour.
 type lastEvents struct {
 	of    map[string]schemas.CorrelationRow // by tenant
 	older bool                              // of what lies before tickReach something was touched

@@ -35,7 +35,8 @@ const (
 	// maxLong is two: the engine has little memory, and what is patient needs no more.
 	maxLong = 2
 	// maxBeside is how many looks may go on beside the others in all: what was taken for
-	// prompt and is not must not hold up all that are.
+	// prompt and is not must not hold up all that are. While it is to be looked for what is
+	// over it is maxLong, as that waits for the end of all of them.
 	maxBeside = 2 * maxLong
 )
 
@@ -47,9 +48,11 @@ func (c *Correlator) takeTurn(ctx context.Context, v *versions) (idle bool, err 
 	if err := c.endLong(v, func(l *look) bool { return l.over(0) }); err != nil {
 		return false, err
 	}
-	which := anyEntry
+	which, most := anyEntry, maxBeside
 	switch {
-	case len(c.long) >= maxLong || c.resolveIsDue():
+	case c.resolveIsDue():
+		which, most = promptEntries, maxLong
+	case len(c.long) >= maxLong:
 		which = promptEntries
 	case len(c.long) > 0:
 		which = tellingEntries
@@ -62,7 +65,7 @@ func (c *Correlator) takeTurn(ctx context.Context, v *versions) (idle bool, err 
 		return len(c.long) == 0, nil
 	}
 	l := c.startLook(ctx, e, v)
-	if len(c.long) < maxBeside && (!l.prompt || !l.over(lookWork)) {
+	if len(c.long) < most && (!l.prompt || !l.over(lookWork)) {
 		c.long = append(c.long, l)
 		return false, nil
 	}

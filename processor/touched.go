@@ -37,7 +37,7 @@ func (c *Correlator) lookAround(ctx context.Context, v *versions) error {
 		if err != nil {
 			return err
 		}
-		if !more || c.agenda.pending >= maxPending || len(c.agenda.left) >= maxAhead {
+		if !more || c.agenda.isFull() {
 			return c.tick(ctx, v)
 		}
 		if touches, flushes, err = c.read(ctx); err != nil {
@@ -48,7 +48,7 @@ func (c *Correlator) lookAround(ctx context.Context, v *versions) error {
 
 // read reads what the oldest flushes have touched that are not on the agenda.
 func (c *Correlator) read(ctx context.Context) ([]schemas.Touch, []string, error) {
-	if c.agenda.pending >= maxPending || len(c.agenda.left) >= maxAhead {
+	if c.agenda.isFull() {
 		return nil, nil, nil
 	}
 	touches, flushes, err := c.cfg.Store.Touched(ctx, maxFlushes, c.agenda.known()...)

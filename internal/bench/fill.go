@@ -111,7 +111,7 @@ func (f *filling) next(ctx context.Context) error {
 	f.progress.Bytes += queue.bytes
 	f.progress.Stored += time.Since(began)
 	if f.progress.Days > f.progress.Span {
-		f.say("stored until %s", f.progress.end().Format(time.RFC3339))
+		f.say("stored until %s", f.progress.More[f.progress.Days-f.progress.Span-1].Format(time.RFC3339))
 	} else {
 		events := f.progress.Events * f.progress.Days / f.progress.Span
 		f.say("day %d of %d: %d events, %.0f/s", f.progress.Days, f.progress.Span, events, float64(events)/f.progress.Stored.Seconds())
