@@ -63,7 +63,11 @@ func (m *memory) begin(epoch uint64, rules []detect.Correlation) {
 	defer m.mu.Unlock()
 	compared := map[string]time.Duration{}
 	for i := range rules {
-		if r, ok := rules[i].Recall(); ok {
+		r, ok := rules[i].Recall()
+		if !ok {
+			r, ok = rules[i].Familiar()
+		}
+		if ok {
 			compared[r.Selector] = max(compared[r.Selector], r.Lookback)
 		}
 	}
@@ -202,37 +206,75 @@ func (c *Correlator) candidates(ctx context.Context, j *job, from, to time.Time)
 	if len(asked) == 0 {
 		return nil, nil
 	}
-	var rows []schemas.CorrelationRow
-	var err error
-	recall, recalls := j.rule.Recall()
-	if recalls = recalls && c.memory != nil; recalls {
-		rows, err = c.deedsOf(ctx, j, &recall, asked, from, to)
-	} else {
-		rows, err = c.cfg.Store.Correlate(ctx, j.rule.CandidatesQuery(j.tenant, asked, from, to))
+	if recall, ok := j.rule.Recall(); ok && c.memory != nil {
+		rows, err := c.deedsOf(ctx, j, &recall, asked, from, to)
+		if err != nil {
+			return nil, err
+		}
+		rows, err = c.recalled(ctx, j, &recall, rows, from)
+		return keysOf(rows), err
 	}
+	if recall, ok := j.rule.Familiar(); ok && c.memory != nil && recall.Shared() && !c.cfg.Now().After(to) {
+		return c.unfamiliar(ctx, j, &recall, asked, from, to)
+	}
+	return c.candidatesOf(ctx, j, asked, from, to)
+}
+
+// candidatesOf are those that the store tells among keys.
+func (c *Correlator) candidatesOf(ctx context.Context, j *job, keys []string, from, to time.Time) ([]string, error) {
+	rows, err := c.cfg.Store.Correlate(ctx, j.rule.CandidatesQuery(j.tenant, keys, from, to))
+	return keysOf(rows), err
+}
+
+// unfamiliar are the candidates among keys that did something since the start of the
+// period that they had not done before. What is remembered costs nothing to ask, so that
+// it is read only of those that are candidates.
+func (c *Correlator) unfamiliar(ctx context.Context, j *job, recall *detect.Recall, keys []string, from, to time.Time) ([]string, error) {
+	since := j.rule.Period(from)
+	rows, err := c.deedsOf(ctx, j, recall, keys, since, to)
 	if err != nil {
 		return nil, err
 	}
-	if recalls {
-		k := memoryKey{tenant: j.tenant, selector: recall.Selector}
-		before := uint64(from.UnixMilli())
-		rows = c.memory.open(k, rows, before, &recall)
-		unread, asking := c.memory.ask(k, rows, before)
-		for since, keys := range unread {
-			for some := range slices.Chunk(keys, maxKeysOfHours) {
-				answer, err := c.cfg.Store.Correlate(ctx, recall.Query(j.rule, j.tenant, some, time.UnixMilli(int64(since)), from))
-				if err != nil {
-					c.memory.forgetAll()
-					return nil, err
-				}
-				c.memory.learn(k, some, answer, asking)
-			}
-		}
-		rows = c.memory.open(k, rows, before, &recall)
+	k := memoryKey{tenant: j.tenant, selector: recall.Selector}
+	rows = c.memory.open(k, rows, uint64(since.UnixMilli()), recall)
+	if len(rows) == 0 {
+		return nil, nil
 	}
+	if keys, err = c.candidatesOf(ctx, j, keysOf(rows), from, to); err != nil {
+		return nil, err
+	}
+	candidate := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		candidate[key] = true
+	}
+	rows = slices.DeleteFunc(rows, func(r schemas.CorrelationRow) bool { return !candidate[r.Key] })
+	rows, err = c.recalled(ctx, j, recall, rows, since)
+	return keysOf(rows), err
+}
+
+// recalled are the rows that no witnesses rule out, once those from before the given time
+// are read.
+func (c *Correlator) recalled(ctx context.Context, j *job, recall *detect.Recall, rows []schemas.CorrelationRow, from time.Time) ([]schemas.CorrelationRow, error) {
+	k, before := memoryKey{tenant: j.tenant, selector: recall.Selector}, uint64(from.UnixMilli())
+	rows = c.memory.open(k, rows, before, recall)
+	unread, asking := c.memory.ask(k, rows, before)
+	for since, keys := range unread {
+		for some := range slices.Chunk(keys, maxKeysOfHours) {
+			answer, err := c.cfg.Store.Correlate(ctx, recall.Query(j.rule, j.tenant, some, time.UnixMilli(int64(since)), from))
+			if err != nil {
+				c.memory.forgetAll()
+				return nil, err
+			}
+			c.memory.learn(k, some, answer, asking)
+		}
+	}
+	return c.memory.open(k, rows, before, recall), nil
+}
+
+func keysOf(rows []schemas.CorrelationRow) []string {
 	keys := make([]string, len(rows))
 	for i, r := range rows {
 		keys[i] = r.Key
 	}
-	return keys, nil
+	return keys
 }

@@ -22,13 +22,13 @@ import (
 func rulesOfWhatIsNew(t *testing.T) *detect.Set {
 	t.Helper()
 	files := fstest.MapFS{}
-	for _, name := range []string{"base.yml", "mi-08-new-network.yml", "mi-11-compound-change.yml", "mi-20-dormant-woke.yml"} {
+	for _, name := range []string{"base.yml", "mi-08-new-network.yml", "mi-11-compound-change.yml", "mi-20-dormant-woke.yml", "mi-23-token-used-elsewhere.yml", "mi-27-secret-read-then-used.yml"} {
 		text, err := fs.ReadFile(processor.Rules(), name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		short := strings.NewReplacer("lookback: 90d", "lookback: 6d", "events: 20, days: 7", "events: 4, days: 2", "changes: 1, within: 28d", "changes: 9, within: 7d",
-			"at_least: 30d", "at_least: 2d", "lookback: 365d", "lookback: 9d").Replace(string(text))
+			"at_least: 30d", "at_least: 2d", "lookback: 365d", "lookback: 9d", "lookback: 30d, least: 20, most: 8", "lookback: 6d, least: 4, most: 8").Replace(string(text))
 		files[name] = &fstest.MapFile{Data: []byte(short)}
 	}
 	rules, err := detect.Parse(files)
@@ -39,7 +39,8 @@ func rulesOfWhatIsNew(t *testing.T) *detect.Set {
 }
 
 // moves is a month of some clients that move, change programs and fall silent. Of
-// some events there is a copy, in front, that loses and says something else.
+// some events there is a copy, in front, that loses and says something else. Their secrets
+// are read now and then, and some of their tokens used, mostly where they were issued.
 func moves(r *rand.Rand, clients int) []schemas.Event {
 	var events []schemas.Event
 	for c := range clients {
@@ -53,7 +54,7 @@ func moves(r *rand.Rand, clients int) []schemas.Event {
 			if r.IntN(20) == 0 {
 				network, program = r.IntN(5), r.IntN(5)
 			}
-			e.Ver = 5
+			e.Ver, e.TokenID = 5, fmt.Sprint(client, "-", n)
 			e.Network, e.UserAgent = fmt.Sprintf("198.51.%d.0/24", network), fmt.Sprintf("program%d/1.0", program)
 			if r.IntN(6) == 0 {
 				loser := e
@@ -61,6 +62,19 @@ func moves(r *rand.Rand, clients int) []schemas.Event {
 				events = append(events, loser)
 			}
 			events = append(events, e)
+			if r.IntN(3) == 0 {
+				use := exchange(client, 100_000+n, at.Add(time.Second), true, schemas.SourceStream)
+				use.Type, use.UsedTokenID, use.Network = "custom:token.used", e.TokenID, e.Network
+				if r.IntN(8) == 0 {
+					use.Network = fmt.Sprintf("198.51.%d.0/24", r.IntN(9))
+				}
+				events = append(events, use)
+			}
+			if r.IntN(5) == 0 {
+				read := exchange("backup", 1000*c+n, at.Add(2*time.Second), true, schemas.SourceStream)
+				read.Type, read.Call = "mgmt_api_read", schemas.Call{Method: "get", Path: "/api/v2/clients/" + client, Target: schemas.AppID(client)}
+				events = append(events, read)
+			}
 			at = at.Add(time.Duration(r.IntN(700)+1) * time.Minute)
 			if r.IntN(25) == 0 {
 				at = at.Add(time.Duration(r.IntN(8*24)) * time.Hour)
@@ -93,7 +107,7 @@ func TestMemoryChangesNoFinding(t *testing.T) {
 	for _, f := range want {
 		rules[f.RuleID]++
 	}
-	if rules["MI-08"] < 3 || rules["MI-11"] < 1 || rules["MI-20"] < 1 {
+	if rules["MI-08"] < 3 || rules["MI-11"] < 1 || rules["MI-20"] < 1 || rules["MI-23"] < 2 || rules["MI-27"] < 2 {
 		t.Fatalf("findings by rule %v in the whole, too few to tell", rules)
 	}
 	ways := deliveries(r, events)
@@ -103,6 +117,7 @@ func TestMemoryChangesNoFinding(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBenchOfWhatIsNew(t)
+			b.now = func() time.Time { return moment } // so that what came lately is asked for together
 			b.trickle(rand.New(rand.NewPCG(seed, 1)), delivery)
 			if diff := cmp.Diff(want, open(b.findings("acme")), onTheWay); diff != "" {
 				t.Errorf("(-whole +%s):\n%.3000s", name, diff)

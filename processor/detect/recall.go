@@ -37,6 +37,21 @@ func (c *Correlation) Recall() (r Recall, ok bool) {
 	return k.recall(c), true
 }
 
+// familiar is a kind that finds nothing of a key whose every deed it has seen before,
+// Lookback ago at most, but tells by more than that whether a key is a candidate.
+type familiar interface {
+	familiar(c *Correlation) (r Recall, ok bool)
+}
+
+// Familiar is like Recall, of a rule of which CandidatesQuery asks something else: the
+// deeds of its keys are to be asked for by DeedsQuery, from the start of a period on.
+func (c *Correlation) Familiar() (r Recall, ok bool) {
+	if k, is := c.kind.(familiar); is {
+		return k.familiar(c)
+	}
+	return Recall{}, false
+}
+
 // MaxDeeds is how many deeds of a key are remembered at most.
 const MaxDeeds = 64
 
@@ -78,7 +93,7 @@ func (r *Recall) deeds(column string) string {
 
 // compared are the fields of a match that any rule may compare: a token is used once.
 func (r *Recall) compared() []string {
-	return slices.DeleteFunc(r.rule.value.names(), func(name string) bool { return name == "token_id" })
+	return slices.DeleteFunc(r.rule.value.names(), func(name string) bool { return name == "token_id" || name == "used_token_id" })
 }
 
 // Shared reports whether what the rule compares is among the deeds that DeedsQuery asks

@@ -155,6 +155,22 @@ func (s *sequence) candidates(_ *Correlation, a asked) schemas.Query {
 	return schemas.Query{Params: params, SQL: keysOf(strings.NewReplacer("{{first}}", first.part("value"), "{{last}}", last.part("value")).Replace(begunSQL))}
 }
 
+// familiar: a network that the key was seen at is not new, where it is seen by what
+// triggers and only a new source does. Of other fields a value may be unknown, which is
+// among no deeds.
+func (s *sequence) familiar(c *Correlation) (r Recall, ok bool) {
+	if s.known == nil || !slices.Equal(s.only, []string{"new"}) || len(s.last().rules) != 1 || !slices.Contains(s.known.fields, networkValue.name) {
+		return Recall{}, false
+	}
+	main := s.last().rules[0]
+	same := func(r *Rule) bool { return r.Selector == main.Selector }
+	told := func(r *Rule) bool { return !same(r) && mayShare(r, main) } // by whose values an event may be judged
+	if !slices.ContainsFunc(s.known.rules, same) || slices.ContainsFunc(s.distinct(c), told) {
+		return Recall{}, false
+	}
+	return Recall{Selector: main.Selector, Lookback: s.known.lookback, fields: []string{networkValue.name}, rule: main}, true
+}
+
 // stepMatches are the conditions of matches that a trigger of the asked range may
 // need, but for their selectors.
 const stepMatches = `tenant = {tenant:String}
