@@ -142,7 +142,7 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, telling: &sync.Mutex{}, leaves: func() {}, memory: &memory{}, withFindings: &findingKeys{}, lastMatches: &lastMatches{}, deeds: &deeds{}, rests: newRests(nil), lastEvents: &lastEvents{}}
+	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, telling: &sync.Mutex{}, leaves: func() {}, memory: newMemory(), withFindings: &findingKeys{}, lastMatches: &lastMatches{}, deeds: &deeds{}, rests: newRests(nil), lastEvents: &lastEvents{}}
 	if err := c.Check(cfg.Rules); err != nil {
 		return nil, err
 	}

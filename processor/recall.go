@@ -37,7 +37,15 @@ type memory struct {
 	epoch    uint64
 	compared map[string]time.Duration // the longest look-back of those that compare, by selector
 	keys     map[memoryKey]*remembered
-	askings  uint64 // how often ask was called
+	askings  uint64          // how often ask was called
+	unended  map[uint64]bool // askings of which the answers are not all learned
+	ends     *sync.Cond      // one of them does
+}
+
+func newMemory() *memory {
+	m := &memory{unended: map[uint64]bool{}}
+	m.ends = sync.NewCond(&m.mu)
+	return m
 }
 
 type memoryKey struct{ tenant, selector, key string }
@@ -141,10 +149,13 @@ func (m *memory) forgetAll() {
 func (m *memory) open(k memoryKey, rows []schemas.CorrelationRow, from uint64, recall *detect.Recall) []schemas.CorrelationRow {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	lookback, warm := uint64(recall.Lookback.Milliseconds()), uint64(recall.Warm.Milliseconds())
+	lookback, warm, least := uint64(recall.Lookback.Milliseconds()), uint64(recall.Warm.Milliseconds()), recall.Least()
 	return slices.DeleteFunc(rows, func(r schemas.CorrelationRow) bool {
 		k.key = r.Key
 		known := m.keys[k]
+		if least > 1 && len(r.Values) < least {
+			return true
+		}
 		if known == nil {
 			return false
 		}
@@ -154,10 +165,13 @@ func (m *memory) open(k memoryKey, rows []schemas.CorrelationRow, from uint64, r
 		if len(r.Values) > detect.MaxDeeds {
 			return false
 		}
-		return !slices.ContainsFunc(r.Values, func(deed string) bool {
-			t, ok := known.at[deed]
-			return !ok || t >= r.First || t+lookback < r.Last
-		})
+		unknown := 0
+		for _, deed := range r.Values {
+			if t, ok := known.at[deed]; !ok || t >= r.First || t+lookback < r.Last {
+				unknown++
+			}
+		}
+		return unknown < least
 	})
 }
 
@@ -196,7 +210,30 @@ func (m *memory) ask(k memoryKey, rows []schemas.CorrelationRow, from uint64) (u
 		known.asked, known.by, known.knows, known.began = from, m.askings, false, false
 		unread[since] = append(unread[since], r.Key)
 	}
+	m.unended[m.askings] = true
 	return unread, m.askings
+}
+
+// end says that nothing more is learned of an asking.
+func (m *memory) end(asking uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.unended, asking)
+	m.ends.Broadcast()
+}
+
+// await waits until what others have asked of the keys of rows is answered: to ask for
+// months twice takes longer.
+func (m *memory) await(k memoryKey, rows []schemas.CorrelationRow, from uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for slices.ContainsFunc(rows, func(r schemas.CorrelationRow) bool {
+		k.key = r.Key
+		known := m.keys[k]
+		return known != nil && known.asked == from && !known.knows && m.unended[known.by]
+	}) {
+		m.ends.Wait()
+	}
 }
 
 // candidates are the keys of a job that the rule can find something of: most are
@@ -214,8 +251,9 @@ func (c *Correlator) candidates(ctx context.Context, j *job, from, to time.Time)
 		rows, err = c.recalled(ctx, j, &recall, rows, from)
 		return keysOf(rows), err
 	}
-	if recall, ok := j.rule.Familiar(); ok && c.memory != nil && recall.Shared() && !c.cfg.Now().After(to) {
-		return c.unfamiliar(ctx, j, &recall, asked, from, to)
+	today := from.UTC().Truncate(24 * time.Hour) // as most rules that remember ask
+	if recall, ok := j.rule.Familiar(); ok && c.memory != nil && recall.Shared() && !c.cfg.Now().After(to) && !from.Add(-recall.Before).Before(today) {
+		return c.unfamiliar(ctx, j, &recall, asked, today, from, to)
 	}
 	return c.candidatesOf(ctx, j, asked, from, to)
 }
@@ -226,11 +264,10 @@ func (c *Correlator) candidatesOf(ctx context.Context, j *job, keys []string, fr
 	return keysOf(rows), err
 }
 
-// unfamiliar are the candidates among keys that did something since the start of the
-// period that they had not done before. What is remembered costs nothing to ask, so that
-// it is read only of those that are candidates.
-func (c *Correlator) unfamiliar(ctx context.Context, j *job, recall *detect.Recall, keys []string, from, to time.Time) ([]string, error) {
-	since := j.rule.Period(from)
+// unfamiliar are the candidates among keys that did something since a time that they had
+// not done before it. What is remembered costs nothing to ask, so that it is read only of
+// those that are candidates.
+func (c *Correlator) unfamiliar(ctx context.Context, j *job, recall *detect.Recall, keys []string, since, from, to time.Time) ([]string, error) {
 	rows, err := c.deedsOf(ctx, j, recall, keys, since, to)
 	if err != nil {
 		return nil, err
@@ -257,18 +294,28 @@ func (c *Correlator) unfamiliar(ctx context.Context, j *job, recall *detect.Reca
 func (c *Correlator) recalled(ctx context.Context, j *job, recall *detect.Recall, rows []schemas.CorrelationRow, from time.Time) ([]schemas.CorrelationRow, error) {
 	k, before := memoryKey{tenant: j.tenant, selector: recall.Selector}, uint64(from.UnixMilli())
 	rows = c.memory.open(k, rows, before, recall)
-	unread, asking := c.memory.ask(k, rows, before)
+	if err := c.remember(ctx, j, recall, k, rows, from); err != nil {
+		return nil, err
+	}
+	c.memory.await(k, rows, before)
+	return c.memory.open(k, rows, before, recall), nil
+}
+
+// remember reads the witnesses from before a time of the keys of rows whose were not read.
+func (c *Correlator) remember(ctx context.Context, j *job, recall *detect.Recall, k memoryKey, rows []schemas.CorrelationRow, from time.Time) error {
+	unread, asking := c.memory.ask(k, rows, uint64(from.UnixMilli()))
+	defer c.memory.end(asking)
 	for since, keys := range unread {
 		for some := range slices.Chunk(keys, maxKeysOfHours) {
 			answer, err := c.cfg.Store.Correlate(ctx, recall.Query(j.rule, j.tenant, some, time.UnixMilli(int64(since)), from))
 			if err != nil {
 				c.memory.forgetAll()
-				return nil, err
+				return err
 			}
 			c.memory.learn(k, some, answer, asking)
 		}
 	}
-	return c.memory.open(k, rows, before, recall), nil
+	return nil
 }
 
 func keysOf(rows []schemas.CorrelationRow) []string {

@@ -2,7 +2,9 @@ package processor
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/m2mwatch/m2mwatch/processor/detect"
@@ -33,7 +35,7 @@ func TestMemoryForgetsWhatNoLongerHolds(t *testing.T) {
 	}
 	answer := []schemas.CorrelationRow{{Key: "billing", Last: uint64(seen.UnixMilli()), Values: []string{"asn\x1f64500"}}}
 	known := func() (*memory, func(at time.Time) bool) {
-		m := &memory{}
+		m := newMemory()
 		m.begin(1, all)
 		m.learn(k, []string{"billing"}, answer, asks(m))
 		return m, func(at time.Time) bool {
@@ -130,7 +132,7 @@ func TestMemoryKnowsWhoBeganLately(t *testing.T) {
 			m.learn(k, []string{"billing"}, []schemas.CorrelationRow{{Key: "billing", Last: from - 1, Values: []string{"asn\x1f64501"}}}, asks(m))
 		}, row, from, true},
 	} {
-		m := &memory{}
+		m := newMemory()
 		m.begin(1, rules.Correlations())
 		tc.do(m)
 		if open := len(m.open(k, []schemas.CorrelationRow{tc.row}, tc.from, &recall)) == 1; open != tc.open {
@@ -160,7 +162,7 @@ func TestMemoryServesAllLookBacks(t *testing.T) {
 	if short.Selector != long.Selector || short.Lookback >= long.Lookback {
 		t.Fatalf("look-backs of %s and %s, want a longer one of the same selector", long.Lookback, short.Lookback)
 	}
-	m := &memory{}
+	m := newMemory()
 	m.begin(1, rules.Correlations())
 	k := memoryKey{tenant: "acme", selector: long.Selector}
 	from := uint64(time.Date(2026, 4, 14, 0, 0, 0, 0, time.UTC).UnixMilli())
@@ -226,7 +228,7 @@ func TestMemoryAsksForADayMoreEachDay(t *testing.T) {
 		"asked and not answered":             {func(m *memory) { m.ask(k, does(old, today), today+day/2) }, today + day - longAgo, false},
 		"another epoch":                      {func(m *memory) { m.begin(2, all) }, today + day - longAgo, false},
 	} {
-		m := &memory{}
+		m := newMemory()
 		m.begin(1, all)
 		if since := learned(m, today, does(old, today-hour)); since != today-longAgo {
 			t.Errorf("%s: at first it is asked since %d, want %d", name, since, today-longAgo)
@@ -241,5 +243,54 @@ func TestMemoryAsksForADayMoreEachDay(t *testing.T) {
 		if open := m.open(k, does(old, today+day), today+day, &recall); (len(open) == 0) != tc.knows {
 			t.Errorf("%s: what it did before that is known: %v, want %v", name, len(open) == 0, tc.knows)
 		}
+	}
+}
+
+// Who needs what another has asked for waits for the answer, also where there is none.
+func TestMemoryIsAskedOnceOfAKey(t *testing.T) {
+	t.Parallel()
+	rules, err := detect.Parse(Rules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := rules.Correlations()
+	at := slices.IndexFunc(all, func(c detect.Correlation) bool { return c.Code == "MI-08" })
+	recall, _ := all[at].Recall()
+	k := memoryKey{tenant: "acme", selector: recall.Selector}
+	from := uint64(time.Date(2026, 4, 14, 0, 0, 0, 0, time.UTC).UnixMilli())
+	rows := func(key string) []schemas.CorrelationRow {
+		return []schemas.CorrelationRow{{Key: key, First: from, Last: from, Values: []string{"asn\x1f64500"}}}
+	}
+	for name, end := range map[string]func(m *memory, asking uint64){
+		"answered": func(m *memory, asking uint64) { m.learn(k, []string{"billing"}, nil, asking); m.end(asking) },
+		"failed":   func(m *memory, asking uint64) { m.forgetAll(); m.end(asking) },
+		"touched":  func(m *memory, asking uint64) { m.touched(touchOf(recall, from-1)); m.end(asking) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMemory()
+			m.begin(1, all)
+			_, asking := m.ask(k, rows("billing"), from)
+			unread, another := m.ask(k, rows("billing"), from)
+			if len(unread) != 0 {
+				t.Errorf("%s: asked about %v again", name, unread)
+			}
+			m.end(another)
+			var waits atomic.Bool
+			waits.Store(true)
+			go func() {
+				m.await(k, rows("billing"), from)
+				waits.Store(false)
+			}()
+			m.await(k, rows("payroll"), from) // of whom nobody asked
+			synctest.Wait()
+			if !waits.Load() {
+				t.Errorf("%s: nobody waits for the answer", name)
+			}
+			end(m, asking)
+			synctest.Wait()
+			if waits.Load() {
+				t.Fatalf("%s: somebody waits for ever", name)
+			}
+		})
 	}
 }

@@ -22,13 +22,13 @@ import (
 func rulesOfWhatIsNew(t *testing.T) *detect.Set {
 	t.Helper()
 	files := fstest.MapFS{}
-	for _, name := range []string{"base.yml", "mi-08-new-network.yml", "mi-11-compound-change.yml", "mi-20-dormant-woke.yml", "mi-23-token-used-elsewhere.yml", "mi-27-secret-read-then-used.yml"} {
+	for _, name := range []string{"base.yml", "mi-08-new-network.yml", "mi-11-compound-change.yml", "mi-13-many-organizations.yml", "mi-20-dormant-woke.yml", "mi-23-token-used-elsewhere.yml", "mi-27-secret-read-then-used.yml"} {
 		text, err := fs.ReadFile(processor.Rules(), name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		short := strings.NewReplacer("lookback: 90d", "lookback: 6d", "events: 20, days: 7", "events: 4, days: 2", "changes: 1, within: 28d", "changes: 9, within: 7d",
-			"at_least: 30d", "at_least: 2d", "lookback: 365d", "lookback: 9d", "lookback: 30d, least: 20, most: 8", "lookback: 6d, least: 4, most: 8").Replace(string(text))
+			"at_least: 30d", "at_least: 2d", "lookback: 365d", "lookback: 9d", "lookback: 30d, least: 20, most: 8", "lookback: 6d, least: 4, most: 8", "lookback: 30d, history: 7d", "lookback: 6d, history: 1d").Replace(string(text))
 		files[name] = &fstest.MapFile{Data: []byte(short)}
 	}
 	rules, err := detect.Parse(files)
@@ -62,7 +62,7 @@ func moves(r *rand.Rand, clients int) []schemas.Event {
 				events = append(events, loser)
 			}
 			events = append(events, e)
-			if r.IntN(3) == 0 {
+			if r.IntN(5) == 0 {
 				use := exchange(client, 100_000+n, at.Add(time.Second), true, schemas.SourceStream)
 				use.Type, use.UsedTokenID, use.Network = "custom:token.used", e.TokenID, e.Network
 				if r.IntN(8) == 0 {
@@ -70,10 +70,17 @@ func moves(r *rand.Rand, clients int) []schemas.Event {
 				}
 				events = append(events, use)
 			}
-			if r.IntN(5) == 0 {
+			if r.IntN(12) == 0 {
 				read := exchange("backup", 1000*c+n, at.Add(2*time.Second), true, schemas.SourceStream)
 				read.Type, read.Call = "mgmt_api_read", schemas.Call{Method: "get", Path: "/api/v2/clients/" + client, Target: schemas.AppID(client)}
 				events = append(events, read)
+			}
+			if r.IntN(12) == 0 {
+				for i := range 4 + r.IntN(4) {
+					token := exchange(client, 200_000+10*n+i, at.Add(time.Duration(i)*8*time.Minute), true, schemas.SourceStream)
+					token.Network, token.UserAgent, token.OrganizationID = e.Network, e.UserAgent, fmt.Sprint("org_", r.IntN(40))
+					events = append(events, token)
+				}
 			}
 			at = at.Add(time.Duration(r.IntN(700)+1) * time.Minute)
 			if r.IntN(25) == 0 {
@@ -107,7 +114,7 @@ func TestMemoryChangesNoFinding(t *testing.T) {
 	for _, f := range want {
 		rules[f.RuleID]++
 	}
-	if rules["MI-08"] < 3 || rules["MI-11"] < 1 || rules["MI-20"] < 1 || rules["MI-23"] < 2 || rules["MI-27"] < 2 {
+	if rules["MI-08"] < 3 || rules["MI-11"] < 1 || rules["MI-13-many"] < 3 || rules["MI-20"] < 1 || rules["MI-23"] < 2 || rules["MI-27"] < 2 {
 		t.Fatalf("findings by rule %v in the whole, too few to tell", rules)
 	}
 	ways := deliveries(r, events)
@@ -132,7 +139,7 @@ func (b *bench) trickle(r *rand.Rand, events []schemas.Event) {
 	b.t.Helper()
 	stop := b.start(nil)
 	for len(events) > 0 {
-		n := min(1+r.IntN(48), len(events))
+		n := min(1+r.IntN(96), len(events))
 		b.insert(events[:n]...)
 		events = events[n:]
 		b.settle()

@@ -15,6 +15,8 @@ type Recall struct {
 	Selector string
 	Lookback time.Duration // for which something done is remembered
 	Warm     time.Duration // a key that does its first deed less than that before its last does nothing new
+	Before   time.Duration // how long before what is asked about what was new counts
+	least    int           // so many new deeds together, at the least; 0 is one
 	fields   []string      // whose values are compared
 	rule     *Rule
 }
@@ -44,13 +46,16 @@ type familiar interface {
 }
 
 // Familiar is like Recall, of a rule of which CandidatesQuery asks something else: the
-// deeds of its keys are to be asked for by DeedsQuery, from the start of a period on.
+// deeds of its keys are to be asked for by DeedsQuery, Before longer than what is asked about.
 func (c *Correlation) Familiar() (r Recall, ok bool) {
 	if k, is := c.kind.(familiar); is {
 		return k.familiar(c)
 	}
 	return Recall{}, false
 }
+
+// Least is how many new deeds a key must have done for anything to be found of it.
+func (r *Recall) Least() int { return max(1, r.least) }
 
 // MaxDeeds is how many deeds of a key are remembered at most.
 const MaxDeeds = 64
