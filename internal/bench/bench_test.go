@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -99,8 +100,11 @@ func TestLiveStoresWhatItSends(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v; it said:\n%s", err, &said)
 	}
-	if len(report.Lines) != 9 || !strings.Contains(report.Lines[5].Result, " s") || !strings.HasSuffix(report.Lines[8].Result, " MiB") || report.Lines[8].Result == "0 MiB" {
-		t.Fatalf("the report is %+v; want the alerts, the warm-up, the correlator and its rules, the rate, the delay and the memory", report.Lines)
+	if len(report.Lines) != 10 || !strings.Contains(report.Lines[5].Result, " s") || !strings.HasSuffix(report.Lines[9].Result, " MiB") || report.Lines[9].Result == "0 MiB" {
+		t.Fatalf("the report is %+v; want the alerts, the warm-up, the correlator and its rules, the cores, the rate, the delay and the memory", report.Lines)
+	}
+	if cores, err := strconv.ParseFloat(report.Lines[6].Result, 64); err != nil || cores <= 0 {
+		t.Errorf("%q cores were busy, %v; want some", report.Lines[6].Result, err)
 	}
 	var delivered, alarms uint64
 	if _, err := fmt.Sscanf(report.Lines[2].Result, "%d of %d", &delivered, &alarms); err != nil || delivered < 1 || delivered > alarms {

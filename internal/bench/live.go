@@ -241,12 +241,13 @@ func (l *live) load(ctx context.Context, p progress, warm time.Duration) ([]Meas
 	alarmed := make(chan error, 1)
 	go func() { alarmed <- l.alarms.send(alarming, l) }()
 	defer enough()
-	began := time.Now()
+	began, worked := time.Now(), cpuTime(l.pids())
 	accepted, err := l.send(ctx, l.batches[first:])
 	if err != nil {
 		return nil, err
 	}
 	took := time.Since(began)
+	worked = cpuTime(l.pids()) - worked
 	after, err := l.correlating(ctx)
 	if err != nil {
 		return nil, err
@@ -271,6 +272,7 @@ func (l *live) load(ctx context.Context, p progress, warm time.Duration) ([]Meas
 	return slices.Concat(l.alarms.measurements(), []Measurement{
 		{"until the rules had matched the month", warm.Round(100 * time.Millisecond).String(), ""},
 	}, correlated(before, after, took), []Measurement{
+		{"cores that all its processes had busy meanwhile", fmt.Sprintf("%.2f", worked.Seconds()/took.Seconds()), ""},
 		{"events that `up` took in, over the month that is stored", fmt.Sprintf("%.0f/s", float64(accepted)/took.Seconds()), fmt.Sprintf("%d/s", l.config.Rate)},
 		{"until the last of them was stored and judged", behind, ""},
 		{"memory of all its processes meanwhile, at most", mib(memory.stop()), "1536 MiB"},
@@ -358,10 +360,11 @@ func (l *live) await(ctx context.Context, done func(liveStatus) bool) error {
 	for {
 		var status liveStatus
 		code, err := l.ask(ctx, http.MethodGet, "/v1/status", "Bearer "+liveToken, nil, &status)
-		if err != nil || code != http.StatusOK {
+		busy := code == http.StatusServiceUnavailable // the engine is short of memory for a moment
+		if err != nil || code != http.StatusOK && !busy {
 			return errors.Join(err, fmt.Errorf("/v1/status answered %d", code))
 		}
-		if done(status) {
+		if !busy && done(status) {
 			return nil
 		}
 		if err := sleepUntil(ctx, time.Now().Add(askAgain)); err != nil {
