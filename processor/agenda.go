@@ -30,6 +30,7 @@ type agenda struct {
 	swept   map[duty]time.Time // when a tick last looked at all
 	busy    []*entry           // that are looked at
 	storms  []string           // codes of the rules that find some
+	rested  map[duty]time.Time // when a storm may be looked for again
 	// patience is how long what would be attached to a storm waits for a look for it
 	// that is under way. On many millions of events that may take minutes, and whoever
 	// fails is not to be told of only then: a channel gets ten pages at most meanwhile.
@@ -65,6 +66,7 @@ type entry struct {
 	duty
 	waiting *bundle // what was read since the one that is served was begun; nil is nothing
 	serving *bundle
+	patient bool // its look, where there is one, is not prompt
 }
 
 // bundle is what was read between two turns of an entry.
@@ -72,6 +74,7 @@ type bundle struct {
 	since   time.Time
 	latest  time.Time // when something was last added
 	keys    map[string]*touchedKey
+	news    bool // some may be more than people know
 	flushes map[string]bool
 	tick    *search       // for keys that is not over
 	rest    []*touchedKey // when it is served, those whose turn has not come
@@ -96,6 +99,10 @@ const (
 	perKeyAtFirst = 2 * time.Millisecond
 	fewestKeys    = 16
 	stormPatience = 10 * time.Second // see agenda.patience
+	// stormRests is how many times as long as a look for a storm took none follows, but for
+	// patience at most. It is of all machines of a day, and on many millions of events each
+	// second's would take all the time; who fails meanwhile does not wait for it.
+	stormRests = 9
 	// patientShare is the share of the time in which a patient look is under way where
 	// there are prompt ones. One takes about as long for a few keys as for those of ten
 	// seconds: begun as soon as there are any, they would never end.
@@ -118,7 +125,7 @@ func newAgenda(epoch uint64, rules []detect.Correlation, patience time.Duration)
 			storms = append(storms, rules[i].Code)
 		}
 	}
-	return &agenda{epoch: epoch, storms: storms, patience: patience, usual: aLook, owed: lookWork, ticked: map[duty]time.Time{}, noted: map[duty]time.Time{}, partly: map[duty]bool{}, swept: map[duty]time.Time{}, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
+	return &agenda{epoch: epoch, storms: storms, rested: map[duty]time.Time{}, patience: patience, usual: aLook, owed: lookWork, ticked: map[duty]time.Time{}, noted: map[duty]time.Time{}, partly: map[duty]bool{}, swept: map[duty]time.Time{}, entries: map[duty]*entry{}, left: map[string]int{}, pace: map[duty]*pace{}}
 }
 
 func (a *agenda) empty() bool { return len(a.entries) == 0 }
@@ -173,9 +180,11 @@ func (a *agenda) bundle(p duty, now time.Time) *bundle {
 	return e.waiting
 }
 
-// add puts a touch down, for the sake of flushes.
-func (a *agenda) add(p duty, t *schemas.Touch, flushes []string, now time.Time) {
+// add puts a touch down, for the sake of flushes. news says that it may be of something
+// that people do not know.
+func (a *agenda) add(p duty, t *schemas.Touch, news bool, flushes []string, now time.Time) {
 	b := a.bundle(p, now)
+	b.news = b.news || news
 	had := len(b.keys)
 	addTouch(b.keys, t)
 	a.pending += len(b.keys) - had
@@ -210,7 +219,7 @@ func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, which
 	urgency := 0.0
 	a.now = now
 	for _, e := range a.entries {
-		if a.isBusy(e) {
+		if a.isBusy(e) || a.rests(e) {
 			continue
 		}
 		if a.prompt(e, rules) {
@@ -219,7 +228,7 @@ func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, which
 			}
 			continue
 		}
-		if which == promptEntries || which == tellingEntries && (!telling(e, rules[e.rule]) || a.isBusy(a.storm(e, rules))) {
+		if which == promptEntries || which == tellingEntries && !telling(e, rules[e.rule]) || a.isBusy(a.storm(e, rules)) {
 			continue
 		}
 		if u := a.urgency(e, rules[e.rule], now); patient == nil || u > urgency || u == urgency && before(e, patient) {
@@ -253,7 +262,7 @@ func (a *agenda) pay(prompt bool) {
 	if !a.paid.IsZero() {
 		a.owed += time.Duration(patientShare * float64(a.now.Sub(a.paid)))
 	}
-	if len(a.busy) == 0 {
+	if !slices.ContainsFunc(a.busy, func(e *entry) bool { return e.patient }) {
 		a.owed = min(lookWork, a.owed)
 	}
 	a.paid = a.now
@@ -262,26 +271,33 @@ func (a *agenda) pay(prompt bool) {
 // affords reports whether a patient look may begin.
 func (a *agenda) affords() bool { return a.owed > 0 || a.now.Sub(a.prompted) > promptLasts }
 
+// rests reports whether an entry is a storm's that was looked for just now.
+func (a *agenda) rests(e *entry) bool { return a.now.Before(a.rested[e.duty]) }
+
 // isBusy reports whether an entry's rule is looking at its tenant, for whatever reason.
 func (a *agenda) isBusy(e *entry) bool {
 	return e != nil && slices.ContainsFunc(a.busy, func(b *entry) bool { return b.rule == e.rule && b.tenant == e.tenant })
 }
 
 // prompt reports whether people may be told at once of what a rule finds, and it is soon
-// judged, and so is a storm that comes before it.
+// judged. So is a storm, however long that takes: who fails waits for it, while it rests
+// for most of the time.
 func (a *agenda) prompt(e *entry, rules map[string]*detect.Correlation) bool {
-	if !telling(e, rules[e.rule]) || !a.soon(e) {
-		return false
-	}
-	storm := a.storm(e, rules)
-	return storm == nil || a.soon(storm) && !a.isBusy(storm)
+	return telling(e, rules[e.rule]) && (a.soon(e) || a.isStorm(e)) && !a.isBusy(a.storm(e, rules))
 }
+
+func (a *agenda) isStorm(e *entry) bool { return slices.Contains(a.storms, e.rule) }
 
 // soon reports whether an entry is soon judged.
 func (a *agenda) soon(e *entry) bool { return a.work(e) <= max(promptWork, 2*a.usual) }
 
+// telling reports whether people may be told at once of what comes of an entry.
 func telling(e *entry, rule *detect.Correlation) bool {
-	return e.class == classLive && rule != nil && rule.MayBe(schemas.LevelHigh)
+	return e.class == classLive && rule != nil && rule.MayBe(schemas.LevelHigh) && e.hasNews()
+}
+
+func (e *entry) hasNews() bool {
+	return e.serving != nil && e.serving.news || e.waiting != nil && e.waiting.news
 }
 
 // work is how long it takes to judge what an entry has begun with, or will.
@@ -314,7 +330,7 @@ func (a *agenda) urgency(e *entry, rule *detect.Correlation, now time.Time) floa
 }
 
 // storm is the entry of a storm that has to look at some of what an entry would, whose
-// findings would be attached to it; nil where there is none. One that waits no shorter goes
+// findings would be attached to it; nil where there is none, or it rests. One that waits no shorter goes
 // before however much waits. For a look that is under way, and for what has come to the
 // storm since it looked last, an entry waits for no longer than that is worth.
 func (a *agenda) storm(e *entry, rules map[string]*detect.Correlation) *entry {
@@ -323,7 +339,7 @@ func (a *agenda) storm(e *entry, rules map[string]*detect.Correlation) *entry {
 	}
 	for _, code := range a.storms {
 		storm := a.entries[duty{e.class, code, e.tenant}]
-		if storm == nil || storm.since().After(e.latest()) {
+		if storm == nil || a.rests(storm) || storm.since().After(e.latest()) {
 			continue
 		}
 		if (a.isBusy(storm) || storm.since().After(e.since())) && a.now.Sub(e.since()) > a.patience {
@@ -386,6 +402,20 @@ func (e *entry) serve() *bundle {
 	return e.serving
 }
 
+// serve begins or goes on with what waits at an entry. What would be attached to a storm
+// begins with the look for one: what comes meanwhile has its turn behind the next, or each
+// second of an outage would make whoever failed before wait for another look.
+func (a *agenda) serve(e *entry, rules map[string]*detect.Correlation) *bundle {
+	if a.isStorm(e) {
+		for _, other := range a.entries {
+			if a.storm(other, rules) == e && !a.isBusy(other) {
+				other.serve()
+			}
+		}
+	}
+	return e.serve()
+}
+
 // take are keys for one look.
 func (a *agenda) take(e *entry) []*touchedKey {
 	b := e.serve()
@@ -411,6 +441,9 @@ func (a *agenda) took(l *look) (ticked bool) {
 		if n := len(l.keys); n > 0 && n <= fewestKeys {
 			a.usual = (7*a.usual + l.took) / 8
 		}
+	}
+	if e.class == classLive && a.isStorm(e) {
+		a.rested[e.duty] = a.now.Add(l.took + min(a.patience, stormRests*l.took)) // now is when it began
 	}
 	if l.partly && e.class == classTick {
 		a.partly[e.duty] = true
@@ -439,9 +472,10 @@ func (a *agenda) searched(e *entry, s *search) {
 	}
 }
 
-// keys is how many of them a look is for.
+// keys is how many of them a look is for: where most of the time goes whatever it is for,
+// so many that they take as much.
 func (p *pace) keys() int {
-	return max(fewestKeys, int((lookWork-p.base)/max(p.perKey, time.Microsecond)))
+	return max(fewestKeys, int(max(lookWork-p.base, p.base)/max(p.perKey, time.Microsecond)))
 }
 
 // note learns from a look. One for few keys tells of none of them.

@@ -35,7 +35,7 @@ func (b *agendaBench) flush(id string, class class, keys int, rules ...string) {
 	b.begin([]string{id})
 	for _, rule := range rules {
 		for k := range keys {
-			b.add(duty{class, rule, "acme"}, &schemas.Touch{Key: fmt.Sprint("key-", k), Bucket: someHour}, []string{id}, b.now)
+			b.add(duty{class, rule, "acme"}, &schemas.Touch{Key: fmt.Sprint("key-", k), Bucket: someHour}, true, []string{id}, b.now)
 		}
 	}
 	b.end([]string{id})
@@ -48,7 +48,8 @@ func (b *agendaBench) serves(took func(rule string, keys int) time.Duration) (ru
 	if e == nil {
 		return "", 0
 	}
-	l := &look{entry: e, prompt: b.prompt(e, b.rules), keys: b.take(e), tick: e.serving.tick}
+	l := &look{entry: e, prompt: b.prompt(e, b.rules), tick: b.serve(e, b.rules).tick}
+	l.keys = b.take(e)
 	if l.tick != nil {
 		l.tick.asked++
 		l.tick.over = l.tick.asked == len(l.tick.shares)
@@ -144,7 +145,7 @@ func TestPatientLooksHaveAShareOfTheTime(t *testing.T) {
 					t.Fatal("two looks of one rule at once")
 				}
 				patient, ends = &look{entry: e, keys: b.take(e), took: took}, b.now.Add(took)
-				b.busy = append(b.busy, e)
+				b.busy, e.patient = append(b.busy, e), true
 				spent += took
 				e = b.next(b.rules, b.now, promptEntries)
 			}
@@ -260,6 +261,10 @@ func TestAPaceTellsWhatALookTakesFromItsKeys(t *testing.T) {
 	if n := p.keys(); n < 340 || n > 350 {
 		t.Errorf("a look is for %d keys, want the 350 of a second", n)
 	}
+	p.base = 3 * time.Second
+	if n := p.keys(); n < 1490 || n > 1510 {
+		t.Errorf("a look that takes three seconds whatever it is for is for %d keys, want the 1500 of three more", n)
+	}
 }
 
 // newStormBench has the shipped rules, of which the one that finds storms takes long.
@@ -293,39 +298,69 @@ func TestAStormIsLookedForBeforeWhatIsAttachedToIt(t *testing.T) {
 	}
 }
 
-// What would be attached to a storm is judged with all that has come for it, some of it
-// since the storm was looked for: then the storm has another look, but not for ever.
+// What would be attached to a storm begins with the look for one: whoever failed before it
+// waits for no other, however many fail each second, and who did since waits for the next.
 func TestAStormIsLookedForAgainBeforeWhatCameSince(t *testing.T) {
 	b := newStormBench(t)
+	b.paceOf(live("MI-02-storm")).perKey = time.Millisecond
 	b.flush("first", classLive, 1, "MI-02", "MI-02-storm")
-	began := b.now
-	for n := 0; b.now.Sub(began) <= stormPatience; n++ {
-		if rule, _ := b.serves(always(time.Second)); rule != "MI-02-storm" {
-			t.Fatalf("%s has turn %d, want MI-02-storm", rule, n+1)
+	for n := range 3 {
+		e := b.next(b.rules, b.now, anyEntry)
+		if e == nil || e.rule != "MI-02-storm" {
+			t.Fatalf("the turn %d is of %+v, want MI-02-storm", 2*n, e)
 		}
-		b.flush(fmt.Sprint("flush-", n), classLive, 1, "MI-02", "MI-02-storm")
-	}
-	if rule, _ := b.serves(always(time.Second)); rule != "MI-02" {
-		t.Errorf("%s has the turn when MI-02 has waited for %s, want MI-02", rule, b.now.Sub(began))
+		b.serve(e, b.rules)
+		b.busy = append(b.busy, e)
+		b.now = b.now.Add(3 * time.Second)
+		b.flush(fmt.Sprint("flush-", n), classLive, 2, "MI-02", "MI-02-storm")
+		b.took(&look{entry: e, prompt: true, keys: b.take(e), took: 200 * time.Millisecond})
+		if rule, keys := b.serves(always(time.Millisecond)); rule != "MI-02" || keys != min(n+1, 2) {
+			t.Fatalf("%s has turn %d, for %d keys, want MI-02 for what came before the look for a storm", rule, 2*n+1, keys)
+		}
 	}
 }
 
-// What waits for another look at a storm has its turn with that: others are not held up.
+// A look for a storm takes long on many millions of events. None follows it at once, and
+// who fails meanwhile does not wait for one.
+func TestAStormIsLookedForATenthOfTheTime(t *testing.T) {
+	b := newStormBench(t)
+	b.paceOf(live("MI-02-storm")).perKey = time.Millisecond
+	began, looked, longest := b.now, time.Duration(0), time.Duration(0)
+	for n := range 1000 {
+		b.flush(fmt.Sprint("flush-", n), classLive, 1, "MI-02", "MI-02-storm")
+		since := b.now
+		for {
+			rule, _ := b.serves(always(200 * time.Millisecond))
+			if rule == "MI-02-storm" {
+				looked += 200 * time.Millisecond
+			}
+			if rule == "MI-02" {
+				break
+			}
+		}
+		longest = max(longest, b.now.Sub(since))
+	}
+	if share := float64(looked) / float64(b.now.Sub(began)); share < 0.09 || share > 0.11 {
+		t.Errorf("it was looked for a storm for %.2f of the time, want a tenth", share)
+	}
+	if longest > 400*time.Millisecond {
+		t.Errorf("somebody who failed waited for %s, want the time of two looks", longest)
+	}
+}
+
+// What waits for a look at a storm has its turn with that: others are not held up.
 func TestAnotherLookForAStormHoldsUpNobodyElse(t *testing.T) {
 	b := newStormBench(t)
 	b.paceOf(live("MI-02-storm")).perKey = time.Millisecond
 	look := always(300 * time.Millisecond)
-	b.flush("first", classLive, 1, "MI-02", "MI-02-storm")
-	if rule, _ := b.serves(look); rule != "MI-02-storm" {
-		t.Fatalf("%s has the first turn, want MI-02-storm", rule)
+	for _, rules := range [][]string{{"MI-02"}, {"high"}, {"MI-02", "MI-02-storm"}} {
+		b.flush(rules[len(rules)-1], classLive, 1, rules...)
+		b.now = b.now.Add(time.Second)
 	}
-	b.flush("second", classLive, 1, "high", "MI-02", "MI-02-storm")
-	if rule, _ := b.serves(look); rule != "MI-02-storm" {
-		t.Fatalf("%s has the second turn, want MI-02-storm, as there is more of it", rule)
-	}
-	b.flush("third", classLive, 1, "MI-02", "MI-02-storm")
-	if rule, _ := b.serves(look); rule != "high" {
-		t.Errorf("%s has the third turn, want high, which came before the storm did again", rule)
+	for _, want := range []string{"high", "MI-02-storm", "MI-02"} {
+		if rule, _ := b.serves(look); rule != want {
+			t.Errorf("the turn is of %s, want %s", rule, want)
+		}
 	}
 }
 
@@ -370,6 +405,44 @@ func TestWhatPeopleAreToldOfNeverWaitsForOtherLongLooks(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("turn of %q among entries of kind %d, want %q", got, which, want)
+		}
+	}
+}
+
+func TestHowManyLooksGoOnAtOnce(t *testing.T) {
+	const none = which(-1)
+	for name, tc := range map[string]struct {
+		prompt, long, patient int // prompt ones, those that take long, and others
+		due                   bool
+		want                  which
+	}{
+		"nothing":                           {want: anyEntry},
+		"as many as there may be":           {prompt: maxPrompt, want: none},
+		"a patient one":                     {patient: 1, want: tellingEntries},
+		"one that takes long":               {long: 1, want: tellingEntries},
+		"two beside the prompt ones":        {long: 1, patient: 1, want: promptEntries},
+		"many beside them":                  {long: maxBeside - 1, patient: 1, want: promptEntries},
+		"too many beside them":              {long: maxBeside, patient: 1, want: none},
+		"none, and some may be over":        {due: true, want: none},
+		"prompt ones, and some may be over": {prompt: 1, due: true, want: none},
+		"a patient one, and they may":       {patient: 1, due: true, want: promptEntries},
+		"many beside them, and they may":    {long: maxLong, patient: 1, due: true, want: none},
+	} {
+		c := &Correlator{cfg: CorrelatorConfig{ResolveEvery: time.Minute, Now: time.Now}, resolved: time.Now()}
+		if tc.due {
+			c.resolved = time.Time{}
+		}
+		for range tc.prompt {
+			c.looks = append(c.looks, &look{prompt: true, began: time.Now()})
+		}
+		for range tc.long {
+			c.looks = append(c.looks, &look{prompt: true, began: time.Now().Add(-lookWork)})
+		}
+		for range tc.patient {
+			c.looks = append(c.looks, &look{began: time.Now()})
+		}
+		if got, ok := c.mayBegin(); ok != (tc.want != none) || ok && got != tc.want {
+			t.Errorf("%s: kind %d may begin, %v; want %d", name, got, ok, tc.want)
 		}
 	}
 }

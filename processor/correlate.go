@@ -430,6 +430,7 @@ func (c *Correlator) apply(ctx context.Context, changes []change, at time.Time) 
 		return fmt.Errorf("write findings: %w", err)
 	}
 	c.cfg.At("findings_written")
+	c.told.note(findings, c.byCode)
 	c.tell(changes)
 	return nil
 }

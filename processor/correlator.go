@@ -108,6 +108,7 @@ type Correlator struct {
 	retired      string               // what the rules were like when findings were last taken back
 	memory       *memory
 	withFindings *findingKeys
+	told         *toldKeys
 	lastMatches  *lastMatches
 	deeds        *deeds
 	rests        *rests
@@ -119,7 +120,8 @@ type Correlator struct {
 	leaves       func()      // tells a look that a key was left out
 	telling      *sync.Mutex // held by a look that decides whether people are told of what was found late
 	agenda       *agenda
-	long         []*look                        // that are under way beside the others
+	looks        []*look                        // that are under way
+	ended        chan struct{}                  // has one where one of them may be over
 	byCode       map[string]*detect.Correlation // the rules
 	looked       time.Time                      // when it was last looked for touches
 	woken        bool                           // since then there are some
@@ -142,7 +144,7 @@ func NewCorrelator(cfg CorrelatorConfig) (*Correlator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, telling: &sync.Mutex{}, leaves: func() {}, memory: newMemory(), withFindings: &findingKeys{}, lastMatches: &lastMatches{}, deeds: &deeds{}, rests: newRests(nil), lastEvents: &lastEvents{}}
+	c := &Correlator{cfg: cfg.withDefaults(), live: &sync.Map{}, shares: &sync.Map{}, telling: &sync.Mutex{}, leaves: func() {}, ended: make(chan struct{}, 1), memory: newMemory(), withFindings: &findingKeys{}, told: newTold(), lastMatches: &lastMatches{}, deeds: &deeds{}, rests: newRests(nil), lastEvents: &lastEvents{}}
 	if err := c.Check(cfg.Rules); err != nil {
 		return nil, err
 	}
@@ -185,7 +187,7 @@ func (c *Correlator) Run(ctx context.Context) error {
 	return nil
 }
 
-// turn does what is due, and a look of one rule.
+// turn does what is due, and lets a look of one rule begin.
 func (c *Correlator) turn(ctx context.Context, v *versions) (more bool, err error) {
 	if err := c.begin(ctx, v); err != nil {
 		return false, err
@@ -203,7 +205,7 @@ func (c *Correlator) turn(ctx context.Context, v *versions) (more bool, err erro
 	if err != nil {
 		return false, err
 	}
-	if c.resolveIsDue() && len(c.long) == 0 {
+	if c.resolveIsDue() && len(c.looks) == 0 {
 		now := c.cfg.Now()
 		if err = c.resolve(ctx, v); err != nil {
 			return false, err
@@ -263,7 +265,7 @@ func (c *Correlator) begin(ctx context.Context, v *versions) error {
 			return err
 		}
 		c.tickEpoch = 0 // so that it is looked as far back as is not known
-		c.agenda = newAgenda(v.epoch, rules, c.cfg.StormPatience)
+		c.agenda, c.told = newAgenda(v.epoch, rules, c.cfg.StormPatience), newTold()
 		c.rests = newRests(rules)
 		c.setRules(rules)
 		if err := c.recallTicks(ctx, v); err != nil {

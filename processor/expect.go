@@ -63,7 +63,7 @@ func (c *Correlator) addDeclared(touches []schemas.Touch, flushes []string) {
 			}
 			p := duty{classDeclared, c.rules[r].Code, t.Tenant}
 			for _, bucket := range []time.Time{first, last} {
-				c.agenda.add(p, &schemas.Touch{Tenant: t.Tenant, Key: key, Bucket: bucket}, flushes, time.Now())
+				c.agenda.add(p, &schemas.Touch{Tenant: t.Tenant, Key: key, Bucket: bucket}, true, flushes, time.Now())
 			}
 		}
 	}

@@ -26,61 +26,98 @@ type look struct {
 	tick   *search // which goes on; nil where keys are judged
 	prompt bool
 	partly bool // a key was left out
+	began  time.Time
 	done   chan struct{}
 	took   time.Duration // when done, as err
 	err    error
 }
 
 const (
+	maxPrompt = 1
 	// maxLong is two: the engine has little memory, and what is patient needs no more.
 	maxLong = 2
-	// maxBeside is how many looks may go on beside the others in all: what was taken for
-	// prompt and is not must not hold up all that are. While it is to be looked for what is
-	// over it is maxLong, as that waits for the end of all of them.
+	// maxBeside is how many looks may go on beside the prompt ones in all: what was taken
+	// for prompt and is not must not hold up all that are. While it is to be looked for what
+	// is over it is maxLong, as that waits for the end of all of them.
 	maxBeside = 2 * maxLong
 )
 
 var errCutShort = errors.New("a look was cut short")
 
-// takeTurn lets the next look pass. One that is long is left to itself. idle says that
-// none may have a turn before some time has passed.
+// takeTurn lets the next look begin, or waits where none may. idle says that none may have
+// a turn before some time has passed.
 func (c *Correlator) takeTurn(ctx context.Context, v *versions) (idle bool, err error) {
-	if err := c.endLong(v, func(l *look) bool { return l.over(0) }); err != nil {
+	if err := c.endLooks(v, (*look).isOver); err != nil {
 		return false, err
 	}
-	which, most := anyEntry, maxBeside
-	switch {
-	case c.resolveIsDue():
-		which, most = promptEntries, maxLong
-	case len(c.long) >= maxLong:
-		which = promptEntries
-	case len(c.long) > 0:
-		which = tellingEntries
-	}
-	e := c.agenda.next(c.byCode, time.Now(), which)
-	if e == nil {
-		if len(c.long) > 0 {
-			c.doze(c.long[0].done, c.cfg.Interval)
+	if some, ok := c.mayBegin(); ok {
+		if e := c.agenda.next(c.byCode, time.Now(), some); e != nil {
+			c.looks = append(c.looks, c.startLook(ctx, e, v))
+			return false, nil
 		}
-		return len(c.long) == 0, nil
 	}
-	l := c.startLook(ctx, e, v)
-	if len(c.long) < most && (!l.prompt || !l.over(lookWork)) {
-		c.long = append(c.long, l)
-		return false, nil
+	if len(c.looks) == 0 {
+		return true, nil
 	}
-	return false, c.endLook(l, v)
+	c.doze(c.ended, c.patience())
+	return false, nil
 }
 
-// endLong ends those of the long looks of which that holds.
-func (c *Correlator) endLong(v *versions, which func(*look) bool) error {
-	for i := 0; i < len(c.long); {
-		l := c.long[i]
+// mayBegin is which looks may begin beside those that are under way, not ok where none may.
+func (c *Correlator) mayBegin() (some which, ok bool) {
+	long := 0
+	for _, l := range c.looks {
+		if l.isLong() {
+			long++
+		}
+	}
+	prompt, due := len(c.looks)-long, c.resolveIsDue()
+	switch {
+	case prompt >= maxPrompt, long > maxBeside:
+		return 0, false
+	case due && (long == 0 || long > maxLong): // which waits for them
+		return 0, false
+	case due, long >= maxLong:
+		return promptEntries, true
+	case long > 0:
+		return tellingEntries, true
+	}
+	return anyEntry, true
+}
+
+// patience is for how long nothing changes but by the end of a look, or by what comes in:
+// the first of the prompt ones is long then.
+func (c *Correlator) patience() time.Duration {
+	patience := c.cfg.Interval
+	for _, l := range c.looks {
+		if !l.isLong() {
+			patience = min(patience, max(0, lookWork-time.Since(l.began)))
+		}
+	}
+	return patience
+}
+
+// isLong reports whether a look goes on beside the prompt ones.
+func (l *look) isLong() bool { return !l.prompt || time.Since(l.began) >= lookWork }
+
+func (l *look) isOver() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// endLooks ends those of which that holds.
+func (c *Correlator) endLooks(v *versions, which func(*look) bool) error {
+	for i := 0; i < len(c.looks); {
+		l := c.looks[i]
 		if !which(l) {
 			i++
 			continue
 		}
-		c.long = slices.Delete(c.long, i, i+1)
+		c.looks = slices.Delete(c.looks, i, i+1)
 		if err := c.endLook(l, v); err != nil {
 			return err
 		}
@@ -91,12 +128,13 @@ func (c *Correlator) endLong(v *versions, which func(*look) bool) error {
 // startLook begins one with the rules and what else is in force now.
 func (c *Correlator) startLook(ctx context.Context, e *entry, v *versions) *look {
 	a := c.agenda
-	l := &look{entry: e, rule: c.byCode[e.rule], prompt: a.prompt(e, c.byCode), done: make(chan struct{})}
-	if b := e.serve(); b.tick != nil {
+	l := &look{entry: e, rule: c.byCode[e.rule], prompt: a.prompt(e, c.byCode), began: time.Now(), done: make(chan struct{})}
+	if b := a.serve(e, c.byCode); b.tick != nil {
 		l.tick = b.tick
 	} else {
 		l.keys = a.take(e)
 	}
+	e.patient = !l.prompt
 	a.busy = append(a.busy, e)
 	looking := *c // with what is in force now, which a turn may replace
 	looking.leaves = func() { l.partly = true }
@@ -104,11 +142,16 @@ func (c *Correlator) startLook(ctx context.Context, e *entry, v *versions) *look
 		looking.cfg.Store = patient{c.cfg.Store}
 	}
 	go func() {
-		defer close(l.done)
-		began := time.Now()
+		defer func() {
+			close(l.done)
+			select {
+			case c.ended <- struct{}{}:
+			default: // one that is not seen yet says as much
+			}
+		}()
 		l.err = errCutShort // where it does not return
 		l.err = looking.judge(ctx, l, v)
-		l.took = time.Since(began)
+		l.took = time.Since(l.began)
 	}()
 	return l
 }
@@ -121,35 +164,18 @@ func (p patient) Correlate(ctx context.Context, q schemas.Query) ([]schemas.Corr
 	return p.FindingStore.Correlate(ctx, q)
 }
 
-// over waits for a time and reports whether the look is done.
-func (l *look) over(patience time.Duration) bool {
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-l.done:
-		return true
-	case <-timer.C:
-	}
-	select { // both may have come at once
-	case <-l.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// await waits for the long looks.
+// await waits for the looks that are under way.
 func (c *Correlator) await(v *versions) error {
-	return c.endLong(v, func(*look) bool { return true })
+	return c.endLooks(v, func(*look) bool { return true })
 }
 
-// rest waits for the long looks where their holder has lost the lease, which ends them,
+// rest waits for the looks where their holder has lost the lease, which ends them,
 // or failed. What was on its agenda is on somebody else's.
 func (c *Correlator) rest() {
-	for _, l := range c.long {
+	for _, l := range c.looks {
 		<-l.done
 	}
-	c.long = nil
+	c.looks = nil
 	c.metrics.agenda.Set(0)
 }
 

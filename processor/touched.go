@@ -84,7 +84,7 @@ func (c *Correlator) take(ctx context.Context, touches []schemas.Touch, flushes 
 	c.addDeclared(touches, flushes)
 	c.agenda.end(flushes)
 	for tenant, findings := range acted(touches) {
-		if err := c.endLong(v, func(l *look) bool { return l.entry.tenant == tenant }); err != nil {
+		if err := c.endLooks(v, func(l *look) bool { return l.entry.tenant == tenant }); err != nil {
 			return false, err
 		}
 		if err := c.act(ctx, tenant, findings, v); err != nil {
@@ -138,7 +138,7 @@ func (c *Correlator) addTouches(touches []schemas.Touch, flushes []string) {
 		}
 		for _, r := range rules {
 			if !r.rule.PassesOver(t.Tenant, t.Key) && !c.findsNothing(r, t) {
-				c.agenda.add(duty{class, r.rule.Code, t.Tenant}, t, of, now)
+				c.agenda.add(duty{class, r.rule.Code, t.Tenant}, t, !c.told.adds(r.rule, t), of, now)
 			}
 		}
 	}

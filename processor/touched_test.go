@@ -19,7 +19,7 @@ func TestTouchesOfWhomARuleFindsNothingAreNotOnItsAgenda(t *testing.T) {
 		t.Fatal(err)
 	}
 	rules := set.Correlations()
-	c := &Correlator{rules: rules, agenda: newAgenda(1, rules, stormPatience), lastMatches: &lastMatches{}, withFindings: &findingKeys{keys: map[schemas.FindingKey]bool{}}, memory: newMemory(), deeds: &deeds{}, rests: newRests(rules), lastEvents: &lastEvents{}}
+	c := &Correlator{rules: rules, agenda: newAgenda(1, rules, stormPatience), lastMatches: &lastMatches{}, withFindings: &findingKeys{keys: map[schemas.FindingKey]bool{}}, memory: newMemory(), told: newTold(), deeds: &deeds{}, rests: newRests(rules), lastEvents: &lastEvents{}}
 	c.cfg = c.cfg.withDefaults()
 	if err := c.lastMatches.begin(t.Context(), lastMatchesIs{}, 1, rules, someHour, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
