@@ -107,6 +107,8 @@ const (
 	// there are prompt ones. One takes about as long for a few keys as for those of ten
 	// seconds: begun as soon as there are any, they would never end.
 	patientShare = 0.5
+	// overdue is how long what is neither prompt nor telling gives way to what is.
+	overdue = 10 * time.Minute
 	// promptLasts is for how long it is expected that more comes that is prompt.
 	promptLasts = 2 * time.Second
 	// maxDebt is what patient looks may have taken too much, so that one that took
@@ -207,7 +209,7 @@ type which int
 
 const (
 	anyEntry       which = iota
-	tellingEntries       // of rules of which people may be told at once
+	tellingEntries       // of rules of which people may be told at once, or overdue
 	promptEntries        // of these, those that are soon judged
 )
 
@@ -228,7 +230,7 @@ func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, which
 			}
 			continue
 		}
-		if which == promptEntries || which == tellingEntries && !telling(e, rules[e.rule]) || a.isBusy(a.storm(e, rules)) {
+		if which == promptEntries || which == tellingEntries && !telling(e, rules[e.rule]) && now.Sub(e.since()) < overdue || a.isBusy(a.storm(e, rules)) {
 			continue
 		}
 		if u := a.urgency(e, rules[e.rule], now); patient == nil || u > urgency || u == urgency && before(e, patient) {
@@ -443,7 +445,7 @@ func (a *agenda) took(l *look) (ticked bool) {
 		}
 	}
 	if e.class == classLive && a.isStorm(e) {
-		a.rested[e.duty] = a.now.Add(l.took + min(a.patience, stormRests*l.took)) // now is when it began
+		a.rested[e.duty] = l.began.Add(l.took + min(a.patience, stormRests*l.took))
 	}
 	if l.partly && e.class == classTick {
 		a.partly[e.duty] = true

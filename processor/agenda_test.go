@@ -48,7 +48,7 @@ func (b *agendaBench) serves(took func(rule string, keys int) time.Duration) (ru
 	if e == nil {
 		return "", 0
 	}
-	l := &look{entry: e, prompt: b.prompt(e, b.rules), tick: b.serve(e, b.rules).tick}
+	l := &look{entry: e, prompt: b.prompt(e, b.rules), began: b.now, tick: b.serve(e, b.rules).tick}
 	l.keys = b.take(e)
 	if l.tick != nil {
 		l.tick.asked++
@@ -311,9 +311,10 @@ func TestAStormIsLookedForAgainBeforeWhatCameSince(t *testing.T) {
 		}
 		b.serve(e, b.rules)
 		b.busy = append(b.busy, e)
+		l := &look{entry: e, prompt: true, keys: b.take(e), began: b.now, took: 200 * time.Millisecond}
 		b.now = b.now.Add(3 * time.Second)
 		b.flush(fmt.Sprint("flush-", n), classLive, 2, "MI-02", "MI-02-storm")
-		b.took(&look{entry: e, prompt: true, keys: b.take(e), took: 200 * time.Millisecond})
+		b.took(l)
 		if rule, keys := b.serves(always(time.Millisecond)); rule != "MI-02" || keys != min(n+1, 2) {
 			t.Fatalf("%s has turn %d, for %d keys, want MI-02 for what came before the look for a storm", rule, 2*n+1, keys)
 		}
@@ -398,6 +399,13 @@ func TestWhatPeopleAreToldOfNeverWaitsForOtherLongLooks(t *testing.T) {
 	b := newAgendaBench(t)
 	b.paceOf(live("high")).perKey = 10 * lookWork
 	b.flush("first", classLive, 1, "high", "low")
+	b.busy = append(b.busy, b.entries[duty{classLive, "high", "acme"}])
+	for waited, want := range map[time.Duration]bool{overdue - 1: false, overdue: true} {
+		if e := b.next(b.rules, b.now.Add(waited), tellingEntries); (e != nil) != want {
+			t.Errorf("the other has a turn beside a look after %s: %v, want %v", waited, e != nil, want)
+		}
+	}
+	b.busy, b.owed = nil, 0
 	for which, want := range map[which]string{tellingEntries: "high", promptEntries: ""} {
 		got := ""
 		if e := b.next(b.rules, b.now, which); e != nil {

@@ -115,6 +115,11 @@ func (c *Correlator) deedsOf(ctx context.Context, j *job, recall *detect.Recall,
 	if c.cfg.Now().After(to) || !recall.Shared() {
 		return c.cfg.Store.Correlate(ctx, j.rule.CandidatesQuery(j.tenant, keys, from, to))
 	}
+	return c.deedsSince(ctx, j, recall, keys, from)
+}
+
+// deedsSince are those of keys of a job from a time on, in rows that may be changed.
+func (c *Correlator) deedsSince(ctx context.Context, j *job, recall *detect.Recall, keys []string, from time.Time) ([]schemas.CorrelationRow, error) {
 	k := deedsKey{tenant: j.tenant, selector: recall.Selector, from: from.UnixMilli()}
 	rows, unread, asking := c.deeds.ask(k, keys)
 	for some := range slices.Chunk(unread, maxKeys) {

@@ -39,7 +39,7 @@ type memory struct {
 	keys     map[memoryKey]*remembered
 	askings  uint64          // how often ask was called
 	unended  map[uint64]bool // askings of which the answers are not all learned
-	ends     *sync.Cond      // one of them does
+	ends     *sync.Cond      // one of them does, or something is learned
 }
 
 func newMemory() *memory {
@@ -132,6 +132,7 @@ func (m *memory) learn(k memoryKey, keys []string, rows []schemas.CorrelationRow
 			known.knows, known.began = true, len(known.at) == 0
 		}
 	}
+	m.ends.Broadcast()
 }
 
 // awaits reports whether the answer to an asking counts.
@@ -268,7 +269,7 @@ func (c *Correlator) candidatesOf(ctx context.Context, j *job, keys []string, fr
 // not done before it. What is remembered costs nothing to ask, so that it is read only of
 // those that are candidates.
 func (c *Correlator) unfamiliar(ctx context.Context, j *job, recall *detect.Recall, keys []string, since, from, to time.Time) ([]string, error) {
-	rows, err := c.deedsOf(ctx, j, recall, keys, since, to)
+	rows, err := c.deedsSince(ctx, j, recall, keys, since)
 	if err != nil {
 		return nil, err
 	}

@@ -79,3 +79,27 @@ func TestNewsGoesBeforeWhatPeopleKnow(t *testing.T) {
 		t.Errorf("the turn is of %q and %d keys, want both of the rule that has news now", rule, keys)
 	}
 }
+
+// Others wait for a look for a storm, so that it must not wait for them.
+func TestAStormHasNewsWhateverPeopleKnow(t *testing.T) {
+	t.Parallel()
+	set, err := detect.Parse(Rules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Correlator{rules: set.Correlations(), lastMatches: &lastMatches{}, withFindings: &findingKeys{}, told: newTold()}
+	c.setRules(c.rules)
+	c.agenda = newAgenda(1, c.rules, stormPatience)
+	var touches []schemas.Touch
+	for _, code := range []string{"MI-02", "MI-02-storm"} {
+		rule := c.byCode[code]
+		c.told.note([]schemas.Finding{{RuleID: code, Tenant: "acme", Key: "acme", Period: rule.Period(someHour), Level: schemas.LevelHigh, State: schemas.StateOpen, PagedAt: someHour}}, c.byCode)
+		touches = append(touches, schemas.Touch{Flush: "one", Selector: rule.Main.Selector, Tenant: "acme", Key: "acme", Bucket: someHour})
+	}
+	c.addTouches(touches, nil)
+	for code, want := range map[string]bool{"MI-02": false, "MI-02-storm": true} {
+		if e := c.agenda.entries[duty{classLive, code, "acme"}]; e == nil || e.hasNews() != want {
+			t.Errorf("%s is on the agenda as %+v, want with news: %v", code, e, want)
+		}
+	}
+}

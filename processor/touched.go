@@ -138,7 +138,7 @@ func (c *Correlator) addTouches(touches []schemas.Touch, flushes []string) {
 		}
 		for _, r := range rules {
 			if !r.rule.PassesOver(t.Tenant, t.Key) && !c.findsNothing(r, t) {
-				c.agenda.add(duty{class, r.rule.Code, t.Tenant}, t, !c.told.adds(r.rule, t), of, now)
+				c.agenda.add(duty{class, r.rule.Code, t.Tenant}, t, r.rule.Storm() || !c.told.adds(r.rule, t), of, now) // others wait for a storm
 			}
 		}
 	}

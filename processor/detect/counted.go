@@ -214,9 +214,6 @@ func (k counted) judge(s *statement) {
 	}
 }
 
-// candidates are keys with as many matches, or distinct values, as it takes, in
-// one of the stretches of two time spans that any time span lies in. Repeats, and
-// matches whose event did not survive, only raise the count.
 // familiar: where new values of one field are counted, a key has as many that are not among
 // what it did before. A value that is called unknown is none of its deeds.
 func (k counted) familiar(c *Correlation) (r Recall, ok bool) {
@@ -227,6 +224,9 @@ func (k counted) familiar(c *Correlation) (r Recall, ok bool) {
 	return Recall{Selector: c.Main.Selector, Lookback: k.lookback, Before: c.Timespan, least: least, fields: []string{k.newField.name}, rule: c.Main}, true
 }
 
+// candidates are keys with as many matches, or distinct values, as it takes, in
+// one of the stretches of two time spans that any time span lies in. Repeats, and
+// matches whose event did not survive, only raise the count.
 func (k counted) candidates(c *Correlation, a asked) schemas.Query {
 	params := candidateParams(a, c.Timespan, k.rules)
 	least, n := max(k.bounds.least(), 1), "count()"

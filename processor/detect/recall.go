@@ -160,7 +160,7 @@ ORDER BY key
 
 func (k *firstSeen) recall(c *Correlation) Recall {
 	warm := max(settleTime, time.Duration(k.warmDays)*24*time.Hour)
-	if slices.ContainsFunc(k.terms, func(t term) bool { return t.name == "token_id" }) {
+	if slices.ContainsFunc(k.terms, func(t term) bool { return t.name == "token_id" || t.name == "used_token_id" }) {
 		warm = 0 // it is among no deeds, so that a key without any may have had some
 	}
 	r := Recall{Selector: c.Main.Selector, Lookback: k.lookback, Warm: warm, rule: c.Main}

@@ -118,3 +118,43 @@ x-tests:
 		t.Errorf("%d deeds were compared and of %d keys there were too many; that tells little", compared, over)
 	}
 }
+
+// Which rules are ruled out by what a key did before, and by how much of it.
+func TestFamiliarRules(t *testing.T) {
+	t.Parallel()
+	familiar := func(replace ...string) map[string]int {
+		t.Helper()
+		files := fstest.MapFS{}
+		for _, name := range []string{"base.yml", "mi-13-many-organizations.yml", "mi-23-token-used-elsewhere.yml", "mi-26-secret-read.yml", "mi-27-secret-read-then-used.yml"} {
+			text, err := fs.ReadFile(processor.Rules(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[name] = &fstest.MapFile{Data: []byte(strings.NewReplacer(replace...).Replace(string(text)))}
+		}
+		set, err := detect.Load(detect.Options{Sources: []detect.Source{{FS: files}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		least := map[string]int{}
+		for _, c := range set.Correlations() {
+			if r, ok := c.Familiar(); ok {
+				least[c.Code] = r.Least()
+			}
+		}
+		return least
+	}
+	for name, tc := range map[string]struct {
+		replace []string
+		want    map[string]int
+	}{
+		"as shipped": {nil, map[string]int{"MI-13-many": 4, "MI-23": 1, "MI-27": 1}},
+		"by what an event without an address may have": {[]string{"fields: [network, asn]", "fields: [network, country]"}, map[string]int{"MI-13-many": 4}},
+		"also of known sources":                        {[]string{"only: new", "only: [new, known]"}, map[string]int{"MI-13-many": 4}},
+		"of one new value":                             {[]string{"{gte: 5, field: organization_id}", "{gte: 1, field: organization_id}"}, map[string]int{"MI-23": 1, "MI-27": 1}},
+	} {
+		if diff := gocmp.Diff(tc.want, familiar(tc.replace...)); diff != "" {
+			t.Errorf("%s: (-want +got):\n%s", name, diff)
+		}
+	}
+}

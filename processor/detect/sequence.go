@@ -156,10 +156,11 @@ func (s *sequence) candidates(_ *Correlation, a asked) schemas.Query {
 }
 
 // familiar: a network that the key was seen at is not new, where it is seen by what
-// triggers and only a new source does. Of other fields a value may be unknown, which is
-// among no deeds.
+// triggers and only a new source does. An event without a network must have none of the
+// other values either, as it is among no deeds.
 func (s *sequence) familiar(c *Correlation) (r Recall, ok bool) {
-	if s.known == nil || !slices.Equal(s.only, []string{"new"}) || len(s.last().rules) != 1 || !slices.Contains(s.known.fields, networkValue.name) {
+	if s.known == nil || !slices.Equal(s.only, []string{"new"}) || len(s.last().rules) != 1 || !slices.Contains(s.known.fields, networkValue.name) ||
+		slices.ContainsFunc(s.known.fields, func(name string) bool { return !slices.Contains(ofAddress, name) }) {
 		return Recall{}, false
 	}
 	main := s.last().rules[0]
@@ -170,6 +171,9 @@ func (s *sequence) familiar(c *Correlation) (r Recall, ok bool) {
 	}
 	return Recall{Selector: main.Selector, Lookback: s.known.lookback, fields: []string{networkValue.name}, rule: main}, true
 }
+
+// ofAddress are the fields that come from an event's address alone.
+var ofAddress = []string{networkValue.name, "asn", "as_org"}
 
 // stepMatches are the conditions of matches that a trigger of the asked range may
 // need, but for their selectors.
