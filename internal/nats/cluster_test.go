@@ -54,6 +54,11 @@ func TestClusterOfThreeKeepsThePromises(t *testing.T) {
 	if !errors.Is(err, schemas.ErrFull) {
 		t.Errorf("err = %v, want one that wraps ErrFull", err)
 	}
+	natstest.Eventually(t, "what dead logs are stored in has a leader again", func() bool {
+		_, err := c.StreamState(t.Context(), schemas.StreamDead)
+		_, large := c.StreamState(t.Context(), "OBJ_"+schemas.BucketDead)
+		return err == nil && large == nil
+	})
 	if n := len(deadLetters(t, c)); n != 2 {
 		t.Errorf("DEAD holds %d logs, want 2", n)
 	}
