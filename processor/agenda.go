@@ -100,9 +100,10 @@ const (
 	fewestKeys    = 16
 	stormPatience = 10 * time.Second // see agenda.patience
 	// stormRests is how many times as long as a look for a storm took none follows, but for
-	// patience at most. It is of all machines of a day, and on many millions of events each
+	// mostRest at most. It is of all machines of a day, and on many millions of events each
 	// second's would take all the time; who fails meanwhile does not wait for it.
 	stormRests = 9
+	mostRest   = 10 * time.Second
 	// patientShare is the share of the time in which a patient look is under way where
 	// there are prompt ones. One takes about as long for a few keys as for those of ten
 	// seconds: begun as soon as there are any, they would never end.
@@ -445,7 +446,7 @@ func (a *agenda) took(l *look) (ticked bool) {
 		}
 	}
 	if e.class == classLive && a.isStorm(e) {
-		a.rested[e.duty] = l.began.Add(l.took + min(a.patience, stormRests*l.took))
+		a.rested[e.duty] = l.began.Add(l.took + min(mostRest, stormRests*l.took))
 	}
 	if l.partly && e.class == classTick {
 		a.partly[e.duty] = true

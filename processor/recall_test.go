@@ -139,7 +139,7 @@ func (b *bench) trickle(r *rand.Rand, events []schemas.Event) {
 	b.t.Helper()
 	stop := b.start(nil)
 	for len(events) > 0 {
-		n := min(1+r.IntN(96), len(events))
+		n := min(1+r.IntN(160), len(events))
 		b.insert(events[:n]...)
 		events = events[n:]
 		b.settle()
