@@ -218,11 +218,18 @@ const (
 // the order in which they came, and before them what takes long or may wait where it is
 // owed some time, as nobody waits for its end.
 func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, which which) *entry {
-	var prompt, patient *entry
-	urgency := 0.0
+	var prompt, patient, resting *entry
+	urgency, others := 0.0, false
 	a.now = now
 	for _, e := range a.entries {
-		if a.isBusy(e) || a.rests(e) {
+		if a.rests(e) && !a.isBusy(e) {
+			if resting == nil || before(e, resting) {
+				resting = e
+			}
+			continue
+		}
+		others = true
+		if a.isBusy(e) {
 			continue
 		}
 		if a.prompt(e, rules) {
@@ -237,6 +244,9 @@ func (a *agenda) next(rules map[string]*detect.Correlation, now time.Time, which
 		if u := a.urgency(e, rules[e.rule], now); patient == nil || u > urgency || u == urgency && before(e, patient) {
 			patient, urgency = e, u
 		}
+	}
+	if !others {
+		return resting // for whose sake it would
 	}
 	a.pay(prompt != nil)
 	chosen := prompt

@@ -335,7 +335,7 @@ func TestAStormIsLookedForATenthOfTheTime(t *testing.T) {
 			if rule == "MI-02-storm" {
 				looked += 200 * time.Millisecond
 			}
-			if rule == "MI-02" {
+			if rule == "MI-02" || rule == "" {
 				break
 			}
 		}
@@ -343,6 +343,10 @@ func TestAStormIsLookedForATenthOfTheTime(t *testing.T) {
 	}
 	if share := float64(looked) / float64(b.now.Sub(began)); share < 0.09 || share > 0.11 {
 		t.Errorf("it was looked for a storm for %.2f of the time, want a tenth", share)
+	}
+	b.flush("last", classLive, 1, "MI-02-storm")
+	if rule, _ := b.serves(always(200 * time.Millisecond)); rule != "MI-02-storm" {
+		t.Errorf("the turn is of %q where nothing waits but a storm, want MI-02-storm", rule)
 	}
 	if longest > 400*time.Millisecond {
 		t.Errorf("somebody who failed waited for %s, want the time of two looks", longest)
