@@ -80,30 +80,10 @@ type bundle struct {
 	rest    []*touchedKey // when it is served, those whose turn has not come
 }
 
-// pace is how long the looks of a rule take, about.
-type pace struct {
-	base   time.Duration // whatever it is for
-	perKey time.Duration // beside that
-	tick   time.Duration // for one step of a search for keys
-}
-
 const (
 	// promptWork is how much work an entry may be that goes before all others, or twice
 	// the usual where that is more.
 	promptWork = 500 * time.Millisecond
-	// lookWork is how long a look may take; more keys are asked for in several.
-	lookWork = time.Second
-	// aLook and perKeyAtFirst are what is guessed before there was any look: what one
-	// takes however few keys it is for, and each key beside that.
-	aLook         = 25 * time.Millisecond
-	perKeyAtFirst = 2 * time.Millisecond
-	fewestKeys    = 16
-	stormPatience = 10 * time.Second // see agenda.patience
-	// stormRests is how many times as long as a look for a storm took none follows, but for
-	// mostRest at most. It is of all machines of a day, and on many millions of events each
-	// second's would take all the time; who fails meanwhile does not wait for it.
-	stormRests = 9
-	mostRest   = 10 * time.Second
 	// patientShare is the share of the time in which a patient look is under way where
 	// there are prompt ones. One takes about as long for a few keys as for those of ten
 	// seconds: begun as soon as there are any, they would never end.
@@ -284,9 +264,6 @@ func (a *agenda) pay(prompt bool) {
 // affords reports whether a patient look may begin.
 func (a *agenda) affords() bool { return a.owed > 0 || a.now.Sub(a.prompted) > promptLasts }
 
-// rests reports whether an entry is a storm's that was looked for just now.
-func (a *agenda) rests(e *entry) bool { return a.now.Before(a.rested[e.duty]) }
-
 // isBusy reports whether an entry's rule is looking at its tenant, for whatever reason.
 func (a *agenda) isBusy(e *entry) bool {
 	return e != nil && slices.ContainsFunc(a.busy, func(b *entry) bool { return b.rule == e.rule && b.tenant == e.tenant })
@@ -298,8 +275,6 @@ func (a *agenda) isBusy(e *entry) bool {
 func (a *agenda) prompt(e *entry, rules map[string]*detect.Correlation) bool {
 	return telling(e, rules[e.rule]) && (a.soon(e) || a.isStorm(e)) && !a.isBusy(a.storm(e, rules))
 }
-
-func (a *agenda) isStorm(e *entry) bool { return slices.Contains(a.storms, e.rule) }
 
 // soon reports whether an entry is soon judged.
 func (a *agenda) soon(e *entry) bool { return a.work(e) <= max(promptWork, 2*a.usual) }
@@ -342,27 +317,6 @@ func (a *agenda) urgency(e *entry, rule *detect.Correlation, now time.Time) floa
 	return float64(now.Sub(e.since())+work) / float64(work)
 }
 
-// storm is the entry of a storm that has to look at some of what an entry would, whose
-// findings would be attached to it; nil where there is none, or it rests. One that waits no shorter goes
-// before however much waits. For a look that is under way, and for what has come to the
-// storm since it looked last, an entry waits for no longer than that is worth.
-func (a *agenda) storm(e *entry, rules map[string]*detect.Correlation) *entry {
-	if e == nil || e.class != classLive || rules[e.rule] == nil || rules[e.rule].Storm() || !failing(rules[e.rule]) {
-		return nil
-	}
-	for _, code := range a.storms {
-		storm := a.entries[duty{e.class, code, e.tenant}]
-		if storm == nil || a.rests(storm) || storm.since().After(e.latest()) {
-			continue
-		}
-		if (a.isBusy(storm) || storm.since().After(e.since())) && a.now.Sub(e.since()) > a.patience {
-			continue
-		}
-		return storm
-	}
-	return nil
-}
-
 func (e *entry) since() time.Time {
 	if e.serving != nil {
 		return e.serving.since
@@ -396,16 +350,6 @@ func before(a, b *entry) bool {
 	return cmp.Or(a.since().Compare(b.since()), cmp.Compare(a.class, b.class), cmp.Compare(a.rule, b.rule), cmp.Compare(a.tenant, b.tenant)) < 0
 }
 
-func (a *agenda) paceOf(e *entry) *pace {
-	of := duty{class: e.class, rule: e.rule}
-	p := a.pace[of]
-	if p == nil {
-		p = &pace{base: aLook, perKey: perKeyAtFirst}
-		a.pace[of] = p
-	}
-	return p
-}
-
 // serve begins or goes on with what waits at an entry.
 func (e *entry) serve() *bundle {
 	if e.serving == nil {
@@ -413,20 +357,6 @@ func (e *entry) serve() *bundle {
 		e.serving.rest = sortedKeys(e.serving.keys)
 	}
 	return e.serving
-}
-
-// serve begins or goes on with what waits at an entry. What would be attached to a storm
-// begins with the look for one: what comes meanwhile has its turn behind the next, or each
-// second of an outage would make whoever failed before wait for another look.
-func (a *agenda) serve(e *entry, rules map[string]*detect.Correlation) *bundle {
-	if a.isStorm(e) {
-		for _, other := range a.entries {
-			if a.storm(other, rules) == e && !a.isBusy(other) {
-				other.serve()
-			}
-		}
-	}
-	return e.serve()
 }
 
 // take are keys for one look.
@@ -483,21 +413,6 @@ func (a *agenda) searched(e *entry, s *search) {
 	if s.goesOn && !s.left {
 		a.ticked[e.duty] = s.to
 	}
-}
-
-// keys is how many of them a look is for: where most of the time goes whatever it is for,
-// so many that they take as much.
-func (p *pace) keys() int {
-	return max(fewestKeys, int(max(lookWork-p.base, p.base)/max(p.perKey, time.Microsecond)))
-}
-
-// note learns from a look. One for few keys tells of none of them.
-func (p *pace) note(keys int, took time.Duration) {
-	if keys <= fewestKeys {
-		p.base = (p.base + took) / 2
-		return
-	}
-	p.perKey = (p.perKey + max(0, took-p.base)/time.Duration(keys)) / 2
 }
 
 // settle ends the serving of an entry.

@@ -33,6 +33,8 @@ type look struct {
 }
 
 const (
+	// maxPrompt is one: it has a core of the store busy, and where there are two what comes
+	// in needs the other.
 	maxPrompt = 1
 	// maxLong is two: the engine has little memory, and what is patient needs no more.
 	maxLong = 2

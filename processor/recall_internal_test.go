@@ -192,14 +192,7 @@ func TestMemoryServesAllLookBacks(t *testing.T) {
 // With each day a key is asked about anew, but only for what it did since the day before.
 func TestMemoryAsksForADayMoreEachDay(t *testing.T) {
 	t.Parallel()
-	rules, err := detect.Parse(Rules())
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := rules.Correlations()
-	at := slices.IndexFunc(all, func(c detect.Correlation) bool { return c.Code == "MI-08" })
-	recall, _ := all[at].Recall()
-	k := memoryKey{tenant: "acme", selector: recall.Selector}
+	all, recall, k := newNetworks(t)
 	const hour, day = uint64(time.Hour / time.Millisecond), 24 * uint64(time.Hour/time.Millisecond)
 	today := uint64(time.Date(2026, 4, 14, 0, 0, 0, 0, time.UTC).UnixMilli())
 	longAgo := uint64(recall.Lookback.Milliseconds())
@@ -249,14 +242,7 @@ func TestMemoryAsksForADayMoreEachDay(t *testing.T) {
 // Who needs what another has asked for waits for the answer, also where there is none.
 func TestMemoryIsAskedOnceOfAKey(t *testing.T) {
 	t.Parallel()
-	rules, err := detect.Parse(Rules())
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := rules.Correlations()
-	at := slices.IndexFunc(all, func(c detect.Correlation) bool { return c.Code == "MI-08" })
-	recall, _ := all[at].Recall()
-	k := memoryKey{tenant: "acme", selector: recall.Selector}
+	all, recall, k := newNetworks(t)
 	from := uint64(time.Date(2026, 4, 14, 0, 0, 0, 0, time.UTC).UnixMilli())
 	rows := func(key string) []schemas.CorrelationRow {
 		return []schemas.CorrelationRow{{Key: key, First: from, Last: from, Values: []string{"asn\x1f64500"}}}
@@ -293,4 +279,17 @@ func TestMemoryIsAskedOnceOfAKey(t *testing.T) {
 			}
 		})
 	}
+}
+
+// newNetworks are the shipped rules, with what MI-08 remembers and whose.
+func newNetworks(t *testing.T) ([]detect.Correlation, detect.Recall, memoryKey) {
+	t.Helper()
+	rules, err := detect.Parse(Rules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := rules.Correlations()
+	at := slices.IndexFunc(all, func(c detect.Correlation) bool { return c.Code == "MI-08" })
+	recall, _ := all[at].Recall()
+	return all, recall, memoryKey{tenant: "acme", selector: recall.Selector}
 }
